@@ -1,0 +1,306 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: guest_agent
+short_description: Run tasks in a virtual machine that has no network, through the QEMU guest agent
+version_added: 0.1.0
+author:
+  - The netless.qga authors (@netless)
+description:
+  - Runs any module, unchanged, in a guest that has no network interface, over the channel of its QEMU guest agent.
+  - The guest needs C(qemu-guest-agent) that is allowed to run programs and to handle files, a POSIX shell, and Python
+    for the modules that need it. It does not need an address, a key or a login.
+  - Files are copied through the agent. Standard input and output of any size and content come through whole.
+  - Commands that are still running at O(exec_timeout) are killed in the guest. A command whose answer is lost is never
+    sent again.
+requirements:
+  - C(qemu-guest-agent) in the guest, with C(guest-exec), C(guest-exec-status) and C(guest-file-*) enabled.
+  - Access to the endpoint on the controller.
+options:
+  endpoint:
+    description:
+      - Where the guest's agent is reached, in QEMU's notation.
+      - V(unix:PATH) is the socket of a QEMU chardev, or of C(qemu-ga --method=unix-listen).
+      - V(exec:COMMAND) is a program whose standard input and output lead to the agent, like the C(ProxyCommand) of ssh.
+        It is split as a shell would, and run without one.
+      - Such a channel serves one client at a time. Tasks of this controller that want the same one take turns, one
+        that somebody else holds is reported after O(timeout).
+    type: str
+    required: true
+    ini:
+      - section: netless_qga
+        key: endpoint
+    env:
+      - name: ANSIBLE_QGA_ENDPOINT
+      - name: QGA_ENDPOINT
+    vars:
+      - name: ansible_qga_endpoint
+  remote_addr:
+    description:
+      - The name of the virtual machine, for messages.
+    type: str
+    default: inventory_hostname
+    vars:
+      - name: inventory_hostname
+      - name: ansible_host
+      - name: ansible_qga_host
+  remote_user:
+    description:
+      - The user that the agent runs as in the guest, normally V(root), if that shall be checked. Nobody else can log in
+        through an agent; use become to act as another user.
+      - A task fails if the agent runs as another user than this one.
+    type: str
+    ini:
+      - section: defaults
+        key: remote_user
+    env:
+      - name: ANSIBLE_REMOTE_USER
+    vars:
+      - name: ansible_user
+      - name: ansible_qga_user
+    cli:
+      - name: user
+    keyword:
+      - name: remote_user
+  executable:
+    description:
+      - The shell in the guest that is given the commands.
+    type: str
+    default: /bin/sh
+    ini:
+      - section: defaults
+        key: executable
+    env:
+      - name: ANSIBLE_EXECUTABLE
+      - name: QGA_EXECUTABLE
+    vars:
+      - name: ansible_qga_executable
+  timeout:
+    description:
+      - Seconds until the agent has to have answered for the first time, waiting for a turn at the endpoint included.
+    type: float
+    default: 10
+    ini:
+      - section: defaults
+        key: timeout
+      - section: netless_qga
+        key: timeout
+    env:
+      - name: ANSIBLE_TIMEOUT
+      - name: ANSIBLE_QGA_CONNECT_TIMEOUT
+      - name: QGA_CONNECT_TIMEOUT
+    vars:
+      - name: ansible_timeout
+      - name: ansible_qga_connect_timeout
+    cli:
+      - name: timeout
+  reply_timeout:
+    description:
+      - Seconds that the agent may take to answer one of its own commands. This is not the time that a program may run.
+    type: float
+    default: 30
+    ini:
+      - section: netless_qga
+        key: reply_timeout
+    env:
+      - name: ANSIBLE_QGA_REPLY_TIMEOUT
+      - name: QGA_REPLY_TIMEOUT
+    vars:
+      - name: ansible_qga_reply_timeout
+  exec_timeout:
+    description:
+      - Seconds that one command may run, or one file transfer may take. Then its process group in the guest is killed.
+    type: float
+    default: 86400
+    ini:
+      - section: netless_qga
+        key: exec_timeout
+    env:
+      - name: ANSIBLE_QGA_EXEC_TIMEOUT
+      - name: QGA_EXEC_TIMEOUT
+    vars:
+      - name: ansible_qga_exec_timeout
+  transfer_chunk:
+    description:
+      - How many bytes of a file, or of standard input or output, are sent through the agent at a time.
+      - Each endpoint has a value of its own that suits it, which is used if this is not set.
+    type: int
+    ini:
+      - section: netless_qga
+        key: transfer_chunk
+    env:
+      - name: ANSIBLE_QGA_TRANSFER_CHUNK
+      - name: QGA_TRANSFER_CHUNK
+    vars:
+      - name: ansible_qga_transfer_chunk
+  become_success_timeout:
+    description:
+      - Seconds that privilege escalation which asks for a password may take.
+    type: int
+    default: 10
+    ini:
+      - section: netless_qga
+        key: become_success_timeout
+    env:
+      - name: ANSIBLE_QGA_BECOME_SUCCESS_TIMEOUT
+      - name: QGA_BECOME_SUCCESS_TIMEOUT
+    vars:
+      - name: ansible_qga_become_success_timeout
+  pipelining:
+    description:
+      - Sends a module on the standard input of Python, and does not copy it to the guest first. Saves most of the time
+        that a task takes besides running, and works with C(sudo) whether or not it asks for a password.
+    type: bool
+    default: true
+    ini:
+      - section: defaults
+        key: pipelining
+      - section: connection
+        key: pipelining
+      - section: netless_qga
+        key: pipelining
+    env:
+      - name: ANSIBLE_PIPELINING
+      - name: ANSIBLE_QGA_PIPELINING
+      - name: QGA_PIPELINING
+    vars:
+      - name: ansible_pipelining
+      - name: ansible_qga_pipelining
+notes:
+  - The agent gives its programs hardly any environment. E(HOME) and E(PATH) are added where they are missing, the
+    working directory is the home directory and the umask is 022, as after a login.
+  - No password, argument, standard input or output, and no contents of files are shown at any verbosity.
+  - Standard input and output of the commands of one task are kept on a tmpfs of the guest, in files of mode 0600, and
+    removed at the task's end.
+  - M(ansible.posix.synchronize) does not work over this connection, since rsync needs a transport of its own.
+"""
+
+import os
+import typing as t
+
+from ansible.errors import AnsibleFileNotFound
+from ansible.plugins.connection import ConnectionBase
+from ansible.utils.display import Display
+
+from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
+from ansible_collections.netless.qga.plugins.module_utils.transports.parse import parse_endpoint
+from ansible_collections.netless.qga.plugins.plugin_utils.become import Escalation
+from ansible_collections.netless.qga.plugins.plugin_utils.errors import ansible_errors
+
+display = Display()
+
+
+class Connection(ConnectionBase):
+    """A connection to one guest, for as long as one task takes."""
+
+    transport = "netless.qga.guest_agent"
+    has_pipelining = True
+    has_tty = False
+
+    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._agent: Agent | None = None
+        self._user_is_right = False
+
+    def _connect(self) -> Connection:
+        if not self._connected:
+            with ansible_errors():
+                self._agent = self._agent or self._make_agent()
+                self._agent.sync(Deadline.after(self.get_option("timeout")))
+                self._files = Files(self._agent)
+                self._processes = Processes(self._agent, self._files)
+            self._connected = True
+        return self
+
+    def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
+        """Run a command line in the guest's shell."""
+        self._connect()
+        self._log(f"EXEC a command of {len(cmd)} bytes, {len(in_data or b'')} bytes of standard input")
+        escalation = None
+        if sudoable and self.become and self.become.success:
+            escalation = Escalation(self.become, self.get_option("become_success_timeout"))
+        with ansible_errors():
+            result = self._processes.run(
+                [self.get_option("executable"), "-c", cmd],
+                stdin=in_data or b"",
+                deadline=self._exec_deadline(),
+                user=None if self._user_is_right else self.get_option("remote_user"),
+                dialogue=escalation.answer if escalation and escalation.asks else None,
+            )
+        self._user_is_right = True
+        if escalation:
+            result = escalation.finish(result)
+        self._log(f"EXEC ended with {result.rc}: {len(result.stdout)} bytes out, {len(result.stderr)} bytes err")
+        return result.rc, result.stdout, result.stderr
+
+    def put_file(self, in_path: str, out_path: str) -> None:
+        """Copy a file into the guest."""
+        self._connect()
+        if not os.path.exists(in_path):
+            raise AnsibleFileNotFound(f"the controller has no file {in_path}")
+        self._log(f"PUT {in_path} ({os.path.getsize(in_path)} bytes) TO {out_path}")
+        self._check_user()
+        with ansible_errors():
+            self._files.put(in_path, out_path, deadline=self._exec_deadline())
+
+    def fetch_file(self, in_path: str, out_path: str) -> None:
+        """Copy a file out of the guest."""
+        self._connect()
+        self._log(f"FETCH {in_path} TO {out_path}")
+        self._check_user()
+        with ansible_errors():
+            self._files.get(in_path, out_path, deadline=self._exec_deadline())
+
+    def close(self) -> None:
+        """Remove what the task has left in the guest, and let go of the endpoint."""
+        if self._connected:
+            self._connected = False
+            self._processes.close()
+        if self._agent is not None:
+            self._agent.close()
+            self._agent = None
+        self._user_is_right = False
+
+    def reset(self) -> None:
+        """Begin anew with the next command."""
+        self.close()
+
+    def transport_test(self, connect_timeout: int) -> None:
+        """See whether an agent answers, for wait_for_connection."""
+        self.close()
+        with ansible_errors():
+            agent = self._make_agent()
+            try:
+                agent.sync(Deadline.after(connect_timeout))
+            finally:
+                agent.close()
+
+    def _make_agent(self) -> Agent:
+        host = self.get_option("remote_addr")
+        return Agent(
+            FramedChannel(
+                parse_endpoint(self.get_option("endpoint")),
+                connect_timeout=self.get_option("timeout"),
+                reply_timeout=self.get_option("reply_timeout"),
+                chunk=self.get_option("transfer_chunk"),
+                log=lambda line: display.vvvv(line, host=host),
+            )
+        )
+
+    def _check_user(self) -> None:
+        if not self._user_is_right and self.get_option("remote_user"):
+            self.exec_command("true", sudoable=False)
+
+    def _exec_deadline(self) -> Deadline:
+        return Deadline.after(self.get_option("exec_timeout"))
+
+    def _log(self, line: str) -> None:
+        display.vvv(line, host=self.get_option("remote_addr"))

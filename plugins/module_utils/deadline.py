@@ -1,0 +1,42 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Absolute points in time on the monotonic clock, so that a wait in many steps still ends when it should."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Deadline:
+    """A point on the monotonic clock.
+
+    :param at: seconds, as :func:`time.monotonic` counts them.
+    """
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """The deadline that many seconds from now."""
+        return cls(time.monotonic() + seconds)
+
+    def remaining(self) -> float:
+        """Seconds that are left, never negative."""
+        return max(0.0, self.at - time.monotonic())
+
+    @property
+    def passed(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() >= self.at
+
+    def within(self, seconds: float) -> Deadline:
+        """This deadline, or the one that many seconds from now if that is sooner."""
+        return min(self, Deadline.after(seconds))
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep that many seconds, or until the deadline if that is sooner."""
+        time.sleep(min(seconds, self.remaining()))

@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every exception this collection raises about a guest agent, in one tree.
+
+::
+
+    QgaError
+    ├── StateError                 a bug in the caller: asked for something in the wrong state
+    ├── InvalidRequest             the request cannot be sent as it is; nothing was sent
+    ├── Unreachable                no agent answers at the endpoint; nothing was run
+    │   ├── EndpointUnavailable    no such socket, no permission, nobody listening, program not found
+    │   ├── EndpointBusy           somebody else holds the channel, which serves one client at a time
+    │   ├── AgentSilent            the channel is open and nothing answers the sync
+    │   └── ChannelClosed          the other side hung up
+    ├── OutcomeUnknown             a request was sent and its answer never came: it may have been carried out
+    ├── ProtocolViolation          the other side sent what no guest agent may send
+    ├── AgentRefused               the agent answered with an error
+    │   ├── CommandMissing         this agent does not know the command
+    │   ├── CommandDisabled        its configuration blocks the command
+    │   └── FilesystemsFrozen      it refuses because the guest's filesystems are frozen
+    ├── ProcessError               a program in the guest could not be seen through to its end
+    │   ├── ProcessTimedOut        it ran into its deadline and was killed
+    │   └── WrongUser              the agent runs as another user than was asked for
+    └── GuestFileError             a file in the guest could not be read or written
+
+For Ansible :exc:`Unreachable`, :exc:`OutcomeUnknown` and :exc:`ProtocolViolation` make a host *unreachable*, the
+others make the task *failed*. Messages say what was tried, on which endpoint, and what to do next; they never hold
+arguments, standard input or file contents.
+"""
+
+from __future__ import annotations
+
+
+class QgaError(Exception):
+    """Anything that went wrong between this process and a guest agent."""
+
+
+class StateError(QgaError):
+    """The caller asked for something that the state of the conversation does not allow."""
+
+
+class InvalidRequest(QgaError):
+    """The request can never be carried out as given: too large, or with bytes that the agent cannot represent."""
+
+
+class Unreachable(QgaError):
+    """No conversation with an agent is possible. No command of ours was carried out."""
+
+
+class EndpointUnavailable(Unreachable):
+    """The endpoint itself cannot be opened."""
+
+
+class EndpointBusy(Unreachable):
+    """Another client holds the endpoint, and it serves one at a time."""
+
+
+class AgentSilent(Unreachable):
+    """The endpoint opened, but no agent answered the sync in time."""
+
+
+class ChannelClosed(Unreachable):
+    """The other side ended the channel."""
+
+
+class OutcomeUnknown(QgaError):
+    """A request left and its answer did not arrive. Whether it was carried out is not known; it is not repeated."""
+
+
+class ProtocolViolation(QgaError):
+    """The other side sent something that no agent sends: broken, hostile, or not an agent at all."""
+
+
+class AgentRefused(QgaError):
+    """The agent's own error reply.
+
+    :param message: what was tried, on which endpoint, and what to do next.
+    :param error_class: the agent's ``class``: ``GenericError`` or ``CommandNotFound`` (QAPI ``QapiErrorClass``).
+    :param desc: the agent's ``desc``, a text for humans that varies from version to version.
+    """
+
+    def __init__(self, message: str, *, error_class: str = "GenericError", desc: str = "") -> None:
+        super().__init__(message)
+        self.error_class = error_class
+        self.desc = desc
+
+
+class CommandMissing(AgentRefused):
+    """guest-info does not list the command: the agent is too old, or built without it."""
+
+
+class CommandDisabled(AgentRefused):
+    """guest-info lists the command as not enabled: the agent's configuration blocks it."""
+
+
+class FilesystemsFrozen(AgentRefused):
+    """guest-fsfreeze-status says ``frozen``: the agent refuses nearly everything until the guest is thawed."""
+
+
+class ProcessError(QgaError):
+    """A program in the guest could not be started or followed."""
+
+
+class ProcessTimedOut(ProcessError):
+    """The program was still running at its deadline, and its process group was killed."""
+
+
+class WrongUser(ProcessError):
+    """The agent runs as another user than the one that was asked for. Nothing was run."""
+
+
+class GuestFileError(QgaError):
+    """A file in the guest could not be read or written; the message names it."""

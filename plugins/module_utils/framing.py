@@ -1,0 +1,367 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The guest agent's protocol without any I/O: what was received goes in, events come out; requests become bytes.
+
+The channel to an agent has no connections, no greeting and no end: what an earlier client left in it, a cut request or
+an unread reply, is still there. So a conversation begins with a sync, and so does every way on after a timeout:
+
+1. 0xFF makes the agent's parser forget what it had (and answer with an error, which is not an answer to anybody);
+2. guest-sync-delimited with a random id makes it put 0xFF before its reply;
+3. everything up to that 0xFF is thrown away, and the reply after it must carry our id. If it carries another one, it
+   answers a client of before, and the search goes on.
+
+Agents older than QEMU 1.1 know only guest-sync, whose reply has no sentinel. Any line may then be the reply, and only
+the random id tells: an integer that some command of before returned is not our id.
+
+After the sync each request carries an ``id`` that the reply repeats, so that nothing else can be taken for its answer.
+Agents before QEMU 4.0 refuse ids, and some ignore them. The first reply after a sync shows it; until then, and for
+such agents, one request is under way at a time.
+
+Sources: QEMU's qga/qapi-schema.json (guest-sync-delimited, guest-sync) and docs/interop/qmp-spec.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import secrets
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    InvalidRequest,
+    ProtocolViolation,
+    StateError,
+)
+from ansible_collections.netless.qga.plugins.module_utils.framing_events import (
+    Answer,
+    Closed,
+    DelimitedSyncMissing,
+    Event,
+    IdsRefused,
+    Refusal,
+    Request,
+    Stray,
+    Synced,
+)
+from ansible_collections.netless.qga.plugins.module_utils.line_decoder import SENTINEL, Line, LineDecoder
+from ansible_collections.netless.qga.plugins.module_utils.strict_json import UnacceptableJson, loads
+
+# While a sync is under way only its reply matters, and that is short. Longer lines are not even kept.
+_SYNC_LINE = 4096
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a guest may cost us. The defaults let everything through that an agent is known to send.
+
+    :param line: bytes of one reply. 48 MiB is the most that guest-file-read returns, 64 MiB in base64.
+    :param discard: bytes thrown away during a sync, or between two answers, before giving up.
+    :param depth: nesting of a reply.
+    :param values: values in a reply.
+    :param digits: characters of one number.
+    :param in_flight: bytes of requests that may be unanswered at a time. A virtio-serial agent reads 4096 bytes at a
+        time and loses the replies to what lies beyond. One request alone may be larger.
+    """
+
+    line: int = 80 * 1024 * 1024
+    discard: int = 256 * 1024 * 1024
+    depth: int = 100
+    values: int = 2 * 1024 * 1024
+    digits: int = 64
+    in_flight: int = 4096
+
+
+class State(enum.Enum):
+    """Where the conversation stands."""
+
+    NEVER_SYNCED = "never synced"
+    SYNCING = "syncing"
+    IDLE = "idle"
+    WAITING = "waiting"
+    OUT_OF_SYNC = "out of sync"
+    CLOSED = "closed"
+
+
+class _Ids(enum.Enum):
+    UNKNOWN = enum.auto()
+    ECHOED = enum.auto()
+    ABSENT = enum.auto()
+
+
+class Framing:
+    """One conversation with one agent.
+
+    :param limits: what the guest may cost us.
+    :param random_id: gives a positive integer of at most 63 bits that a guest cannot guess.
+    """
+
+    def __init__(
+        self, *, limits: Limits = Limits(), random_id: t.Callable[[], int] = lambda: secrets.randbelow(2**63 - 1) + 1
+    ) -> None:
+        self.limits = limits
+        self.state = State.NEVER_SYNCED
+        self._random_id = random_id
+        self._decoder = LineDecoder(limits.line)
+        self._ids = _Ids.UNKNOWN
+        # Below 2^53, so that it survives an agent, or a program between, that keeps numbers as doubles.
+        self._last_number = random_id() % 2**52
+        self._in_flight: dict[int, Request] = {}
+        self._sync_id = 0
+        self._knows_delimited = True
+        self._discarded = 0
+        self._ended = False
+
+    # What goes out
+
+    def sync(self) -> bytes:
+        """Begin a sync, from any state but closed; returns the bytes to send.
+
+        It is a plain one, guest-sync, once :class:`DelimitedSyncMissing` has happened.
+
+        :raises StateError: the channel is closed.
+        """
+        self._require(*(set(State) - {State.CLOSED}), doing="sync")
+        self._in_flight.clear()
+        self._ids = _Ids.UNKNOWN
+        self._discarded = self._decoder.reset()
+        self._decoder.limit = min(_SYNC_LINE, self.limits.line)
+        self._sync_id = self._random_id()
+        self.state = State.SYNCING
+        command = "guest-sync-delimited" if self._knows_delimited else "guest-sync"
+        return SENTINEL + _encode({"execute": command, "arguments": {"id": self._sync_id}})
+
+    def prepare(
+        self, command: str, arguments: t.Optional[t.Mapping[str, t.Any]] = None, *, success_response: bool = True
+    ) -> Request:
+        """Make a command into a request for :meth:`send`. Valid until the next sync or :class:`IdsRefused`.
+
+        :raises InvalidRequest: the arguments hold what the agent cannot take: a NUL, which would end a C string, bytes
+            that are no text, a number that is not finite, or something that JSON does not have.
+        """
+        self._last_number += 1
+        members: dict[str, t.Any] = {"execute": command}
+        if arguments:
+            members["arguments"] = arguments
+        if self._ids is not _Ids.ABSENT:
+            members["id"] = self._last_number
+        return Request(self._last_number, _encode(members), success_response)
+
+    def has_room(self, request: Request) -> bool:
+        """Whether the request may be sent now, next to those that are unanswered."""
+        if not self._in_flight:
+            return self.state is State.IDLE
+        if self._ids is not _Ids.ECHOED:
+            return False
+        unanswered = sum(len(other.data) for other in self._in_flight.values())
+        return unanswered + len(request.data) <= self.limits.in_flight
+
+    def send(self, request: Request) -> bytes:
+        """Count the request as under way; returns the bytes to send.
+
+        :raises StateError: not in sync, or no room next to the unanswered requests.
+        """
+        self._require(State.IDLE, State.WAITING, doing="send a request")
+        if not self.has_room(request):
+            raise StateError("no room for another request before the earlier ones are answered")
+        self._in_flight[request.number] = request
+        self.state = State.WAITING
+        return request.data
+
+    def give_up(self) -> list[Request]:
+        """Stop waiting, after a timeout or a read that was cut short; the only way on is a sync.
+
+        :returns: the requests that stay unanswered. Of a silent command that means success, of another nothing.
+        """
+        unanswered = list(self._in_flight.values())
+        self._in_flight.clear()
+        if self.state is not State.CLOSED:
+            self.state = State.OUT_OF_SYNC
+        return unanswered
+
+    # What comes in
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the channel; :meth:`next_event` tells what they mean."""
+        self._decoder.feed(data)
+
+    def receive_eof(self) -> None:
+        """The other side ended the channel."""
+        self._ended = True
+
+    def next_event(self) -> t.Optional[Event]:
+        """The next thing that happened, or None until more is received.
+
+        :raises ProtocolViolation: the other side is not, or no longer, a guest agent. The state is then out of sync.
+        """
+        try:
+            while True:
+                line = self._decoder.next_line()
+                if line is None:
+                    self._check_unfinished()
+                    return self._end() if self._ended else None
+                event = self._hunt(line) if self.state is State.SYNCING else self._read(line)
+                if event is not None:
+                    return event
+        except ProtocolViolation:
+            self.give_up()
+            raise
+
+    def _hunt(self, line: Line) -> t.Optional[Event]:
+        """A line during a sync: its reply, or something of before."""
+        try:
+            reply = None if line.overlong else self._parse(line)
+        except ProtocolViolation:
+            reply = None
+        if isinstance(reply, dict):
+            _refuse_monitor(reply)
+            if type(reply.get("return")) is int and reply["return"] == self._sync_id:
+                return self._synced(line)
+        self._check_discarded(line.size)
+        if self._knows_delimited and b"guest-sync-delimited" in line.content and isinstance(reply, dict):
+            # An agent that knows the command has no reason to name it. Should this be an answer to somebody else after
+            # all, the plain sync that follows is still a correct one.
+            if "error" in reply:
+                self._knows_delimited = False
+                return DelimitedSyncMissing()
+        return None
+
+    def _synced(self, line: Line) -> Synced:
+        discarded = self._discarded + self._decoder.dropped
+        self._discarded = self._decoder.dropped = 0
+        self._decoder.limit = self.limits.line
+        self.state = State.IDLE
+        return Synced(self._sync_id, discarded, line.sentinel)
+
+    def _read(self, line: Line) -> t.Optional[Event]:
+        """A line outside a sync: an answer, or something that answers nobody."""
+        if self.state not in (State.IDLE, State.WAITING):
+            return self._stray(line, "nothing was asked since the channel went out of sync")
+        if line.sentinel:
+            return self._stray(line, "the reply to somebody else's sync")
+        if line.overlong:
+            raise self._overlong()
+        if not line.content.strip():
+            return None
+        reply = self._parse(line)
+        if not isinstance(reply, dict):
+            raise ProtocolViolation("a reply that is not an object")
+        _refuse_monitor(reply)
+        if "event" in reply:
+            return self._stray(line, "an event, which no agent sends")
+        if ("return" in reply) == ("error" in reply):
+            raise ProtocolViolation("a reply with both or neither of 'return' and 'error'")
+        if not self._in_flight:
+            if self._ids is not _Ids.ECHOED:
+                # Without ids only the order tells whose reply it is, and the order is broken.
+                self.state = State.OUT_OF_SYNC
+            return self._stray(line, "a reply that nobody asked for")
+        return self._match(line, reply)
+
+    def _match(self, line: Line, reply: dict[str, t.Any]) -> Event:
+        if "id" in reply:
+            number = reply["id"]
+            if type(number) is not int or number not in self._in_flight or self._ids is _Ids.ABSENT:
+                return self._stray(line, "a reply with an id that is not ours")
+            self._ids = _Ids.ECHOED
+        elif self._ids is _Ids.ECHOED:
+            return self._stray(line, "a reply without an id")
+        else:
+            number = next(iter(self._in_flight))
+        event: t.Union[Answer, Refusal, IdsRefused] = _answer(number, reply)
+        if "id" not in reply and self._ids is _Ids.UNKNOWN:
+            if isinstance(event, Answer):
+                self._ids = _Ids.ABSENT
+            elif isinstance(event, Refusal) and "'id' is unexpected" in event.desc:
+                # The one error of QEMU's dispatcher before 4.0 for it, and nothing but its text tells it.
+                self._ids = _Ids.ABSENT
+                event = IdsRefused(number)
+        del self._in_flight[number]
+        self._discarded = self._decoder.dropped = 0
+        if not self._in_flight:
+            self.state = State.IDLE
+        return event
+
+    def _stray(self, line: Line, reason: str) -> Stray:
+        self._check_discarded(line.size)
+        return Stray(reason, line.size)
+
+    def _check_discarded(self, size: int) -> None:
+        self._discarded += size
+        if self._discarded + self._decoder.dropped > self.limits.discard:
+            raise self._too_much()
+
+    def _check_unfinished(self) -> None:
+        # A line that never ends must not be waited for.
+        unfinished = self._decoder.pending
+        if self.state is State.SYNCING:
+            if self._discarded + self._decoder.dropped + unfinished > self.limits.discard:
+                raise self._too_much()
+        elif unfinished > self.limits.line + len(SENTINEL):
+            raise self._overlong()
+
+    def _overlong(self) -> ProtocolViolation:
+        return ProtocolViolation(f"a reply of more than {self.limits.line} bytes")
+
+    def _too_much(self) -> ProtocolViolation:
+        return ProtocolViolation(f"more than {self.limits.discard} bytes that answer none of our requests")
+
+    def _end(self) -> t.Optional[Closed]:
+        if self.state is State.CLOSED:
+            return None
+        self.state = State.CLOSED
+        return Closed(self._decoder.pending)
+
+    def _parse(self, line: Line) -> t.Any:
+        limits = self.limits
+        try:
+            return loads(line.content, max_depth=limits.depth, max_values=limits.values, max_digits=limits.digits)
+        except UnacceptableJson as exc:
+            raise ProtocolViolation(f"a reply that is unacceptable: {exc}") from exc
+
+    def _require(self, *states: State, doing: str) -> None:
+        if self.state not in states:
+            raise StateError(f"cannot {doing} while {self.state.value}")
+
+
+def _encode(members: dict[str, t.Any]) -> bytes:
+    # ASCII only, so that no encoding on the way matters; LF, so that a terminal in line mode passes it on.
+    try:
+        _check_text(members)
+        return json.dumps(members, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
+    except (TypeError, ValueError) as exc:
+        raise InvalidRequest(f"{members['execute']}: its arguments cannot be sent as JSON") from exc
+
+
+def _check_text(value: t.Any) -> None:
+    """Refuse the text that JSON could carry and the agent could not."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise InvalidRequest("an argument holds a NUL, which the agent's C strings cannot")
+        if not value.isascii():
+            value.encode("utf-8")
+    elif isinstance(value, dict):
+        for member in value.values():
+            _check_text(member)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_text(item)
+
+
+def _answer(number: int, reply: dict[str, t.Any]) -> t.Union[Answer, Refusal]:
+    if "return" in reply:
+        return Answer(number, reply["return"])
+    error = reply["error"]
+    if not isinstance(error, dict):
+        raise ProtocolViolation("an error that is not an object")
+    error_class, desc = error.get("class", "GenericError"), error.get("desc", "")
+    if not isinstance(error_class, str) or not isinstance(desc, str):
+        raise ProtocolViolation("an error whose class or desc is not a string")
+    return Refusal(number, error_class, desc)
+
+
+def _refuse_monitor(reply: dict[str, t.Any]) -> None:
+    if "QMP" in reply:
+        raise ProtocolViolation("this is a QEMU monitor (QMP), not a guest agent: give the agent's channel instead")

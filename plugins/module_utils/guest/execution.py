@@ -1,0 +1,121 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Starting a program through guest-exec and noticing its end, and the small scripts that are run that way.
+
+guest-exec keeps up to 16 MiB of a program's output, waits for everyone who inherited it, and forgets the result once it
+was told. That is good enough for scripts of our own, which say little and leave nobody behind. Programs of the user are
+run by :mod:`.processes`.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.errors import ProcessTimedOut
+from ansible_collections.netless.qga.plugins.module_utils.reply import from_base64, member, optional
+
+SHELL = "/bin/sh"
+
+# The agent logs each poll in the guest and each costs it time, so they are spaced by how long the program has run. What
+# is over within milliseconds is caught by the first ones; later a poll comes at most this share of the run time late.
+_FIRST_POLL = 0.003
+_QUICK = 0.05
+_QUICK_GROWTH = 1.5
+_GROWTH = 0.3
+_LONGEST_WAIT = 10.0
+
+
+@dataclass(frozen=True)
+class ExecStatus:
+    """How a program ended (QAPI ``GuestExecStatus``).
+
+    :param rc: its exit status, or 128 and the signal's number as shells have it.
+    :param stdout: what the agent captured; at most 16 MiB.
+    :param stderr: likewise.
+    """
+
+    rc: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Polls:
+    """When to ask next whether a program has ended."""
+
+    def __init__(self, first: float = _FIRST_POLL) -> None:
+        self._started = time.monotonic()
+        self._wait = max(_FIRST_POLL, min(first, _QUICK))
+
+    def next_wait(self) -> float:
+        """Seconds until the next poll."""
+        elapsed = time.monotonic() - self._started
+        growth = _QUICK_GROWTH if elapsed < _QUICK else _GROWTH
+        wait = max(self._wait, min(elapsed * growth, _LONGEST_WAIT))
+        self._wait = min(wait, _QUICK)
+        return wait
+
+
+def start(
+    agent: Agent,
+    path: str,
+    arguments: t.Sequence[str],
+    *,
+    deadline: Deadline,
+    stdin: bytes = b"",
+    environment: t.Optional[t.Mapping[str, str]] = None,
+) -> int:
+    """Start a program; returns its process id in the guest.
+
+    :param arguments: without the program itself. The agent writes them to the guest's log.
+    :param stdin: what the program gets to read. The agent logs nothing of it.
+    :param environment: in place of the agent's own.
+    :raises AgentRefused: among others, there is no such program.
+    """
+    request: dict[str, t.Any] = {"path": path, "arg": list(arguments), "capture-output": True}
+    if stdin:
+        request["input-data"] = base64.b64encode(stdin).decode("ascii")
+    if environment is not None:
+        request["env"] = [f"{name}={value}" for name, value in environment.items()]
+    return member("guest-exec", agent.call("guest-exec", request, deadline=deadline), "pid", int)
+
+
+def status(agent: Agent, pid: int, *, deadline: Deadline) -> t.Optional[ExecStatus]:
+    """How the program ended, or None while it runs. The agent forgets the answer when it has given it.
+
+    :raises AgentRefused: the agent knows no such program, or has told before.
+    """
+    command = "guest-exec-status"
+    # Asked again after a lost answer it either says the same, or that it has forgotten.
+    reply = agent.call(command, {"pid": pid}, deadline=deadline, repeatable=True)
+    if not member(command, reply, "exited", bool):
+        return None
+    signal = optional(command, reply, "signal", 0)
+    return ExecStatus(
+        rc=128 + signal if signal else optional(command, reply, "exitcode", 0),
+        stdout=from_base64(command, "out-data", optional(command, reply, "out-data", "")),
+        stderr=from_base64(command, "err-data", optional(command, reply, "err-data", "")),
+    )
+
+
+def run_script(agent: Agent, text: str, *arguments: str, deadline: Deadline) -> ExecStatus:
+    """Run a small shell script of ours to its end.
+
+    :param arguments: become ``$1`` and so on.
+    :raises ProcessTimedOut: it did not end before the deadline.
+    """
+    pid = start(agent, SHELL, ["-c", text, "sh", *arguments], deadline=deadline)
+    polls = Polls()
+    while True:
+        agent.pause(polls.next_wait(), deadline)
+        ended = status(agent, pid, deadline=deadline)
+        if ended is not None:
+            return ended
+        if deadline.passed:
+            raise ProcessTimedOut(f"{agent.endpoint}: a shell script in the guest, process {pid}, does not end")

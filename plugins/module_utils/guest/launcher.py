@@ -1,0 +1,156 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The shell script that runs a program in the guest, and the spool in which it leaves the result.
+
+It is read from standard input, so that the guest's log shows the same short line for every program, and neither
+arguments nor environment. Of the shell it takes what POSIX says, and of other programs as few as it can, since starting
+one is what costs most in a slow guest.
+
+The spool is on a tmpfs. Its files have names that nobody can foresee, are created by the shell with O_EXCL and mode
+0600, and belong to one run each: a program of an earlier run that is still alive writes into files of its own.
+
+==========  ==========================================================================================
+``.state``  the process id of the script, which leads the process group, and later the result
+``.out``    standard output
+``.err``    standard error
+``.in``     standard input, if it is too large to be sent along
+``.say``    a FIFO for what is said to a program that asks for something, like a password
+``.ask``    the FIFO from which such a program reads: first what was said, then its standard input
+==========  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import typing as t
+from dataclasses import dataclass
+
+#: Where the spool may be, in the order in which the script tries.
+BASES = ("/dev/shm", "/run", "/tmp")
+
+# Reads as many lines as the first one says, and runs them. What follows them is left for the program: POSIX has `read`
+# take not a byte more than its line.
+LOADER = 'IFS= read -r n;c=;while [ "$n" -gt 0 ];do IFS= read -r l;c="$c$l\n";n=$((n-1));done;eval "$c"'
+
+_FIND_BASE = 'for b in {bases};do [ -d "$b" ]&&[ -w "$b" ]&&break;done'.format(bases=" ".join(BASES))
+
+# An agent's environment is that of a service: without HOME, or with init's.
+_SET_ENVIRONMENT = """\
+case ${HOME:-/} in /)
+u=root;[ -O / ]||u=$(id -un)
+eval "HOME=~$u";case $HOME in /*);;*)HOME=/;;esac;export HOME
+esac
+export PATH="${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}"
+cd "$HOME" 2>/dev/null||cd /
+unset OLDPWD"""
+
+_CHECK_USER = 'u=$(id -un);[ "$u" = {user} ]||{{ echo "user $u";exit 0;}}'
+
+# The umask is that of a login, not the agent's, which is 077 where it runs as a daemon.
+_PROGRAM = '(umask 022;exec "$@")'
+
+_FEED = """\
+exec 4<&0
+mkfifo "$s.say" "$s.ask"||exit 125
+cat "$s.say" {rest} <&4 >"$s.ask" 3>&- 4<&- &"""
+
+_RUN = """\
+{program} {stdin}>"$s.out" 2>"$s.err" 3>&- 4<&-
+r=$?
+{after}f=;[ -s "$s.out" ]&&f=o;[ -s "$s.err" ]&&f="${{f}}e"
+echo "$r $f." >&3
+echo "$b $r $f."
+exit 0"""
+
+_TOLD = re.compile(rb"(?P<base>/[a-z/]+) (?P<rc>\d{1,3}) (?P<streams>o?e?)\.\n\Z")
+_STATE = re.compile(rb"(?P<pid>\d{1,10})\n(?:(?P<rc>\d{1,3}) (?P<streams>o?e?)\.\n)?\Z")
+_USER = re.compile(rb"user (?P<user>[^\n]*)\n\Z")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What the script says when the program has ended.
+
+    :param rc: the program's exit status.
+    :param streams: the spool files that are not empty: ``out``, ``err``.
+    """
+
+    rc: int
+    streams: tuple[str, ...]
+
+
+def launch_script(
+    name: str,
+    argv: t.Sequence[str],
+    *,
+    finished: t.Optional[str],
+    stdin_spooled: bool,
+    asks: bool,
+    user: t.Optional[str],
+) -> bytes:
+    """The script that runs one program, ready to be followed by the program's standard input.
+
+    :param name: the name of the run's spool.
+    :param argv: the program and its arguments.
+    :param finished: the name of an earlier run's spool, whose contents are not needed any more.
+    :param stdin_spooled: whether standard input is in the spool and not after the script.
+    :param asks: whether the program reads what is said to it before its standard input.
+    :param user: the user that the agent has to run as; nothing is run if it is another.
+    :raises ValueError: an argument holds a NUL, or bytes that are not UTF-8.
+    """
+    if any("\0" in argument for argument in (*argv, user or "")):
+        raise ValueError("it holds a NUL")
+    lines = ["umask 077", _FIND_BASE, f"s=$b/{name}"]
+    if finished:
+        # Nobody reads these again, and an empty file costs no memory.
+        lines.append(f'o=$b/{finished};: >"$o.out" >"$o.err";[ ! -e "$o.in" ]||: >"$o.in"')
+    if user is not None:
+        lines.append(_CHECK_USER.format(user=shlex.quote(user)))
+    lines += ["set -C", 'exec 3>"$s.state"', "echo $$ >&3", _SET_ENVIRONMENT]
+    lines.append("set -- " + " ".join(shlex.quote(argument) for argument in argv))
+    if asks:
+        lines.append(_FEED.format(rest='"$s.in"' if stdin_spooled else "-"))
+        lines.append(_RUN.format(program=_PROGRAM, stdin='<"$s.ask" ', after="kill $! 2>/dev/null\n"))
+    else:
+        lines.append(_RUN.format(program=_PROGRAM, stdin='<"$s.in" ' if stdin_spooled else "", after=""))
+    script = "\n".join(lines).encode("utf-8") + b"\n"
+    return b"%d\n%s" % (script.count(b"\n"), script)
+
+
+#: Makes an empty file for standard input; says where.
+SPOOL_STDIN = _FIND_BASE + ';umask 077;set -C;: >"$b/$1.in"&&echo "$b"'
+
+#: Ends a process group: asks first, so that sudo can pass it on to what it runs in a session of its own.
+END_GROUP = """\
+kill -s TERM -- "-$1" 2>/dev/null
+n=20;while [ $n -gt 0 ]&&kill -s 0 -- "-$1" 2>/dev/null;do sleep 0.1 2>/dev/null||sleep 1;n=$((n-1));done
+kill -s KILL -- "-$1" 2>/dev/null;:"""
+
+#: Removes the spools of a connection.
+REMOVE = "exec rm -f {globs}".format(globs=" ".join(f'{base}/"$1".*' for base in BASES))
+
+
+def parse_told(text: bytes) -> t.Optional[tuple[str, Ended]]:
+    """What the script said at its end: where the spool is, and how the program ended. None if it said anything else."""
+    match = _TOLD.match(text)
+    return (match["base"].decode("ascii"), _ended(match)) if match else None
+
+
+def parse_state(text: bytes) -> t.Optional[tuple[int, t.Optional[Ended]]]:
+    """What the state file says: the process id, and how the program ended if it has. None if that is not there yet."""
+    match = _STATE.match(text)
+    return (int(match["pid"]), _ended(match) if match["rc"] else None) if match else None
+
+
+def parse_wrong_user(text: bytes) -> t.Optional[str]:
+    """The user that the agent runs as, if the script said that it is the wrong one."""
+    match = _USER.match(text)
+    return match["user"].decode("utf-8", errors="replace") if match else None
+
+
+def _ended(match: re.Match[bytes]) -> Ended:
+    streams = tuple(name for flag, name in ((b"o", "out"), (b"e", "err")) if flag in match["streams"])
+    return Ended(int(match["rc"]), streams)

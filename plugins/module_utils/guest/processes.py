@@ -1,0 +1,158 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Programs in the guest: any input, any output, and a result that outlasts the reply that told it."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+import typing as t
+
+from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentRefused,
+    InvalidRequest,
+    OutcomeUnknown,
+    ProcessError,
+    QgaError,
+)
+from ansible_collections.netless.qga.plugins.module_utils.guest import execution, launcher
+from ansible_collections.netless.qga.plugins.module_utils.guest.dialogue import Dialogue, converse
+from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.program import Program, Result, read_state
+
+# How long a program that may have been started has to show itself, and the cleaning up may take, in seconds.
+_SECONDS_TO_APPEAR = 5.0
+_SECONDS_TO_REMOVE = 2.0
+
+
+class Processes:
+    """The programs of one guest, as long as one connection lasts.
+
+    :param agent: of the guest.
+    :param files: of the guest.
+    """
+
+    def __init__(self, agent: Agent, files: Files) -> None:
+        self._agent = agent
+        self._files = files
+        self._prefix = f"netless-qga.{secrets.token_hex(16)}"
+        self._runs = 0
+        self._finished: t.Optional[str] = None
+        self._has_setsid = True
+
+    def run(
+        self,
+        argv: t.Sequence[str],
+        *,
+        deadline: Deadline,
+        stdin: bytes = b"",
+        environment: t.Optional[t.Mapping[str, str]] = None,
+        user: t.Optional[str] = None,
+        dialogue: t.Optional[Dialogue] = None,
+    ) -> Result:
+        """Run a program to its end. What it leaves running in the background is not waited for.
+
+        :param argv: the program, looked up in PATH, and its arguments. The guest's log shows nothing of them.
+        :param deadline: when the program's process group is killed.
+        :param stdin: its standard input.
+        :param environment: in place of the agent's own; HOME and PATH are added if they are missing.
+        :param user: the user that the agent has to run as.
+        :param dialogue: for a program that asks for something before it reads its standard input.
+        :raises ProcessTimedOut: the deadline passed, and the program was killed.
+        :raises WrongUser: the agent runs as somebody else. Nothing was run.
+        :raises ProcessError: the guest's shell could not run it.
+        :raises OutcomeUnknown: it was started, or may have been, and its result is not to be had any more.
+        :raises InvalidRequest: an argument holds a NUL, or bytes that are not UTF-8.
+        """
+        self._runs += 1
+        spool = f"{self._prefix}.{self._runs}"
+        spooled = len(stdin) > self._agent.chunk
+        try:
+            script = launcher.launch_script(
+                spool, argv, finished=self._finished, stdin_spooled=spooled, asks=dialogue is not None, user=user
+            )
+        except ValueError as exc:
+            raise InvalidRequest(f"{self._agent.endpoint}: an argument of {argv[0]!r}: {exc}") from exc
+        if spooled:
+            self._spool_stdin(spool, stdin, deadline)
+        program = self._start(argv[0], spool, script if spooled else script + stdin, environment, deadline)
+        if dialogue is not None:
+            converse(program, dialogue, deadline)
+        result = program.wait(deadline)
+        self._finished = spool
+        return result
+
+    def close(self) -> None:
+        """Remove what the runs have left in the guest. In one that cannot be reached it stays, until that reboots."""
+        if self._runs:
+            self._runs = 0
+            self._finished = None
+            with contextlib.suppress(QgaError):
+                deadline = Deadline.after(_SECONDS_TO_REMOVE)
+                execution.run_script(self._agent, launcher.REMOVE, self._prefix, deadline=deadline)
+
+    def _spool_stdin(self, spool: str, stdin: bytes, deadline: Deadline) -> None:
+        made = execution.run_script(self._agent, launcher.SPOOL_STDIN, spool, deadline=deadline)
+        if made.rc:
+            said = made.stderr.decode("utf-8", errors="replace").strip()
+            raise ProcessError(f"{self._agent.endpoint}: the guest has no place for standard input: {said}")
+        base = made.stdout.decode("ascii", errors="replace").strip()
+        view, chunk = memoryview(stdin), self._agent.chunk
+        pieces = (bytes(view[start : start + chunk]) for start in range(0, len(view), chunk))
+        self._files.write(f"{base}/{spool}.in", pieces, deadline=deadline)
+
+    def _start(
+        self,
+        name: str,
+        spool: str,
+        stdin: bytes,
+        environment: t.Optional[t.Mapping[str, str]],
+        deadline: Deadline,
+    ) -> Program:
+        started = time.monotonic()
+        try:
+            pid = self._start_shell(stdin, environment, deadline)
+        except OutcomeUnknown:
+            # The reply is lost. A program that was started says in its spool who it is.
+            pid = self._find(spool, Deadline.after(_SECONDS_TO_APPEAR))
+            if pid == 0:
+                raise
+        return Program(
+            self._agent,
+            self._files,
+            name=name,
+            spool=spool,
+            pid=pid,
+            leads_group=self._has_setsid,
+            # Where starting a program takes long, so does running it.
+            polls=execution.Polls(first=2 * (time.monotonic() - started)),
+        )
+
+    def _start_shell(self, stdin: bytes, environment: t.Optional[t.Mapping[str, str]], deadline: Deadline) -> int:
+        # setsid makes the shell lead a process group, so that all of it can be ended, and takes no process of its own.
+        shell = ["setsid"] if self._has_setsid else []
+        shell += [execution.SHELL, "-c", launcher.LOADER]
+        try:
+            return execution.start(
+                self._agent, shell[0], shell[1:], stdin=stdin, environment=environment, deadline=deadline
+            )
+        except AgentRefused as exc:
+            if type(exc) is not AgentRefused or not self._has_setsid:
+                raise
+            self._has_setsid = False
+            return self._start_shell(stdin, environment, deadline)
+
+    def _find(self, spool: str, deadline: Deadline) -> int:
+        """The process id of a script that may have been started; 0 if it does not show before the deadline."""
+        polls = execution.Polls()
+        while not deadline.passed:
+            found = read_state(self._files, spool, deadline)
+            if found is not None:
+                return found[1]
+            self._agent.pause(polls.next_wait(), deadline)
+        return 0

@@ -1,0 +1,123 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Cuts the agent's byte stream into lines, and notices the sentinel.
+
+An agent's reply is one line of JSON that ends in LF. The byte 0xFF, which no UTF-8 text contains, stands right before
+the reply to guest-sync-delimited; it ends whatever came before it (QEMU's qga/qapi-schema.json, guest-sync-delimited).
+"""
+
+from __future__ import annotations
+
+import typing as t
+from collections import deque
+from dataclasses import dataclass
+
+SENTINEL = b"\xff"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line without its LF.
+
+    :param content: the bytes; empty if there were more than the limit, which ``size`` tells.
+    :param size: how many bytes it took on the wire, with its LF and its sentinel.
+    :param sentinel: whether a 0xFF stood right before it.
+    :param overlong: whether it was longer than the limit, and its content was dropped.
+    """
+
+    content: bytes
+    size: int
+    sentinel: bool = False
+    overlong: bool = False
+
+
+class LineDecoder:
+    """Bytes in, lines out. Every byte is looked at a bounded number of times, however it is fed.
+
+    :param limit: how many bytes a line may have; what is longer is dropped as it arrives. May be changed at any time.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        #: How many bytes were dropped in front of a sentinel since the last :meth:`reset`.
+        self.dropped = 0
+        self._pieces: deque[bytes] = deque()
+        self._position = 0
+        self._next: dict[bytes, int] = {}
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._sentinel = False
+
+    def feed(self, data: bytes) -> None:
+        """Take what was received."""
+        if data:
+            self._pieces.append(data)
+
+    def reset(self) -> int:
+        """Forget everything fed and not yet handed out; returns how many bytes that were."""
+        forgotten = self.pending + sum(map(len, self._pieces)) - self._position
+        self._pieces.clear()
+        self._start_piece()
+        self._start_line()
+        self.dropped = 0
+        return forgotten
+
+    @property
+    def pending(self) -> int:
+        """How many bytes of an unfinished line have been looked at."""
+        return self._size + self._sentinel
+
+    def next_line(self) -> t.Optional[Line]:
+        """The next whole line, or None until more is fed."""
+        while self._pieces:
+            piece = self._pieces[0]
+            end = self._find(b"\n", piece)
+            sentinel = self._find(SENTINEL, piece)
+            if sentinel < end:
+                self.dropped += self.pending + sentinel - self._position
+                self._start_line(sentinel=True)
+                self._position = sentinel + 1
+                continue
+            self._collect(piece, end)
+            if end == len(piece):
+                self._pieces.popleft()
+                self._start_piece()
+                continue
+            self._position = end + 1
+            return self._finish_line()
+        return None
+
+    def _find(self, byte: bytes, piece: bytes) -> int:
+        # Each byte is looked for once a piece, not once a line: else many short lines would take quadratic time.
+        if self._next.get(byte, -1) < self._position:
+            found = piece.find(byte, self._position)
+            self._next[byte] = found if found >= 0 else len(piece)
+        return self._next[byte]
+
+    def _collect(self, piece: bytes, stop: int) -> None:
+        self._size += stop - self._position
+        if self._size > self.limit:
+            self._parts.clear()
+        elif stop > self._position:
+            self._parts.append(piece[self._position : stop])
+
+    def _finish_line(self) -> Line:
+        line = Line(
+            content=b"".join(self._parts),
+            size=self.pending + 1,
+            sentinel=self._sentinel,
+            overlong=self._size > self.limit,
+        )
+        self._start_line()
+        return line
+
+    def _start_piece(self) -> None:
+        self._position = 0
+        self._next.clear()
+
+    def _start_line(self, *, sentinel: bool = False) -> None:
+        self._parts.clear()
+        self._size = 0
+        self._sentinel = sentinel

@@ -1,0 +1,111 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""JSON from a peer that is not trusted: parsed strictly, within bounds that are checked before memory is spent."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import typing as t
+
+_QUOTE_OR_BRACKET = re.compile(r'["\[\]{}]')
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class UnacceptableJson(ValueError):
+    """The text is not JSON, or exceeds a bound. The message says which, and quotes nothing of the text."""
+
+
+def loads(text: bytes, *, max_depth: int, max_values: int, max_digits: int) -> t.Any:
+    """Parse one JSON text.
+
+    :param text: UTF-8. A peer that repeats a member, sends a number that is not finite, a lone surrogate or a raw
+        control character does not speak the agent's protocol (QEMU's own parser refuses all of these).
+    :param max_depth: how deep arrays and objects may be nested.
+    :param max_values: how many values the text may hold.
+    :param max_digits: how many characters one number may have.
+    :raises UnacceptableJson: for everything else.
+    """
+    try:
+        decoded = text.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise UnacceptableJson("invalid UTF-8") from exc
+    _check_size(decoded, max_depth, max_values)
+
+    def number(convert: t.Callable[[str], t.Any]) -> t.Callable[[str], t.Any]:
+        def parse(digits: str) -> t.Any:
+            # int() of a long text takes quadratic time on the older Pythons.
+            if len(digits) > max_digits:
+                raise UnacceptableJson(f"a number of more than {max_digits} digits")
+            value = convert(digits)
+            if not math.isfinite(value):
+                raise UnacceptableJson("a number that is not finite")
+            return value
+
+        return parse
+
+    try:
+        value = json.loads(
+            decoded,
+            object_pairs_hook=_object,
+            parse_int=number(int),
+            parse_float=number(float),
+            parse_constant=_refuse_constant,
+        )
+    except UnacceptableJson:
+        raise
+    except (ValueError, RecursionError) as exc:
+        raise UnacceptableJson("not JSON") from exc
+    if _SURROGATE_ESCAPE.search(decoded):
+        _check_surrogates(value)
+    return value
+
+
+def _check_size(text: str, max_depth: int, max_values: int) -> None:
+    # A value is followed by a comma or stands in a bracket of its own, and strings have two quotes, so this bounds what
+    # the parser can allocate. What stands within strings counts too: that errs on the safe side, and needs no scan.
+    brackets = text.count("[") + text.count("{")
+    if brackets + text.count(",") > max_values or text.count('"') > 4 * max_values:
+        raise UnacceptableJson(f"more than {max_values} values")
+    if brackets > max_depth:
+        _check_depth(text, max_depth)
+
+
+def _check_depth(text: str, max_depth: int) -> None:
+    # Python's parser recurses, and how deep it may differs from version to version.
+    depth = 0
+    in_string = False
+    for match in _QUOTE_OR_BRACKET.finditer(text.replace("\\\\", "").replace('\\"', "")):
+        character = match.group()
+        if character == '"':
+            in_string = not in_string
+        elif in_string:
+            continue
+        elif character in "[{":
+            depth += 1
+            if depth > max_depth:
+                raise UnacceptableJson(f"nested more than {max_depth} deep")
+        else:
+            depth -= 1
+
+
+def _object(pairs: list[tuple[str, t.Any]]) -> dict[str, t.Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise UnacceptableJson("a member given twice")
+    return members
+
+
+def _refuse_constant(name: str) -> t.NoReturn:
+    raise UnacceptableJson("a number that is not finite")
+
+
+def _check_surrogates(value: t.Any) -> None:
+    # Python's parser lets a lone surrogate through, and printing it would fail far from here.
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as exc:
+        raise UnacceptableJson("a lone surrogate") from exc

@@ -1,0 +1,130 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``unix:PATH``: the socket of a QEMU chardev, or of ``qemu-ga --method=unix-listen``."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentSilent,
+    ChannelClosed,
+    EndpointBusy,
+    EndpointUnavailable,
+    Unreachable,
+)
+from ansible_collections.netless.qga.plugins.module_utils.transports import descriptor
+
+# sizeof(sockaddr_un.sun_path) less its NUL, on Linux (unix(7)).
+_LONGEST_PATH = 107
+
+_RETRY_SECONDS = 0.05
+
+# The state of a connection that its server has not accepted, in /proc/net/unix (SS_CONNECTING).
+_NOT_ACCEPTED = "02"
+
+_CURES = {
+    errno.ENOENT: "no such socket. Is the VM running, and is this the path of its chardev?",
+    errno.ENOTDIR: "no such socket. Is the VM running, and is this the path of its chardev?",
+    errno.EACCES: "permission denied. Run Ansible as a user who may read and write the socket (for a VM of libvirt's: "
+    "root or libvirt-qemu), or use become on the host that owns it",
+    errno.ECONNREFUSED: "nobody listens on the socket. Is the VM running?",
+    errno.ENOTSOCK: "not a socket",
+    errno.EPROTOTYPE: "not a stream socket",
+}
+
+_HELD = (
+    "another client holds the socket, which serves one at a time: libvirt keeps the agent sockets of its own domains "
+    "open as long as they run, and so may another tool or another user's play"
+)
+
+
+@dataclass(frozen=True)
+class UnixEndpoint:
+    """A Unix stream socket.
+
+    :param path: where it is in this machine's file system.
+    """
+
+    path: str
+    chunk: int = 1024 * 1024
+
+    @property
+    def name(self) -> str:
+        return f"unix:{self.path}"
+
+    @property
+    def exclusive_name(self) -> str:
+        return f"unix:{os.path.realpath(self.path)}"
+
+    def connect(self, deadline: Deadline) -> UnixTransport:
+        """Connect, and wait for a place in the queue of a busy socket."""
+        if len(os.fsencode(self.path)) > _LONGEST_PATH:
+            raise EndpointUnavailable(
+                f"{self.name}: the path is longer than the {_LONGEST_PATH} bytes that a Unix socket's may have; "
+                f"use a shorter one, or a symbolic link"
+            )
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        channel.setblocking(False)
+        try:
+            self._connect(channel, deadline)
+        except BaseException:
+            channel.close()
+            raise
+        return UnixTransport(self, channel)
+
+    def _connect(self, channel: socket.socket, deadline: Deadline) -> None:
+        while True:
+            try:
+                return channel.connect(self.path)
+            except BlockingIOError as exc:
+                # The queue is full, so that even waiting in it is not possible.
+                if deadline.passed:
+                    raise EndpointBusy(f"{self.name}: {_HELD}") from exc
+                deadline.sleep(_RETRY_SECONDS)
+            except OSError as exc:
+                cure = _CURES.get(exc.errno or 0, str(exc.strerror))
+                raise EndpointUnavailable(f"{self.name}: {cure}") from exc
+
+
+class UnixTransport:
+    """A connected Unix socket."""
+
+    def __init__(self, endpoint: UnixEndpoint, channel: socket.socket) -> None:
+        self._endpoint = endpoint
+        self._socket = channel
+
+    def send(self, data: bytes, deadline: Deadline) -> None:
+        descriptor.send(self._socket.fileno(), data, deadline)
+
+    def receive(self, deadline: Deadline) -> bytes:
+        return descriptor.receive(self._socket.fileno(), deadline)
+
+    def silence(self) -> Unreachable:
+        if self._waits_in_queue():
+            return EndpointBusy(f"{self._endpoint.name}: {_HELD}")
+        return AgentSilent(
+            f"{self._endpoint.name}: the socket is open, but no guest agent answers. Is the guest up, and "
+            f"qemu-guest-agent running in it on this channel? If another client holds the socket, it is served first"
+        )
+
+    def ending(self) -> Unreachable:
+        return ChannelClosed(f"{self._endpoint.name}: the other side closed the socket. Did the VM or its agent stop?")
+
+    def _waits_in_queue(self) -> bool:
+        """Whether the server has not accepted our connection, where the kernel tells (proc(5), /proc/net/unix)."""
+        try:
+            with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as table:
+                rows = [line.rstrip("\n").split(None, 7) for line in table]
+        except OSError:
+            return False
+        return any(len(row) == 8 and row[5] == _NOT_ACCEPTED and row[7] == self._endpoint.path for row in rows)
+
+    def close(self) -> None:
+        self._socket.close()

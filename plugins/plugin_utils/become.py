@@ -1,0 +1,79 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Privilege escalation that asks for a password: when to give it, and how to tell that it worked."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.guest.program import Result
+
+if t.TYPE_CHECKING:
+    from ansible.plugins.become import BecomeBase
+
+
+class Escalation:
+    """One command that runs through a become plugin.
+
+    Its :meth:`answer` is a :data:`~.guest.dialogue.Dialogue`. The password is given once, when it is asked for, and
+    never if the success message comes without: it would be read by the module then.
+
+    :param become: the plugin, which has built the command.
+    :param timeout: seconds until the escalation has to have succeeded.
+    """
+
+    def __init__(self, become: BecomeBase, timeout: float) -> None:
+        self._become = become
+        self._timeout = timeout
+        self._deadline: t.Optional[Deadline] = None
+        self._given = False
+        self._seen = (0, 0)
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is a password that may be asked for."""
+        return self._become.expect_prompt()
+
+    def answer(self, stdout: bytes, stderr: bytes) -> t.Optional[bytes]:
+        """What to say to the escalation that has written this so far.
+
+        :raises AnsibleError: the password is wrong.
+        :raises AnsibleConnectionFailure: it neither asked for the password nor succeeded in time.
+        """
+        self._deadline = self._deadline or Deadline.after(self._timeout)
+        if self._become.check_success(stdout):
+            return b""
+        self._refuse_wrong_password(stdout, stderr)
+        if any(self._become.check_password_prompt(new) for new in (stdout[self._seen[0] :], stderr[self._seen[1] :])):
+            if self._given:
+                raise AnsibleError(f"Incorrect {self._become.name} password")
+            self._given = True
+            self._seen = (len(stdout), len(stderr))
+            password: str = self._become.get_option("become_pass")
+            return password.encode("utf-8", errors="surrogateescape") + b"\n"
+        if self._deadline.passed:
+            missing = "" if self._given else " or become password prompt"
+            raise AnsibleConnectionFailure(f"Timed out waiting for become success{missing}.")
+        return None
+
+    def finish(self, result: Result) -> Result:
+        """The result of the command itself, without what the escalation said.
+
+        :raises AnsibleError: the escalation failed for the want of a password, or of the right one.
+        """
+        if self._become.check_success(result.stdout):
+            stdout = self._become.strip_become_success(self._become.strip_become_prompt(result.stdout))
+            return Result(result.rc, stdout, self._become.strip_become_prompt(result.stderr))
+        self._refuse_wrong_password(result.stdout, result.stderr)
+        if self._become.check_missing_password(result.stdout + result.stderr):
+            raise AnsibleError(f"Missing {self._become.name} password")
+        return result
+
+    def _refuse_wrong_password(self, stdout: bytes, stderr: bytes) -> None:
+        if self._become.check_incorrect_password(stdout + stderr):
+            raise AnsibleError(f"Incorrect {self._become.name} password")
