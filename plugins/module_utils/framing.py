@@ -85,6 +85,9 @@ class State(enum.Enum):
     CLOSED = "closed"
 
 
+_IN_SYNC = (State.IDLE, State.WAITING)
+
+
 class _Ids(enum.Enum):
     UNKNOWN = enum.auto()
     ECHOED = enum.auto()
@@ -149,10 +152,16 @@ class Framing:
             members["id"] = self._last_number
         return Request(self._last_number, _encode(members), success_response)
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes were received of which no event has come, so far."""
+        return self._decoder.unread > 0
+
     def has_room(self, request: Request) -> bool:
         """Whether the request may be sent now, next to those that are unanswered."""
         if not self._in_flight:
-            return self.state is State.IDLE
+            # What came before a request does not answer it. Without ids it would pass for the answer.
+            return self.state is State.IDLE and not self.has_unread
         if self._ids is not _Ids.ECHOED:
             return False
         unanswered = sum(len(other.data) for other in self._in_flight.values())
@@ -163,9 +172,9 @@ class Framing:
 
         :raises StateError: not in sync, or no room next to the unanswered requests.
         """
-        self._require(State.IDLE, State.WAITING, doing="send a request")
+        self._require(*_IN_SYNC, doing="send a request")
         if not self.has_room(request):
-            raise StateError("no room for another request before the earlier ones are answered")
+            raise StateError("no room for a request before the earlier ones are answered, and what came is read")
         self._in_flight[request.number] = request
         self.state = State.WAITING
         return request.data
@@ -211,6 +220,7 @@ class Framing:
 
     def _hunt(self, line: Line) -> t.Optional[Event]:
         """A line during a sync: its reply, or something of before."""
+        self._discard(line.size)
         try:
             reply = None if line.overlong else self._parse(line)
         except ProtocolViolation:
@@ -219,7 +229,6 @@ class Framing:
             _refuse_monitor(reply)
             if type(reply.get("return")) is int and reply["return"] == self._sync_id:
                 return self._synced(line)
-        self._check_discarded(line.size)
         if self._knows_delimited and b"guest-sync-delimited" in line.content and isinstance(reply, dict):
             # An agent that knows the command has no reason to name it. Should this be an answer to somebody else after
             # all, the plain sync that follows is still a correct one.
@@ -229,7 +238,7 @@ class Framing:
         return None
 
     def _synced(self, line: Line) -> Synced:
-        discarded = self._discarded + self._decoder.dropped
+        discarded = self._discarded + self._decoder.dropped - line.size
         self._discarded = self._decoder.dropped = 0
         self._decoder.limit = self.limits.line
         self.state = State.IDLE
@@ -237,13 +246,15 @@ class Framing:
 
     def _read(self, line: Line) -> t.Optional[Event]:
         """A line outside a sync: an answer, or something that answers nobody."""
-        if self.state not in (State.IDLE, State.WAITING):
+        self._check_discarded()
+        if self.state not in _IN_SYNC:
             return self._stray(line, "nothing was asked since the channel went out of sync")
-        if line.sentinel:
-            return self._stray(line, "the reply to somebody else's sync")
         if line.overlong:
             raise self._overlong()
+        if line.sentinel:
+            return self._stray(line, "the reply to somebody else's sync")
         if not line.content.strip():
+            self._discard(line.size)
             return None
         reply = self._parse(line)
         if not isinstance(reply, dict):
@@ -285,28 +296,28 @@ class Framing:
         return event
 
     def _stray(self, line: Line, reason: str) -> Stray:
-        self._check_discarded(line.size)
+        self._discard(line.size)
         return Stray(reason, line.size)
 
-    def _check_discarded(self, size: int) -> None:
+    def _discard(self, size: int) -> None:
         self._discarded += size
-        if self._discarded + self._decoder.dropped > self.limits.discard:
-            raise self._too_much()
+        self._check_discarded()
+
+    def _check_discarded(self, unfinished: int = 0) -> None:
+        if self._discarded + self._decoder.dropped + unfinished > self.limits.discard:
+            raise ProtocolViolation(f"more than {self.limits.discard} bytes that answer none of our requests")
 
     def _check_unfinished(self) -> None:
-        # A line that never ends must not be waited for.
-        unfinished = self._decoder.pending
-        if self.state is State.SYNCING:
-            if self._discarded + self._decoder.dropped + unfinished > self.limits.discard:
-                raise self._too_much()
-        elif unfinished > self.limits.line + len(SENTINEL):
-            raise self._overlong()
+        # A line that never ends must not be waited for, be it an answer or to be thrown away.
+        if self.state not in _IN_SYNC:
+            self._check_discarded(self._decoder.pending)
+        else:
+            self._check_discarded()
+            if self._decoder.overlong:
+                raise self._overlong()
 
     def _overlong(self) -> ProtocolViolation:
         return ProtocolViolation(f"a reply of more than {self.limits.line} bytes")
-
-    def _too_much(self) -> ProtocolViolation:
-        return ProtocolViolation(f"more than {self.limits.discard} bytes that answer none of our requests")
 
     def _end(self) -> t.Optional[Closed]:
         if self.state is State.CLOSED:

@@ -24,7 +24,8 @@ class Line:
     :param content: the bytes; empty if there were more than the limit, which ``size`` tells.
     :param size: how many bytes it took on the wire, with its LF and its sentinel.
     :param sentinel: whether a 0xFF stood right before it.
-    :param overlong: whether it was longer than the limit, and its content was dropped.
+    :param overlong: whether it was longer than the limit, and its content was dropped. Such a line is handed out even
+        if a sentinel cut it, so that it makes no difference whether it was looked at before the sentinel came.
     """
 
     content: bytes
@@ -57,7 +58,7 @@ class LineDecoder:
 
     def reset(self) -> int:
         """Forget everything fed and not yet handed out; returns how many bytes that were."""
-        forgotten = self.pending + sum(map(len, self._pieces)) - self._position
+        forgotten = self.unread
         self._pieces.clear()
         self._start_piece()
         self._start_line()
@@ -69,6 +70,16 @@ class LineDecoder:
         """How many bytes of an unfinished line have been looked at."""
         return self._size + self._sentinel
 
+    @property
+    def unread(self) -> int:
+        """How many bytes were fed that are in no line so far."""
+        return self.pending + sum(map(len, self._pieces)) - self._position
+
+    @property
+    def overlong(self) -> bool:
+        """Whether the unfinished line is longer than the limit already."""
+        return self._size > self.limit
+
     def next_line(self) -> t.Optional[Line]:
         """The next whole line, or None until more is fed."""
         while self._pieces:
@@ -76,9 +87,13 @@ class LineDecoder:
             end = self._find(b"\n", piece)
             sentinel = self._find(SENTINEL, piece)
             if sentinel < end:
-                self.dropped += self.pending + sentinel - self._position
+                self._collect(piece, sentinel)
+                self._position = sentinel
+                if self.overlong:
+                    return self._finish_line()
+                self.dropped += self.pending
                 self._start_line(sentinel=True)
-                self._position = sentinel + 1
+                self._position += 1
                 continue
             self._collect(piece, end)
             if end == len(piece):
@@ -86,7 +101,7 @@ class LineDecoder:
                 self._start_piece()
                 continue
             self._position = end + 1
-            return self._finish_line()
+            return self._finish_line(ending=1)
         return None
 
     def _find(self, byte: bytes, piece: bytes) -> int:
@@ -98,17 +113,17 @@ class LineDecoder:
 
     def _collect(self, piece: bytes, stop: int) -> None:
         self._size += stop - self._position
-        if self._size > self.limit:
+        if self.overlong:
             self._parts.clear()
         elif stop > self._position:
             self._parts.append(piece[self._position : stop])
 
-    def _finish_line(self) -> Line:
+    def _finish_line(self, ending: int = 0) -> Line:
         line = Line(
             content=b"".join(self._parts),
-            size=self.pending + 1,
+            size=self.pending + ending,
             sentinel=self._sentinel,
-            overlong=self._size > self.limit,
+            overlong=self.overlong,
         )
         self._start_line()
         return line

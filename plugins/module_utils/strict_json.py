@@ -41,7 +41,7 @@ def loads(text: bytes, *, max_depth: int, max_values: int, max_digits: int) -> t
             if len(digits) > max_digits:
                 raise UnacceptableJson(f"a number of more than {max_digits} digits")
             value = convert(digits)
-            if not math.isfinite(value):
+            if isinstance(value, float) and not math.isfinite(value):
                 raise UnacceptableJson("a number that is not finite")
             return value
 

@@ -24,8 +24,8 @@ def converse(program: Program, dialogue: Dialogue, deadline: Deadline) -> None:
 
     Ends early if the program does, or at the deadline; the program's result tells the rest.
     """
-    try:
-        with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        try:
             # The FIFO is there once the outputs are: opened before, it would be created as a file.
             streams = [_open(program, kind, "r", stack, deadline) for kind in ("out", "err")]
             fifo = _open(program, "say", "w", stack, deadline)
@@ -43,9 +43,10 @@ def converse(program: Program, dialogue: Dialogue, deadline: Deadline) -> None:
                 elif program.has_ended():
                     return
                 program.pause(deadline)
-    except BaseException:
-        program.end()
-        raise
+        except BaseException:
+            # Before the FIFO is closed: the program would take its standard input for words.
+            program.end()
+            raise
 
 
 def _open(

@@ -124,7 +124,12 @@ class UnixTransport:
                 rows = [line.rstrip("\n").split(None, 7) for line in table]
         except OSError:
             return False
-        return any(len(row) == 8 and row[5] == _NOT_ACCEPTED and row[7] == self._endpoint.path for row in rows)
+        path = self._endpoint.path
+        states = [(row[7], row[5]) for row in rows if len(row) == 8]
+        if not any(bound == path for bound, _ in states):
+            # It was bound under another name: relative, or in a container that has its directory elsewhere.
+            states = [(path, state) for bound, state in states if os.path.basename(bound) == os.path.basename(path)]
+        return (path, _NOT_ACCEPTED) in states
 
     def close(self) -> None:
         self._socket.close()

@@ -1,0 +1,57 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Real guest agents of several Debian suites, and what this collection makes of them."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
+from ansible_collections.netless.qga.plugins.module_utils.transports.parse import parse_endpoint
+from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
+from ansible_collections.netless.qga.tests.guests.trees import SUITES, build
+
+
+@pytest.fixture(scope="session", params=SUITES)
+def guest(request: pytest.FixtureRequest) -> t.Iterator[SandboxedAgent]:
+    """A guest of each suite."""
+    with SandboxedAgent(build(request.param)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def deadline() -> Deadline:
+    return Deadline.after(120)
+
+
+@pytest.fixture
+def log() -> list[str]:
+    """What the channel logs."""
+    return []
+
+
+@pytest.fixture
+def agent(guest: SandboxedAgent, log: list[str]) -> t.Iterator[Agent]:
+    agent = Agent(FramedChannel(parse_endpoint(guest.endpoint), log=log.append))
+    yield agent
+    agent.close()
+
+
+@pytest.fixture
+def files(agent: Agent) -> Files:
+    return Files(agent)
+
+
+@pytest.fixture
+def processes(agent: Agent, files: Files) -> t.Iterator[Processes]:
+    processes = Processes(agent, files)
+    yield processes
+    processes.close()

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+set -eux
+PYTHONPATH="${ANSIBLE_COLLECTIONS_PATH}" python -m pytest -v -p no:cacheprovider --rootdir . .

@@ -1,0 +1,132 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError
+from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
+from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
+
+NAMES = ["plain", "with space", "it's", 'say "x"', "汉语", "new\nline", "-leading-dash", "$HOME", "*"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_there_and_back(files: Files, deadline: Deadline, tmp_path: pathlib.Path, name: str) -> None:
+    source, target = tmp_path / name, tmp_path / "back"
+    source.write_bytes(os.urandom(3000))
+    files.put(str(source), f"/tmp/{name}", deadline=deadline)
+    files.get(f"/tmp/{name}", str(target), deadline=deadline)
+    assert target.read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 1, 1024 * 1024 - 1, 1024 * 1024, 1024 * 1024 + 1])
+def test_sizes_around_a_chunk(files: Files, deadline: Deadline, tmp_path: pathlib.Path, size: int) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(os.urandom(size))
+    files.put(str(source), "/tmp/sized", deadline=deadline)
+    files.get("/tmp/sized", str(target), deadline=deadline)
+    assert target.read_bytes() == source.read_bytes()
+
+
+def test_a_new_file_is_private_and_an_old_one_keeps_its_mode(
+    files: Files, processes: Processes, deadline: Deadline, tmp_path: pathlib.Path
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"shorter")
+    prepare = "rm -f /tmp/new /tmp/old; echo something longer >/tmp/old; chmod 640 /tmp/old; ln -f /tmp/old /tmp/link"
+    assert processes.run(["sh", "-c", prepare], deadline=deadline).rc == 0
+    for name in ("new", "old"):
+        files.put(str(source), f"/tmp/{name}", deadline=deadline)
+    result = processes.run(["sh", "-c", "stat -c %a /tmp/new /tmp/old; cat /tmp/link"], deadline=deadline)
+    assert result.stdout == b"600\n640\nshorter"
+
+
+def test_what_cannot_be_read(files: Files, deadline: Deadline, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(FileNotFoundError, match="the guest has no file /no/such"):
+        files.get("/no/such", str(tmp_path / "target"), deadline=deadline)
+    with pytest.raises(GuestFileError, match="cannot read /etc in the guest"):
+        files.get("/etc", str(tmp_path / "target"), deadline=deadline)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written(files: Files, deadline: Deadline, tmp_path: pathlib.Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"x" * 100_000)
+    with pytest.raises(GuestFileError, match="cannot write /no/such/file in the guest"):
+        files.put(str(source), "/no/such/file", deadline=deadline)
+    with pytest.raises(GuestFileError, match="cannot write /dev/full in the guest"):
+        files.put(str(source), "/dev/full", deadline=deadline)
+
+
+def open_files(pid: int) -> set[str]:
+    """What a process has open, but for its sockets and pipes."""
+    links = set()
+    for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        # The agent may be closing its last client's socket.
+        with contextlib.suppress(FileNotFoundError):
+            links.add(os.readlink(link))
+    return {link for link in links if link.startswith("/")}
+
+
+def test_no_handle_is_left_open(
+    files: Files, processes: Processes, guest: SandboxedAgent, deadline: Deadline, tmp_path: pathlib.Path
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"x" * 100_000)
+    before = open_files(guest.pid)
+    files.put(str(source), "/tmp/file", deadline=deadline)
+    files.get("/tmp/file", str(tmp_path / "target"), deadline=deadline)
+    processes.run(["cat"], stdin=b"x" * 3_000_000, deadline=deadline)
+    for failing in (
+        lambda: files.put(str(source), "/dev/full", deadline=deadline),
+        lambda: files.get("/etc", str(tmp_path / "x"), deadline=deadline),
+    ):
+        with pytest.raises(GuestFileError):
+            failing()
+    assert open_files(guest.pid) == before
+
+
+# In a process of its own, as the peak of this one's memory has been elsewhere.
+_COPY = """
+import resource, sys
+from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.transports.parse import parse_endpoint
+
+endpoint, source, target = sys.argv[1:]
+agent = Agent(FramedChannel(parse_endpoint(endpoint)))
+deadline = Deadline.after(600)
+agent.info(deadline)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+Files(agent).put(source, "/tmp/large", deadline=deadline)
+Files(agent).get("/tmp/large", target, deadline=deadline)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+agent.close()
+"""
+
+
+@pytest.mark.parametrize("guest", ["bookworm"], indirect=True)
+def test_256_mib_there_and_back_cost_no_memory(guest: SandboxedAgent, tmp_path: pathlib.Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    with source.open("wb") as file:
+        for _ in range(256):
+            file.write(os.urandom(1024 * 1024))
+    command = [sys.executable, "-c", _COPY, guest.endpoint, str(source), str(target)]
+    grown = int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    assert grown < 32 * 1024, f"{grown} KiB"
+    with source.open("rb") as sent, target.open("rb") as received:
+        assert hashlib.file_digest(sent, "sha256").digest() == hashlib.file_digest(received, "sha256").digest()

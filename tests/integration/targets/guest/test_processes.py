@@ -1,0 +1,163 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import pathlib
+import stat
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils.channel import Call, Outcome
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, ProcessTimedOut, WrongUser
+from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
+from ansible_collections.netless.qga.plugins.module_utils.transports.parse import parse_endpoint
+from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
+
+KIB, MIB = 1024, 1024 * 1024
+
+
+def shell(processes: Processes, text: str, *arguments: str, **options: t.Any) -> tuple[int, bytes, bytes]:
+    result = processes.run(["/bin/sh", "-c", text, "sh", *arguments], **{"deadline": Deadline.after(60), **options})
+    return result.rc, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize("size", [0, 1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 3 * MIB])
+def test_any_bytes_come_through(processes: Processes, size: int) -> None:
+    data = os.urandom(size)
+    assert shell(processes, "tee /dev/stderr", stdin=data) == (0, data, data)
+
+
+@pytest.mark.parametrize("guest", ["bookworm"], indirect=True)
+def test_output_beyond_what_the_agent_captures(processes: Processes) -> None:
+    for size in (17 * MIB, 40 * MIB):
+        data = os.urandom(size)
+        assert shell(processes, "cat", stdin=data) == (0, data, b"")
+        assert shell(processes, "cat >&2", stdin=data) == (0, b"", data)
+
+
+def test_arguments_are_not_interpreted(processes: Processes) -> None:
+    arguments = [
+        "",
+        "a b",
+        "it's",
+        'say "x"',
+        "$HOME",
+        "new\nline\n",
+        "汉语",
+        "-n",
+        "back\\slash",
+        "*",
+        "`id`",
+        "x" * 60000,
+    ]
+    rc, stdout, stderr = shell(processes, 'printf "<%s>" "$@"', *arguments)
+    assert (rc, stdout.decode(), stderr) == (0, "".join(f"<{argument}>" for argument in arguments), b"")
+
+
+def test_the_exit_status_and_death_by_signal(processes: Processes) -> None:
+    assert shell(processes, "exit 7")[0] == 7
+    assert shell(processes, "kill -s TERM $$")[0] == 128 + 15
+    assert shell(processes, "kill -s KILL $$")[0] == 128 + 9
+    assert processes.run(["/no/such/program"], deadline=Deadline.after(30)).rc == 127
+
+
+def test_a_background_process_that_keeps_the_output_open(processes: Processes) -> None:
+    started = time.monotonic()
+    assert shell(processes, "sleep 60 & echo started") == (0, b"started\n", b"")
+    assert time.monotonic() - started < 30
+    # And what it writes later does not get into the output of others.
+    shell(processes, "(sleep 0.3; echo late) &")
+    assert shell(processes, "sleep 0.6; echo mine") == (0, b"mine\n", b"")
+    shell(processes, "pkill -x sleep")
+
+
+def test_the_environment_of_a_login(processes: Processes) -> None:
+    rc, stdout, _ = shell(processes, 'echo "$HOME"; echo ~; pwd; umask; echo "$PATH"')
+    assert rc == 0
+    assert stdout.split()[:4] == [b"/root", b"/root", b"/root", b"0022"]
+    assert b"/usr/sbin" in stdout.split()[4]
+
+
+def test_a_given_environment_replaces_the_agents(processes: Processes) -> None:
+    rc, stdout, _ = shell(processes, "env", environment={"SECRET": "x y'z", "HOME": "/tmp"})
+    assert rc == 0
+    names = {line.partition(b"=")[0] for line in stdout.splitlines()}
+    assert {b"SECRET", b"HOME", b"PATH"} <= names <= {b"SECRET", b"HOME", b"PATH", b"PWD", b"_", b"SHLVL"}
+    assert b"SECRET=x y'z\n" in stdout and b"HOME=/tmp\n" in stdout
+
+
+def test_the_deadline_ends_the_process_group(processes: Processes) -> None:
+    with pytest.raises(ProcessTimedOut, match=r"/bin/sh was still running after 1\.\d s, and its process group \d+"):
+        shell(processes, "sleep 4711 & trap '' TERM; sleep 4711; sleep 4711", deadline=Deadline.after(1))
+    # A process that has ended may not have been waited for, in a sandbox without an init.
+    assert shell(processes, "ps -e -o stat=,args= | grep '^[^Z].*[s]leep 4711'") == (1, b"", b"")
+
+
+def test_another_user_is_refused_before_anything_runs(processes: Processes) -> None:
+    with pytest.raises(WrongUser, match="the guest agent runs as root"):
+        shell(processes, "touch /tmp/ran", user="alice")
+    assert shell(processes, "test -e /tmp/ran", user="root")[0] == 1
+
+
+def test_a_nul_is_refused(processes: Processes) -> None:
+    with pytest.raises(InvalidRequest, match="NUL"):
+        shell(processes, "a\0b")
+
+
+def test_polls_are_few(processes: Processes, log: list[str]) -> None:
+    shell(processes, "sleep 2")
+    assert 3 <= sum(line.startswith("guest-exec-status answered") for line in log) <= 20
+
+
+def test_nothing_is_left_in_the_guest(guest: SandboxedAgent, processes: Processes, agent: Agent) -> None:
+    spools = pathlib.Path(f"/proc/{guest.pid}/root/dev/shm")
+    before = set(spools.iterdir())
+    shell(processes, "echo out; echo err >&2")
+    processes.run(["cat"], stdin=b"x" * (agent.chunk + 1), deadline=Deadline.after(60))
+    left = set(spools.iterdir()) - before
+    assert {path.suffix for path in left} == {".state", ".out", ".err", ".in"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in left} == {0o600}
+    processes.close()
+    assert set(spools.iterdir()) == before
+
+
+class _LosesReplies(FramedChannel):
+    """A channel that loses the reply to one command, as a timeout does: it was sent, and is out of sync then."""
+
+    lose = ""
+
+    def exchange(self, calls: t.Sequence[Call], deadline: Deadline) -> list[Outcome]:
+        if not any(call.command == self.lose for call in calls):
+            return super().exchange(calls, deadline)
+        self.lose = ""
+        self.reply_timeout, patience = 0.0, self.reply_timeout
+        try:
+            return super().exchange(calls, deadline)
+        finally:
+            self.reply_timeout = patience
+
+
+@pytest.mark.parametrize("command", ["guest-exec", "guest-exec-status"])
+def test_a_result_survives_a_lost_reply(guest: SandboxedAgent, command: str) -> None:
+    log: list[str] = []
+    channel = _LosesReplies(parse_endpoint(guest.endpoint), log=log.append)
+    agent = Agent(channel)
+    processes = Processes(agent, Files(agent))
+    try:
+        shell(processes, "true")
+        channel.lose = command
+        assert shell(processes, "echo ran >>/tmp/once; echo out; echo err >&2; exit 3") == (3, b"out\n", b"err\n")
+        assert channel.lose == ""
+        assert shell(processes, "cat /tmp/once; rm /tmp/once") == (0, b"ran\n", b"")
+    finally:
+        processes.close()
+        agent.close()
