@@ -77,13 +77,14 @@ class FramedChannel:
 
     def exchange(self, calls: t.Sequence[Call], deadline: Deadline) -> list[Outcome]:
         """See :meth:`Channel.exchange`. As many requests are under way at a time as the agent can take."""
-        self._make_ready(deadline.within(self.connect_timeout))
         outcomes: dict[int, Outcome] = {}
         waiting = deque(range(len(calls)))
         under_way: dict[int, int] = {}
         started = time.monotonic()
         try:
             while waiting or under_way:
+                if not under_way:
+                    self._make_ready(deadline.within(self.connect_timeout))
                 patience = deadline.within(self.reply_timeout)
                 self._send_what_fits(calls, waiting, under_way, patience)
                 event = self._next_event(patience)
@@ -103,8 +104,12 @@ class FramedChannel:
             if waiting or any(request.success_response for request in unanswered):
                 raise self._unknown(calls, under_way, reason) from exc
             outcomes.update((index, Silence()) for index in under_way.values())
-        except ProtocolViolation as exc:
-            raise ProtocolViolation(f"{self.endpoint}: {exc}") from exc
+        except Unreachable as exc:
+            if not outcomes:
+                raise
+            raise OutcomeUnknown(
+                f"{exc}. Of {len(calls)} commands the agent has answered {len(outcomes)} before"
+            ) from exc
         return [outcomes[index] for index in range(len(calls))]
 
     def _send_what_fits(
@@ -122,8 +127,7 @@ class FramedChannel:
     def _unknown(self, calls: t.Sequence[Call], under_way: dict[int, int], reason: str) -> OutcomeUnknown:
         commands = ", ".join(sorted({calls[index].command for index in under_way.values()}))
         return OutcomeUnknown(
-            f"{reason}. The answer to {commands} is lost: whether it was carried out is not known, so it is not sent "
-            f"again"
+            f"the answer to {commands} is lost; whether it was carried out is not known, so it is not sent again. {reason}"
         )
 
     def pause(self, seconds: float, deadline: Deadline) -> None:
@@ -141,9 +145,13 @@ class FramedChannel:
         """The next event that matters. What is thrown away is only logged.
 
         :raises TimeoutError: there was none before the deadline.
+        :raises ProtocolViolation: something came that no agent sends.
         """
         while True:
-            event = self._framing.next_event()
+            try:
+                event = self._framing.next_event()
+            except ProtocolViolation as exc:
+                raise ProtocolViolation(f"{self.endpoint}: {exc}") from exc
             if isinstance(event, Stray):
                 self._log(f"threw away {event.size} bytes: {event.reason}")
             elif event is not None:
@@ -169,28 +177,30 @@ class FramedChannel:
     def _make_ready(self, deadline: Deadline) -> None:
         if time.monotonic() > self._turn_ends:
             self._offer_turn()
-        self._read_leftovers(deadline)
-        self._open(deadline)
-        if self._framing.state is not State.IDLE:
+        while not self._is_ready(deadline):
+            self._open(deadline)
             self._sync(deadline)
 
-    def _read_leftovers(self, deadline: Deadline) -> None:
-        """Deal with what came while nothing was asked: without ids it would pass for the next answer."""
-        while self._transport is not None and self._framing.state is State.IDLE and not deadline.passed:
-            try:
-                received = self._transport.receive(Deadline.after(0))
-            except TimeoutError:
-                return
-            if not received:
-                # Nothing is lost with a channel that ended between two calls. A restarted agent can be had anew.
-                self._let_go()
-                return
-            self._framing.receive_data(received)
-            try:
+    def _is_ready(self, deadline: Deadline) -> bool:
+        """Whether a request can be sent, after what came unasked is dealt with: it would pass for an answer."""
+        if self._transport is None:
+            return False
+        try:
+            while self._framing.state is State.IDLE and not deadline.passed:
                 while self._framing.next_event():
                     self._log("threw away what came without being asked for")
-            except ProtocolViolation as exc:
-                self._log(f"out of sync: {exc}")
+                received = self._transport.receive(Deadline.after(0))
+                if not received:
+                    # Nothing is lost with a channel that ended between two calls. A restarted agent can be had anew.
+                    self._let_go()
+                    return False
+                self._framing.receive_data(received)
+        except TimeoutError:
+            pass
+        except ProtocolViolation as exc:
+            self._log(f"out of sync: {exc}")
+        # Part of a line would become part of the answer.
+        return self._framing.state is State.IDLE and not self._framing.has_unread
 
     def _offer_turn(self) -> None:
         if self._turn.wanted():
@@ -240,9 +250,9 @@ class FramedChannel:
                 continue
             except ConnectionError as exc:
                 raise self._ending() from exc
-            except ProtocolViolation as exc:
+            except ProtocolViolation:
                 self._let_go()
-                raise ProtocolViolation(f"{self.endpoint}: {exc}") from exc
+                raise
             # What else there is, is that the agent needs a plain sync; the framing knows, and the next one is.
             if isinstance(event, Synced):
                 report = SyncReport(event.sync_id, event.discarded, event.delimited, time.monotonic() - started)

@@ -30,8 +30,9 @@ def ansible_errors() -> t.Iterator[None]:
     try:
         yield
     except (Unreachable, OutcomeUnknown, ProtocolViolation) as exc:
-        raise AnsibleConnectionFailure(str(exc)) from exc
+        # Ansible shows the messages of a whole chain in one line, and these say all that there is to say.
+        raise AnsibleConnectionFailure(str(exc)) from None
     except FileNotFoundError as exc:
-        raise AnsibleFileNotFound(str(exc)) from exc
+        raise AnsibleFileNotFound(str(exc)) from None
     except (QgaError, OSError) as exc:
-        raise AnsibleError(str(exc)) from exc
+        raise AnsibleError(str(exc)) from None

@@ -117,11 +117,9 @@ class Processes:
         started = time.monotonic()
         try:
             pid = self._start_shell(stdin, environment, deadline)
-        except OutcomeUnknown:
-            # The reply is lost. A program that was started says in its spool who it is.
-            pid = self._find(spool, Deadline.after(_SECONDS_TO_APPEAR))
-            if pid == 0:
-                raise
+        except OutcomeUnknown as lost:
+            # A program that was started says in its spool who it is.
+            pid = self._find(spool, lost)
         return Program(
             self._agent,
             self._files,
@@ -147,12 +145,19 @@ class Processes:
             self._has_setsid = False
             return self._start_shell(stdin, environment, deadline)
 
-    def _find(self, spool: str, deadline: Deadline) -> int:
-        """The process id of a script that may have been started; 0 if it does not show before the deadline."""
+    def _find(self, spool: str, lost: OutcomeUnknown) -> int:
+        """The process id of a script whose start was not answered.
+
+        :raises OutcomeUnknown: the given error; there is no trace of the script, or no agent to ask for it.
+        """
+        deadline = Deadline.after(_SECONDS_TO_APPEAR)
         polls = execution.Polls()
         while not deadline.passed:
-            found = read_state(self._files, spool, deadline)
+            try:
+                found = read_state(self._files, spool, deadline)
+            except QgaError:
+                raise lost from None
             if found is not None:
                 return found[1]
             self._agent.pause(polls.next_wait(), deadline)
-        return 0
+        raise lost

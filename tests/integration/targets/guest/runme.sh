@@ -3,5 +3,5 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-set -eux
+set -euxo pipefail
 PYTHONPATH="${ANSIBLE_COLLECTIONS_PATH}" python -m pytest -v -p no:cacheprovider --rootdir . .

@@ -84,7 +84,7 @@ def test_an_agent_that_is_killed_in_the_middle_of_a_reply(guest: SandboxedAgent,
     made = Processes(agent, Files(agent)).run(["truncate", "-s", str(size), "/tmp/zeros"], deadline=deadline)
     assert made.rc == 0
     opened = Files(agent).open("/tmp/zeros", "r", deadline)
-    with pytest.raises(OutcomeUnknown, match="guest-file-read is lost"):
+    with pytest.raises(OutcomeUnknown, match="the answer to guest-file-read is lost"):
         opened.read(deadline)
     with pytest.raises(EndpointUnavailable, match="nobody listens|no such socket"):
         agent.call("guest-ping", deadline=deadline)

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Privilege escalation where the agent runs as an ordinary user, and has to ask for it.
+set -euxo pipefail
+
+guests="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests"
+work="$(mktemp -d)"
+
+stop() {
+    for guest in alice bob; do
+        python "${guests}/sandbox.py" stop --state "${work}/${guest}"
+    done
+    rm -rf "${work}"
+}
+trap stop EXIT
+
+# alice may use sudo without a password, bob with his.
+alice="$(python "${guests}/sandbox.py" start --state "${work}/alice" --suite bookworm --user alice)"
+bob="$(python "${guests}/sandbox.py" start --state "${work}/bob" --suite trixie --user bob)"
+cat > "${work}/inventory" <<INVENTORY
+[guests]
+alice ansible_qga_endpoint=${alice}
+bob ansible_qga_endpoint=${bob}
+[guests:vars]
+ansible_connection=netless.qga.guest_agent
+ansible_python_interpreter=/usr/bin/python3
+INVENTORY
+
+password() { PYTHONPATH="${ANSIBLE_COLLECTIONS_PATH}" python -c \
+    "from ansible_collections.netless.qga.tests.guests import trees; print(trees.$1)"; }
+set +x
+printf 'bobs_password: %s\nroots_password: %s\n' "$(password SUDO_PASSWORD_USER_PASSWORD)" "$(password ROOT_PASSWORD)" \
+    > "${work}/passwords.yml"
+set -x
+
+ansible-playbook -i "${work}/inventory" become.yml -e "@${work}/passwords.yml" -vvvvv "$@" | tee "${work}/output"
+
+# At the highest verbosity neither the passwords nor what they look like on the wire.
+set +x
+for secret in "$(password SUDO_PASSWORD_USER_PASSWORD)" "$(password ROOT_PASSWORD)"; do
+    if grep -F -e "${secret}" -e "$(printf '%s\n' "${secret}" | base64)" "${work}/output"; then
+        echo "a password is in the output"
+        exit 1
+    fi
+done
