@@ -68,6 +68,8 @@ class Turn:
     def give(self) -> None:
         """Let another one have its turn. May be called again."""
         if self._held is not None:
+            # A process that was forked meanwhile has the descriptor too, and would hold the lock on.
+            fcntl.flock(self._held, fcntl.LOCK_UN)
             os.close(self._held)
             self._held = None
 

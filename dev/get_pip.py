@@ -1,0 +1,34 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Stands in for get-pip.py: installs what it is asked for with the pip wheel that Python itself carries.
+
+ansible-test runs it in a new virtual environment that has no pip yet.
+"""
+
+from __future__ import annotations
+
+import ensurepip
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+
+def bundled_pip() -> Path:
+    # Debian keeps the wheels outside of the standard library
+    places = [sysconfig.get_config_var("WHEEL_PKG_DIR"), Path(ensurepip.__file__).parent / "_bundled"]
+    return next(wheel for place in places if place for wheel in Path(place).glob("pip-*.whl"))
+
+
+def main() -> int:
+    packages = [argument for argument in sys.argv[1:] if not argument.startswith("--no-")]
+    environment = dict(os.environ, PYTHONPATH=str(bundled_pip()))
+    environment.pop("GET_PIP", None)
+    return subprocess.call([sys.executable, "-m", "pip", "install", "--quiet", *packages], env=environment)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Sets up what a part of the Makefile needs: `dev/setup.sh demo` or `dev/setup.sh test`.
+# Debian packages by apt where that is allowed without a question, the rest in .venv. Quick when there is nothing to do.
+
+set -eu
+cd "$(dirname "$0")/.."
+purpose=$1
+
+# A missing program stands for the package it is in, so other distributions are served by their own packages.
+missing_packages() {
+    local -A package=([mmdebstrap]=mmdebstrap [python3]=python3 [unshare]=util-linux)
+    if [ "$purpose" = test ]; then
+        package+=([git]=git [shellcheck]=shellcheck)
+    fi
+    local program
+    for program in "${!package[@]}"; do
+        command -v "$program" >/dev/null || echo "${package[$program]}"
+    done
+
+    # Ubuntu has no keys of Debian's, whose suites the guests are made of.
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
+
+    if ! python3 dev/pythons.py >/dev/null 2>&1; then
+        # Ubuntu 22.04 has a Python 3.11 beside its own, older one.
+        if python3 -c 'import sys; sys.exit(sys.version_info >= (3, 11))' 2>/dev/null; then
+            echo python3.11-venv
+        else
+            echo python3-venv
+        fi
+    fi
+}
+
+install_packages() {
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        as_root=(sudo --non-interactive)
+    fi
+    if ! command -v apt-get >/dev/null || ! "${as_root[@]}" true 2>/dev/null; then
+        echo "Some programs are missing. Please install them as root, then run make again:" >&2
+        echo "    apt-get install --no-install-recommends --yes $*" >&2
+        exit 1
+    fi
+    echo "Installing $*"
+    "${as_root[@]}" apt-get update --quiet=2
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install --no-install-recommends --quiet=2 --yes "$@" >/dev/null
+}
+
+# The file of requirements last installed is kept, so a changed one is noticed.
+install_requirements() {
+    local requirements=dev/requirements-$purpose.txt installed=.venv/requirements-$purpose.txt
+    if cmp --silent "$requirements" "$installed"; then
+        return
+    fi
+    if [ ! -x .venv/bin/python ]; then
+        "$(python3 dev/pythons.py)" -m venv .venv
+    fi
+    echo "Installing $requirements in .venv"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
+    cp "$requirements" "$installed"
+}
+
+mapfile -t packages < <(missing_packages)
+if [ "${#packages[@]}" -gt 0 ]; then
+    install_packages "${packages[@]}"
+fi
+install_requirements

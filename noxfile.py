@@ -1,0 +1,68 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every check of the collection, each a nox session. None needs a container or anything but PyPI."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import antsibull_nox
+import nox
+
+ANSIBLE_CORES = ("2.19", "2.21")
+GET_PIP = Path(__file__).resolve().parent / "dev" / "get_pip.py"
+
+
+def provide_get_pip() -> None:
+    """Spare ansible-test the download of a bootstrap script: ensurepip has a pip to start from.
+
+    Named after the pip that each ansible-core asks for; one that ansible-test downloaded before is left alone.
+    """
+    cache = Path("~/.ansible/test/cache").expanduser()
+    cache.mkdir(parents=True, exist_ok=True)
+    for pip_version in ("24_2", "25_2"):
+        script = cache / f"get_pip_{pip_version}.py"
+        if not script.exists():
+            shutil.copyfile(GET_PIP, script)
+
+
+def drop_scratch_files() -> None:
+    """antsibull-nox cannot copy back the nested directories that --local and --venv leave in there."""
+    shutil.rmtree("tests/output/.tmp", ignore_errors=True)
+
+
+antsibull_nox.load_antsibull_nox_toml()
+
+for core in ANSIBLE_CORES:
+    for test, parameters in {
+        "sanity": ["sanity", "--local"],
+        "units": ["units", "--venv"],
+        "integration": ["integration", "--local", "--requirements", "--allow-destructive", "--continue-on-error"],
+    }.items():
+        antsibull_nox.add_ansible_test_session(
+            name=f"{test}-{core}",
+            description=f"Run ansible-test {test} with ansible-core {core}",
+            ansible_test_params=[*parameters, "--color", "no"],
+            default=False,
+            ansible_core_version=core,
+            ansible_core_source="pypi",
+            callback_before=provide_get_pip,
+            callback_after=drop_scratch_files,
+        )
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """Check the changelog and its fragments."""
+    session.install("antsibull-changelog == 0.36.0")
+    session.run("antsibull-changelog", "lint")
+
+
+@nox.session
+def guests(session: nox.Session) -> None:
+    """Check the guests of the integration tests, without the collection. Needs root."""
+    session.install("pytest")
+    session.run("pytest", "tests/guests", *session.posargs)

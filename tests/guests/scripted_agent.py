@@ -1,0 +1,296 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An agent that follows a script, for what real ones cannot be made to do: old, frozen, broken and hostile ones.
+
+In a test: ``with ScriptedAgent("no_ids", "cut").listening() as path:`` or ``.connected() as socket:``; what a profile
+does not have, the test puts into :attr:`ScriptedAgent.handlers` or :attr:`ScriptedAgent.deliveries`. As a program:
+``python3 scripted_agent.py SOCKET --profile NAME --profile NAME``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable, Union
+
+if __name__ == "__main__":
+    # A program is no part of a package by itself, so it would not find its neighbour (PEP 366).
+    __package__ = "guests"  # pylint: disable=redefined-builtin
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+
+from .agent_profiles import PROFILES
+
+Arguments = dict[str, Any]
+Handler = Callable[[Arguments], Any]
+"""Returns a command's return value, or :data:`NO_REPLY`, or raises :class:`Refusal`."""
+Step = Union[bytes, float, None]
+"""Bytes to send, seconds to wait, or None: close the connection."""
+Delivery = Callable[[bytes], Iterable[Step]]
+"""Turns the line of a reply into what is done instead of just sending it."""
+
+NO_REPLY = object()
+STRAY_FF = b"""{"error": {"class": "GenericError", "desc": "JSON parse error, stray '\\uFFFD'"}}\n"""
+"""What qemu-ga says to a byte 0xFF."""
+ALLOWED_WHILE_FROZEN = frozenset(
+    ("guest-fsfreeze-status", "guest-fsfreeze-thaw", "guest-info", "guest-ping", "guest-sync", "guest-sync-delimited")
+)
+WITHOUT_SUCCESS_RESPONSE = ("guest-shutdown", "guest-suspend-disk", "guest-suspend-hybrid", "guest-suspend-ram")
+
+
+class Refusal(Exception):
+    """An error reply.
+
+    :param description: its ``desc``.
+    :param kind: its ``class``.
+    """
+
+    def __init__(self, description: str, kind: str = "GenericError") -> None:
+        super().__init__(description)
+        self.reply = {"error": {"class": kind, "desc": description}}
+
+
+class RequestParser:
+    """Splits a stream into JSON texts as qemu-ga does: one ends where its braces balance, and 0xFF starts afresh."""
+
+    def __init__(self) -> None:
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._text = bytearray()
+        self._depth = 0
+        self._in_string = self._escaped = self._skipping = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yields complete texts, a lone 0xFF for each byte that made the parser start afresh, and strays."""
+        for value in data:
+            if value >= 0xFE:
+                self._start_afresh()
+                yield b"\xff"
+            elif self._text or not (self._skips(value) or bytes((value,)).isspace()):
+                self._text.append(value)
+                self._follow(value)
+                if self._depth <= 0 and not self._in_string:
+                    text = bytes(self._text)
+                    self._start_afresh()
+                    self._skipping = text[0] not in b'{["'
+                    yield text
+
+    def _skips(self, value: int) -> bool:
+        """After something stray the rest of it is passed over without another word."""
+        self._skipping = self._skipping and value >= 0x20 and value not in b"{}[]:,"
+        return self._skipping
+
+    def _follow(self, value: int) -> None:
+        if self._in_string:
+            self._in_string = self._escaped or value != ord('"')
+            self._escaped = value == ord("\\") and not self._escaped
+        elif value == ord('"'):
+            self._in_string = True
+        elif value in b"{[":
+            self._depth += 1
+        elif value in b"}]":
+            self._depth -= 1
+
+
+class ScriptedAgent:
+    """Serves one client after the other, like qemu-ga. By itself it behaves like a current one.
+
+    :param profiles: names of :data:`~.agent_profiles.PROFILES`, each changing some of the attributes.
+    """
+
+    def __init__(self, *profiles: str) -> None:
+        self.handlers: dict[str, Handler] = {
+            "guest-sync": lambda arguments: arguments["id"],
+            "guest-sync-delimited": lambda arguments: arguments["id"],
+            "guest-ping": lambda arguments: {},
+            "guest-info": lambda arguments: self._information(),
+            "guest-exec": lambda arguments: {"pid": 4711},
+            "guest-exec-status": lambda arguments: {"exited": True, "exitcode": 0},
+            "guest-get-host-name": lambda arguments: {"host-name": "scripted"},
+            "guest-fsfreeze-status": lambda arguments: "frozen" if self.frozen else "thawed",
+            "guest-fsfreeze-freeze": lambda arguments: self._freeze(True),
+            "guest-fsfreeze-thaw": lambda arguments: self._freeze(False),
+        }
+        self.handlers.update({name: lambda arguments: NO_REPLY for name in WITHOUT_SUCCESS_RESPONSE})
+        self.version = "9.2.0"
+        self.ids = "echoed"
+        """What becomes of a request's id: ``echoed``, ``ignored`` or ``refused``."""
+        self.greeting = b""
+        """Sent to each client at once."""
+        self.silent = False
+        self.frozen = False
+        self.frozen_text = "the command is not allowed"
+        self.disabled: set[str] = set()
+        self.deliveries: list[Delivery] = []
+        """Applied one after the other to each reply but those of the two sync commands."""
+        self.requests: list[Any] = []
+        """What was asked for so far, decoded."""
+        self.received = b""
+        """The same as bytes, with all that was no request."""
+        self._parser = RequestParser()
+        self._ended = threading.Event()
+        for profile in profiles:
+            PROFILES[profile](self)
+
+    @contextlib.contextmanager
+    def listening(self, path: str | None = None) -> Iterator[str]:
+        """Serves clients on a Unix socket, one of its own by default, gives its path and removes it afterwards."""
+        with contextlib.ExitStack() as stack:
+            # Not the caller's TMPDIR: the path of a socket has to be shorter than 108 bytes.
+            path = path or stack.enter_context(tempfile.TemporaryDirectory(prefix="qga-", dir="/tmp")) + "/agent.sock"
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(path)
+            stack.callback(os.unlink, path)
+            listener.listen(1)
+            with self._thread(self._accept, listener):
+                yield path
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[socket.socket]:
+        """Serves the other end of the socket it gives."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs, self._thread(self.serve, ours):
+            yield theirs
+
+    @contextlib.contextmanager
+    def _thread(self, function: Callable[[socket.socket], None], served: socket.socket) -> Iterator[None]:
+        self._ended.clear()
+        served.settimeout(0.05)
+        thread = threading.Thread(target=function, args=[served], daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            thread.join()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while not self._ended.is_set():
+            with contextlib.suppress(socket.timeout):
+                connection, _ = listener.accept()
+                connection.settimeout(0.05)
+                with connection:
+                    self.serve(connection)
+
+    def serve(self, connection: socket.socket) -> None:
+        """Serves one connection until either side ends it."""
+        # A client that goes away is no error.
+        with contextlib.suppress(ConnectionError):
+            goes_on = self._carry_out(connection, [self.greeting])
+            while goes_on and not self._ended.is_set():
+                try:
+                    data = connection.recv(4096)
+                except socket.timeout:
+                    continue
+                self.received += data
+                goes_on = data != b""
+                for text in self._parser.feed(data):
+                    goes_on = goes_on and self._carry_out(connection, self._answer(text))
+
+    def _carry_out(self, connection: socket.socket, steps: Iterable[Step]) -> bool:
+        for step in steps:
+            if step is None or self._ended.is_set():
+                return False
+            if isinstance(step, float):
+                self._ended.wait(step)
+                continue
+            unsent = memoryview(step)
+            while unsent and not self._ended.is_set():
+                with contextlib.suppress(socket.timeout):
+                    unsent = unsent[connection.send(unsent) :]
+        return True
+
+    def _answer(self, text: bytes) -> Iterable[Step]:
+        request: Any = None
+        reply: Any = {"error": {"class": "GenericError", "desc": "JSON parse error, expecting value"}}
+        if text != b"\xff":
+            with contextlib.suppress(ValueError):
+                request = json.loads(text)
+                self.requests.append(request)
+                reply = self._reply(request)
+        if self.silent or reply is None:
+            return []
+        command = request.get("execute") if isinstance(request, dict) else None
+        delimited = command == "guest-sync-delimited" and "return" in reply
+        line = STRAY_FF if text == b"\xff" else b"\xff" * delimited + json.dumps(reply).encode() + b"\n"
+        steps: Iterable[Step] = [line]
+        if command not in (None, "guest-sync", "guest-sync-delimited"):
+            for delivery in self.deliveries:
+                steps = _deliver(steps, delivery)
+        return steps
+
+    def _reply(self, request: Any) -> Any:
+        try:
+            value = self._execute(request)
+            if value is NO_REPLY:
+                return None
+            reply = {"return": value}
+        except Refusal as refusal:
+            reply = dict(refusal.reply)
+        if self.ids == "echoed" and isinstance(request, dict) and "id" in request:
+            reply["id"] = request["id"]
+        return reply
+
+    def _execute(self, request: Any) -> Any:
+        if not isinstance(request, dict):
+            raise Refusal("QMP input must be a JSON object")
+        for member in request:
+            if member not in ("execute", "arguments", *(() if self.ids == "refused" else ("id",))):
+                raise Refusal(f"QMP input member '{member}' is unexpected")
+        command = request.get("execute", "")
+        if command not in self.handlers:
+            raise Refusal(f"The command {command} has not been found", "CommandNotFound")
+        if not self._enabled(command):
+            reason = "the command is not allowed" if command in self.disabled else self.frozen_text
+            raise Refusal(f"Command {command} has been disabled: {reason}", "CommandNotFound")
+        try:
+            return self.handlers[command](request.get("arguments", {}))
+        except KeyError as error:
+            raise Refusal(f"Parameter {error} is missing") from error
+
+    def _enabled(self, command: str) -> bool:
+        return command not in self.disabled and (not self.frozen or command in ALLOWED_WHILE_FROZEN)
+
+    def _information(self) -> dict[str, Any]:
+        commands = [
+            {"name": name, "enabled": self._enabled(name), "success-response": name not in WITHOUT_SUCCESS_RESPONSE}
+            for name in self.handlers
+        ]
+        return {"version": self.version, "supported_commands": commands}
+
+    def _freeze(self, frozen: bool) -> int:
+        changed, self.frozen = int(self.frozen is not frozen), frozen
+        return changed
+
+
+def _deliver(steps: Iterable[Step], delivery: Delivery) -> Iterator[Step]:
+    for step in steps:
+        yield from delivery(step) if isinstance(step, bytes) else [step]
+
+
+def main() -> None:
+    """Serves a socket until a signal comes."""
+    parser = argparse.ArgumentParser(description="Serve a Unix socket like a guest agent of a certain kind.")
+    parser.add_argument("socket", help="where to listen; the socket is removed at the end")
+    parser.add_argument("--profile", action="append", choices=sorted(PROFILES), default=[], help="may be repeated")
+    options = parser.parse_args()
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    # Threads inherit the mask, so the signals are left to sigwait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    with ScriptedAgent(*options.profile).listening(options.socket):
+        print(f"unix:{options.socket}", flush=True)
+        signal.sigwait(signals)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Root trees of Debian suites to run their guest agents in: ``python3 trees.py SUITE…`` builds them, prints the paths.
+
+A tree is a Debian without kernel and init system but with qemu-guest-agent and what Ansible's modules need. It is built
+once, needs root and mmdebstrap, and is kept in ``${XDG_CACHE_HOME:-~/.cache}/netless-qga/trees`` under a name that
+changes with the recipe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+SUITES = ("bullseye", "bookworm", "trixie", "forky")
+
+SUDO_USER = "alice"
+"""May use sudo without a password."""
+SUDO_PASSWORD_USER = "bob"
+"""May use sudo with his password, :data:`SUDO_PASSWORD_USER_PASSWORD`."""
+SUDO_PASSWORD_USER_PASSWORD = "bobs-own-password"
+ROOT_PASSWORD = "roots-own-password"
+
+_PACKAGES = ("acl", "iproute2", "procps", "python3", "qemu-guest-agent", "sudo")
+_CUSTOMIZE = f"""
+set -eu
+for name in {SUDO_USER} {SUDO_PASSWORD_USER}; do
+    chroot "$1" useradd --create-home --shell /bin/bash "$name"
+done
+chroot "$1" chpasswd <<PASSWORDS
+root:{ROOT_PASSWORD}
+{SUDO_PASSWORD_USER}:{SUDO_PASSWORD_USER_PASSWORD}
+PASSWORDS
+cat >"$1/etc/sudoers.d/netless" <<SUDOERS
+{SUDO_USER} ALL=(ALL:ALL) NOPASSWD: ALL
+{SUDO_PASSWORD_USER} ALL=(ALL:ALL) ALL
+SUDOERS
+chmod 0440 "$1/etc/sudoers.d/netless"
+"""
+_OPTIONS = (
+    "--mode=root",
+    "--variant=minbase",
+    f"--include={','.join(_PACKAGES)}",
+    # The index of a suite that is not released yet may be older than its promised lifetime on a mirror that is a
+    # snapshot.
+    '--aptopt=Acquire::Check-Valid-Until "false"',
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    f"--customize-hook={_CUSTOMIZE}",
+)
+_BUILDERS = 2
+"""Trees built at the same time: each keeps about one core busy."""
+
+
+def cache_directory() -> pathlib.Path:
+    """Where trees are kept; it need not exist yet."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return pathlib.Path(base, "netless-qga", "trees")
+
+
+def tree_path(suite: str) -> pathlib.Path:
+    """Where the tree of ``suite`` is, or will be once :func:`build` has made it."""
+    recipe = hashlib.sha256("\0".join((suite, *_OPTIONS)).encode()).hexdigest()
+    return cache_directory() / f"{suite}-{recipe[:12]}"
+
+
+def debian_mirror() -> str | None:
+    """The mirror this machine's own apt takes Debian from.
+
+    :returns: its URI, or None on a machine that is not set up for Debian's archive; mmdebstrap then has a default of
+        its own.
+    """
+    targets = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)"], check=True, capture_output=True, text=True
+    ).stdout
+    for line in targets.splitlines():
+        uri, _, release = line.partition(" ")
+        if uri.rstrip("/").endswith("/debian") and release.partition("-")[0] in (*SUITES, "stable", "testing", "sid"):
+            return uri
+    return None
+
+
+def build(suite: str) -> pathlib.Path:
+    """Builds the tree of ``suite`` unless it is there, and returns its path. Other processes may call this at the same
+    time.
+
+    :raises PermissionError: it has to be built, and this is not root.
+    :raises RuntimeError: mmdebstrap failed; the message ends with what it said.
+    """
+    tree = tree_path(suite)
+    if tree.is_dir():
+        return tree
+    if os.geteuid() != 0:
+        raise PermissionError(f"only root can build the root tree of {suite}")
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    with open(tree.with_name(tree.name + ".lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not tree.is_dir():
+            _build_locked(suite, tree, lock.fileno())
+    return tree
+
+
+def _build_locked(suite: str, tree: pathlib.Path, lock: int) -> None:
+    partial = tree.with_name(tree.name + ".partial")
+    _remove(partial)
+    mirror = debian_mirror()
+    # mmdebstrap mounts parts of the machine in the tree, and leaves them mounted if it is killed. In namespaces of its
+    # own they are gone with it, it is gone with this process, and the lock is held until then.
+    alone = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    command = [*alone, "mmdebstrap", *_OPTIONS, suite, str(partial), *([mirror] if mirror else [])]
+    result = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        pass_fds=[lock],
+    )
+    if result.returncode != 0:
+        _remove(partial)
+        raise RuntimeError(f"mmdebstrap could not build {suite}:\n" + "\n".join(result.stdout.splitlines()[-20:]))
+    partial.rename(tree)
+
+
+def _remove(partial: pathlib.Path) -> None:
+    # Never through a mount into the machine's own files.
+    subprocess.run(["rm", "-rf", "--one-file-system", str(partial)], check=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Builds the named suites and prints one path a line, in the order asked for."""
+    parser = argparse.ArgumentParser(
+        description="Build root trees of Debian suites with qemu-guest-agent and print their paths."
+    )
+    parser.add_argument("suite", nargs="+", choices=SUITES)
+    with ThreadPoolExecutor(_BUILDERS) as pool:
+        try:
+            for tree in pool.map(build, parser.parse_args(arguments).suite):
+                print(tree, flush=True)
+        except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+            pool.shutdown(cancel_futures=True)
+            print(f"trees.py: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

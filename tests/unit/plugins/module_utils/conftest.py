@@ -1,0 +1,36 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Channels to scripted agents, which are closed when a test is over."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
+
+
+class Dial(t.Protocol):
+    """Opens a channel to a scripted agent, or to a socket."""
+
+    def __call__(self, to: t.Union[ScriptedAgent, str], **options: t.Any) -> FramedChannel: ...
+
+
+@pytest.fixture(name="dial")
+def fixture_dial() -> t.Iterator[Dial]:
+    """Opens channels."""
+    with contextlib.ExitStack() as stack:
+
+        def dial(to: t.Union[ScriptedAgent, str], **options: t.Any) -> FramedChannel:
+            path = to if isinstance(to, str) else stack.enter_context(to.listening())
+            channel = FramedChannel(UnixEndpoint(path), **options)
+            stack.callback(channel.close)
+            return channel
+
+        yield dial

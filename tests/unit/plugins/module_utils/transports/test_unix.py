@@ -1,0 +1,142 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Unix sockets that can and cannot be connected to, and what is said about the latter."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import socket
+import stat
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentSilent,
+    ChannelClosed,
+    EndpointBusy,
+    EndpointUnavailable,
+)
+from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
+
+
+@pytest.fixture(name="listener")
+def fixture_listener(tmp_path: pathlib.Path) -> t.Iterator[socket.socket]:
+    """A socket that listens on ``s`` in the test's directory."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(1)
+        yield listener
+
+
+def refusal(path: str) -> str:
+    """What is said about a path that cannot be connected to."""
+    with pytest.raises(EndpointUnavailable) as caught:
+        UnixEndpoint(path).connect(Deadline.after(30))
+    text = str(caught.value)
+    assert text.startswith(f"unix:{path}: ")
+    return text
+
+
+def test_names_what_is_wrong_with_the_path(tmp_path: pathlib.Path) -> None:
+    assert "no such socket" in refusal(str(tmp_path / "missing"))
+    (tmp_path / "file").touch()
+    assert "no such socket" in refusal(str(tmp_path / "file" / "s"))
+    assert "longer than the 107 bytes" in refusal("/" + "x" * 107)
+    assert "no such socket" in refusal("/" + "x" * 106)
+    # The limit is one of bytes.
+    assert "longer than the 107 bytes" in refusal("/" + "é" * 54)
+
+
+def test_names_a_socket_that_nobody_listens_on(tmp_path: pathlib.Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+    assert "nobody listens" in refusal(str(tmp_path / "s"))
+
+
+def test_names_a_socket_of_another_kind(tmp_path: pathlib.Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(tmp_path / "s"))
+        assert "not a stream socket" in refusal(str(tmp_path / "s"))
+
+
+def test_names_what_is_no_socket(tmp_path: pathlib.Path) -> None:
+    # Linux says the same of a file as of a socket without a server.
+    (tmp_path / "file").touch()
+    assert "nobody listens" in refusal(str(tmp_path / "file"))
+
+
+def test_names_a_lack_of_permission(listener: socket.socket, tmp_path: pathlib.Path) -> None:
+    path = str(tmp_path / "s")
+    os.chmod(path, 0)
+    # Root may connect to anything, so it is tried as somebody else.
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reader)
+            if os.geteuid() == 0:
+                for directory in (tmp_path, *tmp_path.parents):
+                    directory.chmod(directory.stat().st_mode | stat.S_IXOTH)
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            os.write(writer, refusal(path).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as said:
+        text = said.read().decode()
+    os.waitpid(child, 0)
+    assert "permission denied. Run Ansible as a user who may" in text
+
+
+def test_is_the_same_channel_under_every_name(listener: socket.socket, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "link").symlink_to("s")
+    names = [str(tmp_path / "s"), str(tmp_path / "link"), f"{tmp_path}//./s", os.path.relpath(tmp_path / "s")]
+    assert len({UnixEndpoint(name).exclusive_name for name in names}) == 1
+    assert UnixEndpoint(names[0]).exclusive_name != UnixEndpoint(str(tmp_path / "other")).exclusive_name
+
+
+def test_passes_bytes_both_ways(listener: socket.socket, tmp_path: pathlib.Path) -> None:
+    transport = UnixEndpoint(str(tmp_path / "s")).connect(Deadline.after(30))
+    server, _ = listener.accept()
+    with server:
+        transport.send(b"there", Deadline.after(30))
+        assert server.recv(100) == b"there"
+        server.sendall(b"back")
+        assert transport.receive(Deadline.after(30)) == b"back"
+        assert isinstance(transport.silence(), AgentSilent)
+    assert transport.receive(Deadline.after(30)) == b""
+    assert isinstance(transport.ending(), ChannelClosed)
+    transport.close()
+    transport.close()
+
+
+def test_tells_a_socket_that_is_held_from_an_agent_that_is_silent(
+    listener: socket.socket, tmp_path: pathlib.Path
+) -> None:
+    transport = UnixEndpoint(str(tmp_path / "s")).connect(Deadline.after(30))
+    error = transport.silence()
+    assert isinstance(error, EndpointBusy) and "another client holds the socket" in str(error)
+    server, _ = listener.accept()
+    with server:
+        error = transport.silence()
+        assert isinstance(error, AgentSilent) and "no guest agent answers" in str(error)
+    transport.close()
+
+
+def test_waits_for_a_place_in_the_queue(tmp_path: pathlib.Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+        with pytest.raises(EndpointBusy):
+            UnixEndpoint(path).connect(Deadline.after(0.1))
+        listener.accept()[0].close()
+        UnixEndpoint(path).connect(Deadline.after(30)).close()
