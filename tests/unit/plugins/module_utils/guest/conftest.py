@@ -1,0 +1,62 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A guest on this machine, and the parts of the collection that deal with it."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.launcher import BASES
+from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
+from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
+
+from .local_guest import LocalGuest
+
+#: Small, so that everything takes several of them.
+CHUNK = 1000
+
+
+def spools() -> set[pathlib.Path]:
+    """What runs have left on this machine."""
+    return {path for base in BASES for path in pathlib.Path(base).glob("netless-qga.*")}
+
+
+@pytest.fixture(name="guest")
+def fixture_guest() -> LocalGuest:
+    """The guest, in which the test may break something."""
+    return LocalGuest()
+
+
+@pytest.fixture(name="agent")
+def fixture_agent(guest: LocalGuest) -> t.Iterator[Agent]:
+    """Its agent."""
+    with guest.listening() as path, contextlib.closing(
+        FramedChannel(UnixEndpoint(path), reply_timeout=1.0, chunk=CHUNK)
+    ) as channel:
+        yield Agent(channel)
+    assert not guest.handles, "files were left open"
+
+
+@pytest.fixture(name="files")
+def fixture_files(agent: Agent) -> Files:
+    """Its files."""
+    return Files(agent)
+
+
+@pytest.fixture(name="processes")
+def fixture_processes(agent: Agent, files: Files) -> t.Iterator[Processes]:
+    """Its programs, of which nothing is left at the end."""
+    before = spools()
+    processes = Processes(agent, files)
+    yield processes
+    processes.close()
+    assert spools() <= before
