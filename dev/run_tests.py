@@ -190,6 +190,7 @@ def make_plan(parts: Sequence[str], here: Sequence[str]) -> Plan:
         plan.checks.append(Step("integration", "guest-trees", [sys.executable, GUEST_TREES, *SUITES], preparation))
         plan.alone.append(nox("integration", "guests", count=unit_tests))
         plan.alone += [nox("integration", f"integration-{core}", count=target_results) for core in controllers]
+        plan.alone.append(Step("integration", "demo", ["make", "demo"]))
     elif "integration" in parts:
         plan.not_here.append("integration: only root can make guests without a network")
 

@@ -12,13 +12,15 @@ purpose=$1
 
 # A missing program stands for the package it is in, so other distributions are served by their own packages.
 missing_packages() {
-    local -A package=([mmdebstrap]=mmdebstrap [python3]=python3 [unshare]=util-linux)
+    # The demonstration is of this machine's own agent, the tests are of those of several Debian suites.
+    local -A package=([python3]=python3 [qemu-ga]=qemu-guest-agent [unshare]=util-linux)
     if [ "$purpose" = test ]; then
-        package+=([git]=git [shellcheck]=shellcheck)
+        package+=([git]=git [mmdebstrap]=mmdebstrap [shellcheck]=shellcheck [socat]=socat)
     fi
     local program
     for program in "${!package[@]}"; do
-        command -v "$program" >/dev/null || echo "${package[$program]}"
+        # Programs for root are not on the PATH of others.
+        PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || echo "${package[$program]}"
     done
 
     # Ubuntu has no keys of Debian's, whose suites the guests are made of.

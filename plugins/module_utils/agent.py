@@ -54,7 +54,7 @@ class Agent:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._info: t.Optional[AgentInfo] = None
+        self._info: AgentInfo | None = None
 
     @property
     def endpoint(self) -> str:
@@ -69,7 +69,7 @@ class Agent:
     def call(
         self,
         command: str,
-        arguments: t.Optional[t.Mapping[str, t.Any]] = None,
+        arguments: t.Mapping[str, t.Any] | None = None,
         *,
         deadline: Deadline,
         repeatable: bool = False,
@@ -107,9 +107,7 @@ class Agent:
         outcomes = self._channel.exchange(calls, deadline)
         return [self._result(call, outcome, deadline) for call, outcome in zip(calls, outcomes)]
 
-    def call_silent(
-        self, command: str, arguments: t.Optional[t.Mapping[str, t.Any]] = None, *, deadline: Deadline
-    ) -> None:
+    def call_silent(self, command: str, arguments: t.Mapping[str, t.Any] | None = None, *, deadline: Deadline) -> None:
         """Have the agent carry out a command that is silent when it succeeds (QAPI's ``success-response: false``).
 
         :param deadline: how long an error is waited for. Silence until then, and the end of the channel, is what

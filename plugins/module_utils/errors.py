@@ -17,9 +17,10 @@
     ├── OutcomeUnknown             a request was sent and its answer never came: it may have been carried out
     ├── ProtocolViolation          the other side sent what no guest agent may send
     ├── AgentRefused               the agent answered with an error
-    │   ├── CommandMissing         this agent does not know the command
-    │   ├── CommandDisabled        its configuration blocks the command
-    │   └── FilesystemsFrozen      it refuses because the guest's filesystems are frozen
+    │   └── CommandUnavailable     whatever the arguments
+    │       ├── CommandMissing     this agent does not know the command
+    │       ├── CommandDisabled    its configuration blocks the command
+    │       └── FilesystemsFrozen  it refuses because the guest's filesystems are frozen
     ├── ProcessError               a program in the guest could not be seen through to its end
     │   ├── ProcessTimedOut        it ran into its deadline and was killed
     │   └── WrongUser              the agent runs as another user than was asked for
@@ -87,15 +88,19 @@ class AgentRefused(QgaError):
         self.desc = desc
 
 
-class CommandMissing(AgentRefused):
+class CommandUnavailable(AgentRefused):
+    """The agent does not carry out this command now, whatever its arguments."""
+
+
+class CommandMissing(CommandUnavailable):
     """guest-info does not list the command: the agent is too old, or built without it."""
 
 
-class CommandDisabled(AgentRefused):
+class CommandDisabled(CommandUnavailable):
     """guest-info lists the command as not enabled: the agent's configuration blocks it."""
 
 
-class FilesystemsFrozen(AgentRefused):
+class FilesystemsFrozen(CommandUnavailable):
     """guest-fsfreeze-status says ``frozen``: the agent refuses nearly everything until the guest is thawed."""
 
 

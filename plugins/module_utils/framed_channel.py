@@ -18,7 +18,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     StateError,
     Unreachable,
 )
-from ansible_collections.netless.qga.plugins.module_utils.framing import Framing, Limits, State
+from ansible_collections.netless.qga.plugins.module_utils.framing import DEFAULT_LIMITS, Framing, Limits, State
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import (
     Answer,
     Closed,
@@ -54,8 +54,8 @@ class FramedChannel:
         *,
         connect_timeout: float = 10.0,
         reply_timeout: float = 30.0,
-        chunk: t.Optional[int] = None,
-        limits: Limits = Limits(),
+        chunk: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
         log: t.Callable[[str], None] = lambda line: None,
     ) -> None:
         self.endpoint = endpoint.name
@@ -67,7 +67,7 @@ class FramedChannel:
         self._log = log
         self._turn = Turn(endpoint.exclusive_name)
         self._turn_ends = 0.0
-        self._transport: t.Optional[Transport] = None
+        self._transport: Transport | None = None
         self._framing = Framing(limits=limits)
 
     def sync(self, deadline: Deadline) -> SyncReport:
@@ -127,7 +127,8 @@ class FramedChannel:
     def _unknown(self, calls: t.Sequence[Call], under_way: dict[int, int], reason: str) -> OutcomeUnknown:
         commands = ", ".join(sorted({calls[index].command for index in under_way.values()}))
         return OutcomeUnknown(
-            f"the answer to {commands} is lost; whether it was carried out is not known, so it is not sent again. {reason}"
+            f"the answer to {commands} is lost; whether it was carried out is not known, so it is not sent again. "
+            f"{reason}"
         )
 
     def pause(self, seconds: float, deadline: Deadline) -> None:

@@ -74,6 +74,9 @@ class Limits:
     in_flight: int = 4096
 
 
+DEFAULT_LIMITS = Limits()
+
+
 class State(enum.Enum):
     """Where the conversation stands."""
 
@@ -102,7 +105,10 @@ class Framing:
     """
 
     def __init__(
-        self, *, limits: Limits = Limits(), random_id: t.Callable[[], int] = lambda: secrets.randbelow(2**63 - 1) + 1
+        self,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        random_id: t.Callable[[], int] = lambda: secrets.randbelow(2**63 - 1) + 1,
     ) -> None:
         self.limits = limits
         self.state = State.NEVER_SYNCED
@@ -137,7 +143,7 @@ class Framing:
         return SENTINEL + _encode({"execute": command, "arguments": {"id": self._sync_id}})
 
     def prepare(
-        self, command: str, arguments: t.Optional[t.Mapping[str, t.Any]] = None, *, success_response: bool = True
+        self, command: str, arguments: t.Mapping[str, t.Any] | None = None, *, success_response: bool = True
     ) -> Request:
         """Make a command into a request for :meth:`send`. Valid until the next sync or :class:`IdsRefused`.
 
@@ -200,7 +206,7 @@ class Framing:
         """The other side ended the channel."""
         self._ended = True
 
-    def next_event(self) -> t.Optional[Event]:
+    def next_event(self) -> Event | None:
         """The next thing that happened, or None until more is received.
 
         :raises ProtocolViolation: the other side is not, or no longer, a guest agent. The state is then out of sync.
@@ -218,7 +224,7 @@ class Framing:
             self.give_up()
             raise
 
-    def _hunt(self, line: Line) -> t.Optional[Event]:
+    def _hunt(self, line: Line) -> Event | None:
         """A line during a sync: its reply, or something of before."""
         self._discard(line.size)
         try:
@@ -227,7 +233,7 @@ class Framing:
             reply = None
         if isinstance(reply, dict):
             _refuse_monitor(reply)
-            if type(reply.get("return")) is int and reply["return"] == self._sync_id:
+            if _is_integer(reply.get("return")) and reply["return"] == self._sync_id:
                 return self._synced(line)
         if self._knows_delimited and b"guest-sync-delimited" in line.content and isinstance(reply, dict):
             # An agent that knows the command has no reason to name it. Should this be an answer to somebody else after
@@ -244,7 +250,7 @@ class Framing:
         self.state = State.IDLE
         return Synced(self._sync_id, discarded, line.sentinel)
 
-    def _read(self, line: Line) -> t.Optional[Event]:
+    def _read(self, line: Line) -> Event | None:
         """A line outside a sync: an answer, or something that answers nobody."""
         self._check_discarded()
         if self.state not in _IN_SYNC:
@@ -274,14 +280,14 @@ class Framing:
     def _match(self, line: Line, reply: dict[str, t.Any]) -> Event:
         if "id" in reply:
             number = reply["id"]
-            if type(number) is not int or number not in self._in_flight or self._ids is _Ids.ABSENT:
+            if not _is_integer(number) or number not in self._in_flight or self._ids is _Ids.ABSENT:
                 return self._stray(line, "a reply with an id that is not ours")
             self._ids = _Ids.ECHOED
         elif self._ids is _Ids.ECHOED:
             return self._stray(line, "a reply without an id")
         else:
             number = next(iter(self._in_flight))
-        event: t.Union[Answer, Refusal, IdsRefused] = _answer(number, reply)
+        event: Answer | Refusal | IdsRefused = _answer(number, reply)
         if "id" not in reply and self._ids is _Ids.UNKNOWN:
             if isinstance(event, Answer):
                 self._ids = _Ids.ABSENT
@@ -319,7 +325,7 @@ class Framing:
     def _overlong(self) -> ProtocolViolation:
         return ProtocolViolation(f"a reply of more than {self.limits.line} bytes")
 
-    def _end(self) -> t.Optional[Closed]:
+    def _end(self) -> Closed | None:
         if self.state is State.CLOSED:
             return None
         self.state = State.CLOSED
@@ -361,7 +367,7 @@ def _check_text(value: t.Any) -> None:
             _check_text(item)
 
 
-def _answer(number: int, reply: dict[str, t.Any]) -> t.Union[Answer, Refusal]:
+def _answer(number: int, reply: dict[str, t.Any]) -> Answer | Refusal:
     if "return" in reply:
         return Answer(number, reply["return"])
     error = reply["error"]
@@ -371,6 +377,11 @@ def _answer(number: int, reply: dict[str, t.Any]) -> t.Union[Answer, Refusal]:
     if not isinstance(error_class, str) or not isinstance(desc, str):
         raise ProtocolViolation("an error whose class or desc is not a string")
     return Refusal(number, error_class, desc)
+
+
+def _is_integer(value: t.Any) -> bool:
+    # 1 == 1.0 == True in Python, and none of these is another in JSON.
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _refuse_monitor(reply: dict[str, t.Any]) -> None:

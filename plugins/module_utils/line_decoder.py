@@ -10,7 +10,6 @@ the reply to guest-sync-delimited; it ends whatever came before it (QEMU's qga/q
 
 from __future__ import annotations
 
-import typing as t
 from collections import deque
 from dataclasses import dataclass
 
@@ -80,7 +79,7 @@ class LineDecoder:
         """Whether the unfinished line is longer than the limit already."""
         return self._size > self.limit
 
-    def next_line(self) -> t.Optional[Line]:
+    def next_line(self) -> Line | None:
         """The next whole line, or None until more is fed."""
         while self._pieces:
             piece = self._pieces[0]

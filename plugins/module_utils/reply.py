@@ -21,7 +21,7 @@ def typed(value: t.Any, kind: type[T], where: str) -> T:
     :param where: names the value in the error, like ``guest-exec: pid``.
     :raises ProtocolViolation: it is of another type. True and False are no integers here, as in JSON.
     """
-    if type(value) is not kind:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ProtocolViolation(f"{where}: expected {kind.__name__}, got {type(value).__name__}")
     return value
 

@@ -30,7 +30,7 @@ class Escalation:
     def __init__(self, become: BecomeBase, timeout: float) -> None:
         self._become = become
         self._timeout = timeout
-        self._deadline: t.Optional[Deadline] = None
+        self._deadline: Deadline | None = None
         self._given = False
         self._seen = (0, 0)
 
@@ -39,7 +39,7 @@ class Escalation:
         """Whether there is a password that may be asked for."""
         return self._become.expect_prompt()
 
-    def answer(self, stdout: bytes, stderr: bytes) -> t.Optional[bytes]:
+    def answer(self, stdout: bytes, stderr: bytes) -> bytes | None:
         """What to say to the escalation that has written this so far.
 
         :raises AnsibleError: the password is wrong.

@@ -49,9 +49,7 @@ def converse(program: Program, dialogue: Dialogue, deadline: Deadline) -> None:
             raise
 
 
-def _open(
-    program: Program, kind: str, mode: str, stack: contextlib.ExitStack, deadline: Deadline
-) -> t.Optional[OpenFile]:
+def _open(program: Program, kind: str, mode: str, stack: contextlib.ExitStack, deadline: Deadline) -> OpenFile | None:
     """One of the spool's files, as soon as it can be opened; None if the program ends before that."""
     while not deadline.passed:
         if program.find_spool(deadline):

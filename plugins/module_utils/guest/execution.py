@@ -31,6 +31,9 @@ _QUICK_GROWTH = 1.5
 _GROWTH = 0.3
 _LONGEST_WAIT = 10.0
 
+# What the agent may take for the last answer to a script of ours, in seconds.
+_SECONDS_TO_LOOK = 2.0
+
 
 @dataclass(frozen=True)
 class ExecStatus:
@@ -69,7 +72,7 @@ def start(
     *,
     deadline: Deadline,
     stdin: bytes = b"",
-    environment: t.Optional[t.Mapping[str, str]] = None,
+    environment: t.Mapping[str, str] | None = None,
 ) -> int:
     """Start a program; returns its process id in the guest.
 
@@ -86,7 +89,7 @@ def start(
     return member("guest-exec", agent.call("guest-exec", request, deadline=deadline), "pid", int)
 
 
-def status(agent: Agent, pid: int, *, deadline: Deadline) -> t.Optional[ExecStatus]:
+def status(agent: Agent, pid: int, *, deadline: Deadline) -> ExecStatus | None:
     """How the program ended, or None while it runs. The agent forgets the answer when it has given it.
 
     :raises AgentRefused: the agent knows no such program, or has told before.
@@ -114,7 +117,8 @@ def run_script(agent: Agent, text: str, *arguments: str, deadline: Deadline) -> 
     polls = Polls()
     while True:
         agent.pause(polls.next_wait(), deadline)
-        ended = status(agent, pid, deadline=deadline)
+        # The last look comes at the deadline, and its answer after it.
+        ended = status(agent, pid, deadline=max(deadline, Deadline.after(_SECONDS_TO_LOOK)))
         if ended is not None:
             return ended
         if deadline.passed:

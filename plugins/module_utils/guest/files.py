@@ -17,6 +17,7 @@ from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
+    CommandUnavailable,
     GuestFileError,
     ProtocolViolation,
     QgaError,
@@ -52,9 +53,9 @@ class OpenFile:
 
     def __exit__(
         self,
-        kind: t.Optional[type[BaseException]],
-        error: t.Optional[BaseException],
-        trace: t.Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if error is None:
             self._call("close", "guest-file-close", {}, Deadline.after(_SECONDS_TO_CLOSE))
@@ -180,7 +181,7 @@ def _naming(agent: Agent, doing: str, path: str) -> t.Iterator[None]:
     """Name the file in the agent's plain refusals. That a command is blocked has nothing to do with the file."""
     try:
         yield
+    except CommandUnavailable:
+        raise
     except AgentRefused as exc:
-        if type(exc) is not AgentRefused:
-            raise
         raise GuestFileError(f"{agent.endpoint}: cannot {doing} {path} in the guest: {exc.desc}") from exc

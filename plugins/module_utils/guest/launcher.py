@@ -86,10 +86,10 @@ def launch_script(
     name: str,
     argv: t.Sequence[str],
     *,
-    finished: t.Optional[str],
+    finished: str | None,
     stdin_spooled: bool,
     asks: bool,
-    user: t.Optional[str],
+    user: str | None,
 ) -> bytes:
     """The script that runs one program, ready to be followed by the program's standard input.
 
@@ -133,19 +133,19 @@ kill -s KILL -- "-$1" 2>/dev/null;:"""
 REMOVE = "exec rm -f {globs}".format(globs=" ".join(f'{base}/"$1".*' for base in BASES))
 
 
-def parse_told(text: bytes) -> t.Optional[tuple[str, Ended]]:
+def parse_told(text: bytes) -> tuple[str, Ended] | None:
     """What the script said at its end: where the spool is, and how the program ended. None if it said anything else."""
     match = _TOLD.match(text)
     return (match["base"].decode("ascii"), _ended(match)) if match else None
 
 
-def parse_state(text: bytes) -> t.Optional[tuple[int, t.Optional[Ended]]]:
+def parse_state(text: bytes) -> tuple[int, Ended | None] | None:
     """What the state file says: the process id, and how the program ended if it has. None if that is not there yet."""
     match = _STATE.match(text)
     return (int(match["pid"]), _ended(match) if match["rc"] else None) if match else None
 
 
-def parse_wrong_user(text: bytes) -> t.Optional[str]:
+def parse_wrong_user(text: bytes) -> str | None:
     """The user that the agent runs as, if the script said that it is the wrong one."""
     match = _USER.match(text)
     return match["user"].decode("utf-8", errors="replace") if match else None

@@ -15,6 +15,7 @@ from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
+    CommandUnavailable,
     InvalidRequest,
     OutcomeUnknown,
     ProcessError,
@@ -42,7 +43,7 @@ class Processes:
         self._files = files
         self._prefix = f"netless-qga.{secrets.token_hex(16)}"
         self._runs = 0
-        self._finished: t.Optional[str] = None
+        self._finished: str | None = None
         self._has_setsid = True
 
     def run(
@@ -51,9 +52,9 @@ class Processes:
         *,
         deadline: Deadline,
         stdin: bytes = b"",
-        environment: t.Optional[t.Mapping[str, str]] = None,
-        user: t.Optional[str] = None,
-        dialogue: t.Optional[Dialogue] = None,
+        environment: t.Mapping[str, str] | None = None,
+        user: str | None = None,
+        dialogue: Dialogue | None = None,
     ) -> Result:
         """Run a program to its end. What it leaves running in the background is not waited for.
 
@@ -111,7 +112,7 @@ class Processes:
         name: str,
         spool: str,
         stdin: bytes,
-        environment: t.Optional[t.Mapping[str, str]],
+        environment: t.Mapping[str, str] | None,
         deadline: Deadline,
     ) -> Program:
         started = time.monotonic()
@@ -131,7 +132,7 @@ class Processes:
             polls=execution.Polls(first=2 * (time.monotonic() - started)),
         )
 
-    def _start_shell(self, stdin: bytes, environment: t.Optional[t.Mapping[str, str]], deadline: Deadline) -> int:
+    def _start_shell(self, stdin: bytes, environment: t.Mapping[str, str] | None, deadline: Deadline) -> int:
         # setsid makes the shell lead a process group, so that all of it can be ended, and takes no process of its own.
         shell = ["setsid"] if self._has_setsid else []
         shell += [execution.SHELL, "-c", launcher.LOADER]
@@ -139,8 +140,10 @@ class Processes:
             return execution.start(
                 self._agent, shell[0], shell[1:], stdin=stdin, environment=environment, deadline=deadline
             )
-        except AgentRefused as exc:
-            if type(exc) is not AgentRefused or not self._has_setsid:
+        except CommandUnavailable:
+            raise
+        except AgentRefused:
+            if not self._has_setsid:
                 raise
             self._has_setsid = False
             return self._start_shell(stdin, environment, deadline)

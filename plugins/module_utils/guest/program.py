@@ -14,6 +14,7 @@ from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
+    CommandUnavailable,
     GuestFileError,
     OutcomeUnknown,
     ProcessError,
@@ -77,7 +78,7 @@ class Program:
         self._polls = polls
         self._started = time.monotonic()
         self._base = ""
-        self._ended: t.Optional[launcher.Ended] = None
+        self._ended: launcher.Ended | None = None
 
     def pause(self, deadline: Deadline) -> None:
         """Wait as long as it is sensible before the next look at the program."""
@@ -93,9 +94,9 @@ class Program:
         if self._ended is None:
             try:
                 told = execution.status(self.agent, self._pid, deadline=Deadline.after(_SECONDS_TO_ASK))
+            except CommandUnavailable:
+                raise
             except AgentRefused as exc:
-                if type(exc) is not AgentRefused:
-                    raise
                 # It was told once, in a reply that was lost, or the agent was started anew.
                 self._ended = self._ended_by_state()
                 if self._ended is None:
@@ -167,11 +168,11 @@ class Program:
         # The script was killed together with the program, and could not write down how that ended.
         return self._ended or launcher.Ended(told.rc, ("out", "err"))
 
-    def _ended_by_state(self) -> t.Optional[launcher.Ended]:
+    def _ended_by_state(self) -> launcher.Ended | None:
         state = self._read_state(Deadline.after(_SECONDS_TO_ASK))
         return state[1] if state else None
 
-    def _read_state(self, deadline: Deadline) -> t.Optional[tuple[int, t.Optional[launcher.Ended]]]:
+    def _read_state(self, deadline: Deadline) -> tuple[int, launcher.Ended | None] | None:
         found = read_state(self.files, self._spool, deadline)
         if found is None:
             return None
@@ -192,7 +193,7 @@ class Program:
         return b"".join(chunks)
 
 
-def read_state(files: Files, spool: str, deadline: Deadline) -> t.Optional[tuple[str, int, t.Optional[launcher.Ended]]]:
+def read_state(files: Files, spool: str, deadline: Deadline) -> tuple[str, int, launcher.Ended | None] | None:
     """What the state file of a spool says: where the spool is, the process id, and how the program ended if it has."""
     for base in launcher.BASES:
         try:

@@ -22,7 +22,7 @@ def parse_endpoint(text: str) -> Endpoint:
     :param text: ``unix:PATH`` or ``exec:COMMAND``.
     :raises InvalidRequest: it is none of these.
     """
-    kind, colon, rest = text.partition(":")
+    kind, rest = text.partition(":")[::2]
     if kind not in _KINDS or not rest.strip():
         raise InvalidRequest(
             f"'{text}' is not an endpoint of a guest agent: use unix:PATH for a socket, or exec:COMMAND for a program "

@@ -16,7 +16,6 @@ import hashlib
 import os
 import stat
 import tempfile
-import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointBusy, EndpointUnavailable
@@ -34,7 +33,7 @@ class Turn:
     def __init__(self, exclusive_name: str) -> None:
         self._name = exclusive_name
         self._base = hashlib.sha256(os.fsencode(exclusive_name)).hexdigest()[:32]
-        self._held: t.Optional[int] = None
+        self._held: int | None = None
 
     @property
     def held(self) -> bool:

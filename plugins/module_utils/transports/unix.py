@@ -126,7 +126,7 @@ class UnixTransport:
             return False
         path = self._endpoint.path
         states = [(row[7], row[5]) for row in rows if len(row) == 8]
-        if not any(bound == path for bound, _ in states):
+        if path not in [bound for bound, state in states]:
             # It was bound under another name: relative, or in a container that has its directory elsewhere.
             states = [(path, state) for bound, state in states if os.path.basename(bound) == os.path.basename(path)]
         return (path, _NOT_ACCEPTED) in states

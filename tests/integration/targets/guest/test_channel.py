@@ -86,7 +86,7 @@ def test_an_agent_that_is_killed_in_the_middle_of_a_reply(guest: SandboxedAgent,
     opened = Files(agent).open("/tmp/zeros", "r", deadline)
     with pytest.raises(OutcomeUnknown, match="the answer to guest-file-read is lost"):
         opened.read(deadline)
-    with pytest.raises(EndpointUnavailable, match="nobody listens|no such socket"):
+    with pytest.raises(EndpointUnavailable, match=r"nobody listens|no such socket"):
         agent.call("guest-ping", deadline=deadline)
     guest.start_agent()
     assert agent.call("guest-ping", deadline=deadline) == {}

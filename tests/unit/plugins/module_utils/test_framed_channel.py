@@ -70,7 +70,9 @@ def test_tells_about_a_sync(dial: Dial) -> None:
     assert values(channel, PING) == [{}]
 
 
-@pytest.mark.parametrize("old", [(), ("no_ids",), ("ignores_ids",), ("no_delimited",), ("no_ids", "no_delimited", "stale")])
+@pytest.mark.parametrize(
+    "old", [(), ("no_ids",), ("ignores_ids",), ("no_delimited",), ("no_ids", "no_delimited", "stale")]
+)
 @pytest.mark.parametrize("delivery", ["modern", "slow", "stale"])
 def test_works_with_agents_of_every_age(dial: Dial, old: tuple[str, ...], delivery: str) -> None:
     agent = ScriptedAgent(*old, delivery)
@@ -103,9 +105,7 @@ def test_syncs_plainly_with_an_agent_that_knows_nothing_else(dial: Dial) -> None
 
 def test_sends_a_sync_again_that_was_lost(dial: Dial) -> None:
     agent = ScriptedAgent()
-    agent.handlers["guest-sync-delimited"] = lambda arguments: (
-        NO_REPLY if len(agent.requests) == 1 else arguments["id"]
-    )
+    agent.handlers["guest-sync-delimited"] = lambda arguments: NO_REPLY if len(agent.requests) == 1 else arguments["id"]
     assert values(dial(agent, connect_timeout=3.0), PING) == [{}]
     assert commands(agent) == ["guest-sync-delimited", "guest-sync-delimited", "guest-ping"]
 
@@ -213,7 +213,14 @@ def test_finds_an_agent_that_was_restarted_between_two_calls(dial: Dial) -> None
 @pytest.mark.parametrize("ids", ["modern", "ignores_ids"])
 @pytest.mark.parametrize(
     "leftover",
-    [b'{"return": "left over"}\n', b'{"return": "left ov', b'{"event": "X"}\n', b"noise\n", b"noise", b'\xff{"return": 1}\n'],
+    [
+        b'{"return": "left over"}\n',
+        b'{"return": "left ov',
+        b'{"event": "X"}\n',
+        b"noise\n",
+        b"noise",
+        b'\xff{"return": 1}\n',
+    ],
 )
 @pytest.mark.parametrize("when", ["with the answer", "after the answer"])
 def test_takes_nothing_that_came_unasked_for_an_answer(dial: Dial, ids: str, leftover: bytes, when: str) -> None:

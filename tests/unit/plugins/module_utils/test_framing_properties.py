@@ -99,7 +99,12 @@ def test_any_bytes_are_events_or_a_violation(make: Make, pieces: list[bytes]) ->
 
 
 @pytest.mark.parametrize("make", [waiting(synced), waiting(with_ids)])
-@given(value=st.recursive(st.none() | st.booleans() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)), noise=st.binary(max_size=8))
+@given(
+    value=st.recursive(
+        st.none() | st.booleans() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    ),
+    noise=st.binary(max_size=8),
+)
 def test_any_object_is_an_event_or_a_violation(make: Make, value: t.Any, noise: bytes) -> None:
     import json
 
@@ -119,7 +124,11 @@ def test_any_garbage_before_the_sentinel_is_thrown_away(garbage: bytes) -> None:
 
 
 @pytest.mark.parametrize("make", [syncing, syncing_plainly])
-@given(garbage=st.lists(st.one_of(st.binary(max_size=60), st.integers().map(lambda number: b'\xff{"return": %d}\n' % number))))
+@given(
+    garbage=st.lists(
+        st.one_of(st.binary(max_size=60), st.integers().map(lambda number: b'\xff{"return": %d}\n' % number))
+    )
+)
 def test_no_garbage_ends_a_sync(make: Make, garbage: list[bytes]) -> None:
     framing = make()
     assert not [event for event in hear(framing, garbage) if isinstance(event, Synced)]

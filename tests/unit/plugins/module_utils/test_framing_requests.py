@@ -213,7 +213,7 @@ def test_sends_one_request_of_any_size_alone() -> None:
 
 def test_makes_requests() -> None:
     framing = synced()
-    request = framing.prepare("guest-file-open", {"path": "/é \"\\\n😀", "mode": "r"}, success_response=False)
+    request = framing.prepare("guest-file-open", {"path": '/é "\\\n😀', "mode": "r"}, success_response=False)
     assert request.data == (
         b'{"execute":"guest-file-open","arguments":{"path":"/\\u00e9 \\"\\\\\\n\\ud83d\\ude00","mode":"r"},"id":1}\n'
     )

@@ -114,7 +114,11 @@ def test_takes_the_longest_reply_again_when_it_is_over() -> None:
             id="disabled",
         ),
         pytest.param(
-            syncing_plainly, STRAY_FF + PLAIN, Synced(SYNC_ID + 1, len(STRAY_FF), delimited=False), State.IDLE, id="plain"
+            syncing_plainly,
+            STRAY_FF + PLAIN,
+            Synced(SYNC_ID + 1, len(STRAY_FF), delimited=False),
+            State.IDLE,
+            id="plain",
         ),
         pytest.param(
             syncing_plainly,
@@ -124,7 +128,11 @@ def test_takes_the_longest_reply_again_when_it_is_over() -> None:
             id="plain, after integers that other commands returned",
         ),
         pytest.param(
-            syncing_plainly, NOT_FOUND + PLAIN, Synced(SYNC_ID + 1, len(NOT_FOUND), False), State.IDLE, id="plain already"
+            syncing_plainly,
+            NOT_FOUND + PLAIN,
+            Synced(SYNC_ID + 1, len(NOT_FOUND), False),
+            State.IDLE,
+            id="plain already",
         ),
         pytest.param(
             syncing,
@@ -135,9 +143,7 @@ def test_takes_the_longest_reply_again_when_it_is_over() -> None:
         ),
     ],
 )
-def test_ends_in_another_way(
-    make: Make, received: bytes, expected: t.Union[Event, Violation], state: State
-) -> None:
+def test_ends_in_another_way(make: Make, received: bytes, expected: t.Union[Event, Violation], state: State) -> None:
     heard, framing = heard_however_cut(make, received)
     assert heard == [expected]
     assert framing.state is state
@@ -153,9 +159,7 @@ def test_ends_with_the_channel() -> None:
 
 
 def test_sends_the_sentinel_and_the_command() -> None:
-    assert new_framing().sync() == (
-        b'\xff{"execute":"guest-sync-delimited","arguments":{"id":%d}}\n' % SYNC_ID
-    )
+    assert new_framing().sync() == (b'\xff{"execute":"guest-sync-delimited","arguments":{"id":%d}}\n' % SYNC_ID)
 
 
 def test_sends_the_plain_command_to_an_agent_that_lacks_the_other() -> None:

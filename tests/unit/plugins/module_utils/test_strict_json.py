@@ -53,7 +53,27 @@ def test_takes_or_refuses_any_bytes(text: bytes) -> None:
     agrees_or_refuses(text)
 
 
-TOKENS = ["[", "]", "{", "}", ",", ":", '"', "\\", '\\"', "\\u", "d800", "\\udc00", "1", "-", "e9", "NaN", "null", " ", "\0"]
+TOKENS = [
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ":",
+    '"',
+    "\\",
+    '\\"',
+    "\\u",
+    "d800",
+    "\\udc00",
+    "1",
+    "-",
+    "e9",
+    "NaN",
+    "null",
+    " ",
+    "\0",
+]
 
 
 @given(st.lists(st.sampled_from(TOKENS)).map("".join))

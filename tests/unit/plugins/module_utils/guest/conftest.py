@@ -39,9 +39,10 @@ def fixture_guest() -> LocalGuest:
 @pytest.fixture(name="agent")
 def fixture_agent(guest: LocalGuest) -> t.Iterator[Agent]:
     """Its agent."""
-    with guest.listening() as path, contextlib.closing(
-        FramedChannel(UnixEndpoint(path), reply_timeout=1.0, chunk=CHUNK)
-    ) as channel:
+    with (
+        guest.listening() as path,
+        contextlib.closing(FramedChannel(UnixEndpoint(path), reply_timeout=1.0, chunk=CHUNK)) as channel,
+    ):
         yield Agent(channel)
     assert not guest.handles, "files were left open"
 

@@ -63,7 +63,9 @@ def test_asks_later_where_starting_takes_long(monkeypatch: pytest.MonkeyPatch) -
 
 def test_starts_a_program_and_tells_how_it_ended(agent: Agent, guest: LocalGuest) -> None:
     argv = ["-c", 'cat; printf "%s" "$A$B" >&2; exit 3']
-    pid = execution.start(agent, "/bin/sh", argv, stdin=b"\0\xff in", environment={"A": "1=2", "B": "é"}, deadline=soon())
+    pid = execution.start(
+        agent, "/bin/sh", argv, stdin=b"\0\xff in", environment={"A": "1=2", "B": "é"}, deadline=soon()
+    )
     status = None
     while status is None:
         status = execution.status(agent, pid, deadline=soon())
@@ -83,7 +85,9 @@ def test_sends_no_more_than_it_was_given(agent: Agent, guest: LocalGuest) -> Non
 def test_runs_scripts(agent: Agent) -> None:
     assert run_script(agent, 'echo "$1|$2"', "a b", "", deadline=soon()) == ExecStatus(0, b"a b|\n", b"")
     assert run_script(agent, "kill -KILL $$", deadline=soon()).rc == 128 + 9
-    with pytest.raises(ProcessTimedOut, match=f"{agent.endpoint}: a shell script in the guest, process [0-9]+, does not"):
+    with pytest.raises(
+        ProcessTimedOut, match=f"{agent.endpoint}: a shell script in the guest, process [0-9]+, does not"
+    ):
         run_script(agent, "exec sleep 2", deadline=Deadline.after(0.2))
 
 

@@ -126,7 +126,9 @@ def test_says_that_the_program_closed_its_output_and_goes_on() -> None:
 
 
 def test_shows_the_end_of_what_the_program_said() -> None:
-    transport = opened("sh -c 'i=0; while [ $i -lt 1000 ]; do echo line $i >&2; i=$((i+1)); done; printf \"\\377\" >&2'")
+    transport = opened(
+        "sh -c 'i=0; while [ $i -lt 1000 ]; do echo line $i >&2; i=$((i+1)); done; printf \"\\377\" >&2'"
+    )
     assert transport.receive(Deadline.after(30)) == b""
     said = str(transport.ending())
     assert said.endswith("line 998\nline 999\n\ufffd") and len(said) < 1000

@@ -1,0 +1,145 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disk images of Debian suites whose agents listen on every channel that the lab has, and the kernels to boot them.
+
+An image is built once, needs root and mmdebstrap, and is kept in ``${XDG_CACHE_HOME:-~/.cache}/netless-qga/images``
+under a name that changes with the recipe. The recipe includes every file of ``guest/``, which is copied into it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import pathlib
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from ..guests import trees
+
+SUITES = ("bookworm", "trixie")
+
+_GUEST_FILES = pathlib.Path(__file__).resolve().parent / "guest"
+_PACKAGES = (
+    "acl",
+    "dbus",
+    "iproute2",
+    "kmod",
+    "linux-image-cloud-amd64",
+    "passwd",
+    "procps",
+    "python3",
+    "qemu-guest-agent",
+    "sudo",
+    "systemd-sysv",
+    "udev",
+    # hwclock, without which agents before QEMU 9 do not set the time
+    "util-linux-extra",
+)
+_CUSTOMIZE = f"""
+set -eu
+cp --recursive --no-preserve=all '{_GUEST_FILES}/.' "$1"
+chroot "$1" systemctl enable netless-agent-serial.service
+for name in {trees.SUDO_USER} {trees.SUDO_PASSWORD_USER}; do
+    chroot "$1" useradd --create-home --shell /bin/bash "$name"
+done
+chroot "$1" chpasswd <<PASSWORDS
+root:{trees.ROOT_PASSWORD}
+{trees.SUDO_PASSWORD_USER}:{trees.SUDO_PASSWORD_USER_PASSWORD}
+PASSWORDS
+cat >"$1/etc/sudoers.d/netless" <<SUDOERS
+{trees.SUDO_USER} ALL=(ALL:ALL) NOPASSWD: ALL
+{trees.SUDO_PASSWORD_USER} ALL=(ALL:ALL) ALL
+SUDOERS
+chmod 0440 "$1/etc/sudoers.d/netless"
+"""
+_OPTIONS = (
+    "--mode=root",
+    "--variant=minbase",
+    f"--include={','.join(_PACKAGES)}",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    f"--customize-hook={_CUSTOMIZE}",
+)
+_DISK_SIZE = "4G"
+"""Virtual; only what is written takes space."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A bootable guest. The disk is a base for overlays and is never written to."""
+
+    directory: pathlib.Path
+
+    @property
+    def disk(self) -> pathlib.Path:
+        """qcow2; holds one ext4 filesystem and no partition table."""
+        return self.directory / "disk.qcow2"
+
+    @property
+    def kernel(self) -> pathlib.Path:
+        return self.directory / "vmlinuz"
+
+    @property
+    def initrd(self) -> pathlib.Path:
+        return self.directory / "initrd.img"
+
+
+def image_of(suite: str) -> Image:
+    """The image of ``suite``, which is there once :func:`build` has made it."""
+    recipe = hashlib.sha256("\0".join((suite, _DISK_SIZE, *_OPTIONS)).encode())
+    for file in sorted(path for path in _GUEST_FILES.rglob("*") if path.is_file()):
+        recipe.update(b"\0%s\0%s" % (bytes(file.relative_to(_GUEST_FILES)), file.read_bytes()))
+    return Image(trees.cache_directory().with_name("images") / f"{suite}-{recipe.hexdigest()[:12]}")
+
+
+def build(suite: str) -> Image:
+    """Builds the image of ``suite`` unless it is there. Other processes may call this at the same time.
+
+    :raises RuntimeError: a program failed; the message ends with what it said.
+    """
+    image = image_of(suite)
+    image.directory.parent.mkdir(parents=True, exist_ok=True)
+    partial = image.directory.with_suffix(".partial")
+    with open(image.directory.with_suffix(".lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not image.directory.is_dir():
+            # What a killed builder left; nothing is mounted there, since mmdebstrap mounts in a namespace of its own.
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            try:
+                _build_in(partial, suite, lock.fileno())
+                partial.rename(image.directory)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    return image
+
+
+def _build_in(directory: pathlib.Path, suite: str, lock: int) -> None:
+    image, root, raw = Image(directory), directory / "root", directory / "disk.raw"
+    mirror = trees.debian_mirror()
+    _run("mmdebstrap", *_OPTIONS, suite, str(root), *([mirror] if mirror else []), lock=lock)
+    (kernel,), (initrd,) = root.glob("boot/vmlinuz-*"), root.glob("boot/initrd.img-*")
+    kernel.rename(image.kernel)
+    initrd.rename(image.initrd)
+    _run("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(raw), _DISK_SIZE, lock=lock)
+    _run("qemu-img", "convert", "-O", "qcow2", str(raw), str(image.disk), lock=lock)
+    raw.unlink()
+    shutil.rmtree(root)
+
+
+def _run(*command: str, lock: int) -> None:
+    """Runs a program that ends with this one however that ends, and holds the lock until it has itself ended."""
+    result = subprocess.run(
+        ["setpriv", "--pdeathsig", "TERM", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        pass_fds=[lock],
+    )
+    if result.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed:\n" + "\n".join(result.stdout.splitlines()[-20:]))

@@ -1,0 +1,381 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The script that runs programs, run by the shells that are here, and what is made of what it says."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import pwd
+import random
+import shlex
+import shutil
+import signal
+import string
+import subprocess
+import sys
+import typing as t
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ansible_collections.netless.qga.plugins.module_utils.guest import launcher
+from ansible_collections.netless.qga.plugins.module_utils.guest.launcher import Ended
+
+SHELLS = [
+    command
+    for command in (["sh"], ["dash"], ["bash"], ["busybox", "sh"], ["ksh"], ["mksh"], ["zsh", "--emulate", "sh"])
+    if shutil.which(command[0])
+]
+
+NAME = "netless-qga.run.1"
+ME = pwd.getpwuid(os.geteuid()).pw_name
+
+
+class Spool:
+    """A directory in place of the guest's, and the shell that runs the script."""
+
+    def __init__(self, base: pathlib.Path, shell: list[str]) -> None:
+        self.base = base
+        self.shell = shell
+
+    def script(self, argv: t.Sequence[str], **options: t.Any) -> bytes:
+        """The launch script, for this directory."""
+        usual: dict[str, t.Any] = {"finished": None, "stdin_spooled": False, "asks": False, "user": None}
+        script = launcher.launch_script(NAME, argv, **{**usual, **options})
+        return script.replace(" ".join(launcher.BASES).encode(), str(self.base).encode())
+
+    def command(self) -> list[str]:
+        """What the agent is asked to run."""
+        return [*self.shell, "-c", launcher.LOADER]
+
+    def launch(
+        self,
+        argv: t.Sequence[str],
+        stdin: bytes = b"",
+        environment: t.Optional[dict[str, str]] = None,
+        **options: t.Any,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Runs a program as the agent would; what it gives is the script's end, not the program's."""
+        environment = {"PATH": os.environ["PATH"]} if environment is None else environment
+        return subprocess.run(
+            self.command(),
+            input=self.script(argv, **options) + stdin,
+            env=environment,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+
+    def run(self, argv: t.Sequence[str], stdin: bytes = b"", **options: t.Any) -> tuple[int, bytes, bytes]:
+        """The same, and gives what the program did."""
+        done = self.launch(argv, stdin, **options)
+        assert (done.returncode, done.stderr) == (0, b"")
+        told = launcher.parse_told(done.stdout)
+        assert told is not None and told[0] == str(self.base)
+        state = launcher.parse_state(self.read("state"))
+        assert state is not None and state[1] == told[1]
+        outputs = {kind: self.read(kind) for kind in ("out", "err")}
+        assert told[1].streams == tuple(kind for kind, output in outputs.items() if output)
+        return told[1].rc, outputs["out"], outputs["err"]
+
+    def read(self, kind: str) -> bytes:
+        """A file of the spool."""
+        return (self.base / f"{NAME}.{kind}").read_bytes()
+
+    def clear(self) -> None:
+        """Makes room for the next run."""
+        for path in self.base.iterdir():
+            path.unlink()
+
+
+@pytest.fixture(name="base")
+def fixture_base() -> t.Iterator[pathlib.Path]:
+    """A directory whose name is like those of the guest's."""
+    base = pathlib.Path("/tmp/netless") / "".join(random.choices(string.ascii_lowercase, k=16))
+    base.mkdir(parents=True)
+    yield base
+    shutil.rmtree(base)
+
+
+@pytest.fixture(name="spool", params=SHELLS, ids=" ".join)
+def fixture_spool(request: pytest.FixtureRequest, base: pathlib.Path) -> Spool:
+    """A spool, with each shell."""
+    return Spool(base, request.param)
+
+
+SHOW_ARGUMENTS = "import os, sys; sys.stdout.buffer.write(b'|'.join(map(os.fsencode, sys.argv[1:])))"
+
+ARGUMENTS = [
+    "",
+    " ",
+    "-n",
+    "a b",
+    "'",
+    '"',
+    "''\"\"'",
+    "\\",
+    "\\n\\c\\0",
+    "\n",
+    "\n\nlast\n",
+    "\t\r\x01\x7f",
+    "$HOME `id` $(id) ${x:-y}",
+    "* ? [a] ~ {a,b} !",
+    "; & && || # > <",
+    "é 😀 \u2028",
+    "EOF\n.\n",
+    "--",
+    "x" * 100_000,
+]
+
+
+def test_passes_on_arguments(spool: Spool) -> None:
+    argv = [sys.executable, "-c", SHOW_ARGUMENTS, *ARGUMENTS]
+    assert spool.run(argv) == (0, "|".join(ARGUMENTS).encode(), b"")
+
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+
+
+@given(arguments=st.lists(TEXT, max_size=5))
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_passes_on_any_arguments(spool: Spool, arguments: list[str]) -> None:
+    spool.clear()
+    argv = [sys.executable, "-S", "-E", "-c", SHOW_ARGUMENTS, *arguments]
+    assert spool.run(argv) == (0, "|".join(arguments).encode(), b"")
+
+
+@pytest.mark.parametrize(
+    "stdin", [b"", b"x", b"no LF\nat the end", bytes(range(256)) * 3, b"\n" * 10, os.urandom(300_000)]
+)
+def test_passes_on_standard_input(spool: Spool, stdin: bytes) -> None:
+    assert spool.run(["cat"], stdin) == (0, stdin, b"")
+
+
+@pytest.mark.parametrize(
+    ("argv", "rc"),
+    [
+        (["sh", "-c", "exit 0"], 0),
+        (["sh", "-c", "exit 255"], 255),
+        (["sh", "-c", "kill -KILL $$"], 137),
+        (["sh", "-c", "kill -TERM $$"], 143),
+        (["/nonexistent/program"], 127),
+        (["/"], 126),
+    ],
+)
+def test_tells_how_the_program_ended(spool: Spool, argv: list[str], rc: int) -> None:
+    assert spool.run(argv)[0] == rc
+
+
+def test_keeps_both_outputs_apart(spool: Spool) -> None:
+    assert spool.run(["sh", "-c", "echo out; echo err >&2"]) == (0, b"out\n", b"err\n")
+    spool.clear()
+    assert spool.run(["sh", "-c", "echo err >&2; exit 1"]) == (1, b"", b"err\n")
+
+
+def test_keeps_everything_to_the_user(spool: Spool) -> None:
+    spool.run(["sh", "-c", "echo out; echo err >&2"])
+    modes = {path.name.rpartition(".")[2]: path.stat().st_mode & 0o777 for path in spool.base.iterdir()}
+    assert modes == {"state": 0o600, "out": 0o600, "err": 0o600}
+
+
+def test_makes_an_environment_like_that_of_a_login(spool: Spool) -> None:
+    show = 'echo "$HOME"; echo "$PATH"; pwd; umask; echo "${OLDPWD-unset}"; ls /proc/self/fd | wc -l'
+    home = os.path.expanduser(f"~{ME}")
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    if spool.shell == ["busybox", "sh"]:
+        pytest.skip("needs /bin/sh only")
+    for environment in ({}, {"HOME": "/"}, {"HOME": ""}):
+        spool.clear()
+        spool.shell = [str(shutil.which(spool.shell[0])), *spool.shell[1:]]
+        _, out, _ = spool.run(["/bin/sh", "-c", show], environment=environment)
+        found = out.decode().splitlines()
+        # ls has three, and one for the directory.
+        assert [*found[:3], int(found[3], 8), *found[4:]] == [home, path, home, 0o22, "unset", "4"]
+    spool.clear()
+    _, out, _ = spool.run(["sh", "-c", show], environment={"HOME": str(spool.base), "PATH": "/usr/bin:/bin"})
+    assert out.decode().splitlines()[:3] == [str(spool.base), "/usr/bin:/bin", str(spool.base)]
+
+
+def test_does_not_wait_for_what_stays_in_the_background(spool: Spool) -> None:
+    rc, out, _ = spool.run(["sh", "-c", "sleep 300 & echo $!"])
+    os.kill(int(out), signal.SIGKILL)
+    assert rc == 0
+
+
+def test_reads_large_standard_input_from_the_spool(spool: Spool) -> None:
+    script = launcher.SPOOL_STDIN.replace(" ".join(launcher.BASES), str(spool.base))
+    made = subprocess.run([*spool.shell, "-c", script, "sh", NAME], capture_output=True, timeout=60, check=True)
+    assert made.stdout.decode() == f"{spool.base}\n"
+    path = spool.base / f"{NAME}.in"
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.write_bytes(b"\0 large \xff")
+    assert spool.run(["cat"], stdin_spooled=True) == (0, b"\0 large \xff", b"")
+    # Not over what is there.
+    again = subprocess.run([*spool.shell, "-c", script, "sh", NAME], capture_output=True, timeout=60, check=False)
+    assert again.returncode != 0 and path.read_bytes()
+
+
+@pytest.mark.parametrize("spooled", [False, True])
+def test_says_something_to_the_program_before_its_standard_input(spool: Spool, spooled: bool) -> None:
+    stdin = b"\0 standard\n input \xff"
+    if spooled:
+        (spool.base / f"{NAME}.in").write_bytes(stdin)
+    script = spool.script(["sh", "-c", 'read word; echo "<$word>"; cat'], asks=True, stdin_spooled=spooled)
+    with subprocess.Popen(spool.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout
+        process.stdin.write(script + (b"" if spooled else stdin))
+        process.stdin.close()
+        while not (spool.base / f"{NAME}.say").exists():
+            assert process.poll() is None
+        (spool.base / f"{NAME}.say").write_bytes(b"secret\n")
+        told = launcher.parse_told(process.stdout.read())
+    assert told == (str(spool.base), Ended(0, ("out",)))
+    assert spool.read("out") == b"<secret>\n" + stdin
+
+
+def test_ends_with_a_program_that_does_not_listen(spool: Spool) -> None:
+    assert spool.run(["sh", "-c", "exit 4"], b"ignored", asks=True)[0] == 4
+
+
+def test_runs_as_the_right_user_only(spool: Spool) -> None:
+    done = spool.launch(["touch", str(spool.base / "run")], user="nobody'; touch x; '")
+    assert launcher.parse_told(done.stdout) is None
+    assert launcher.parse_wrong_user(done.stdout) == ME
+    assert not list(spool.base.iterdir())
+    assert spool.run(["echo", "run"], user=ME) == (0, b"run\n", b"")
+
+
+def test_empties_what_an_earlier_run_left(spool: Spool) -> None:
+    for kind in ("out", "err", "in"):
+        (spool.base / f"before.{kind}").write_bytes(b"large")
+    spool.run(["true"], finished="before")
+    assert [(spool.base / f"before.{kind}").read_bytes() for kind in ("out", "err", "in")] == [b"", b"", b""]
+    spool.clear()
+    (spool.base / "before.out").write_bytes(b"large")
+    spool.run(["true"], finished="before")
+    assert not (spool.base / "before.in").exists()
+
+
+@pytest.mark.parametrize("kind", ["state", "out", "err"])
+@pytest.mark.parametrize("link", [True, False])
+def test_writes_over_nothing(spool: Spool, kind: str, link: bool) -> None:
+    precious = spool.base / "precious"
+    precious.write_bytes(b"precious")
+    trap = spool.base / f"{NAME}.{kind}"
+    if link:
+        trap.symlink_to(precious)
+    else:
+        shutil.copy(precious, trap)
+    done = spool.launch(["sh", "-c", "echo out; echo err >&2"])
+    told = launcher.parse_told(done.stdout)
+    assert told is None or told[1].rc != 0
+    assert precious.read_bytes() == trap.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("argument", ["a\0b", "\ud800", "\udcff"])
+def test_refuses_arguments_that_cannot_be_passed_on(argument: str) -> None:
+    for argv, user in (([argument], None), (["true", argument], None), (["true"], argument)):
+        with pytest.raises(ValueError):
+            launcher.launch_script(NAME, argv, finished=None, stdin_spooled=False, asks=False, user=user)
+
+
+def test_ends_a_group_that_does_not_want_to(spool: Spool) -> None:
+    ignoring = subprocess.Popen(
+        ["sh", "-c", "trap : TERM; echo; while :; do sleep 0.1; done"], start_new_session=True, stdout=subprocess.PIPE
+    )
+    with ignoring:
+        assert ignoring.stdout
+        ignoring.stdout.readline()
+        command = [*spool.shell, "-c", launcher.END_GROUP, "sh", str(ignoring.pid)]
+        assert subprocess.run(command, timeout=60, check=False).returncode == 0
+        assert ignoring.wait(30) == -signal.SIGKILL
+    # One that is gone is no error.
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0
+
+
+def test_removes_the_spools_of_a_connection_only(spool: Spool) -> None:
+    for name in ("prefix.1.out", "prefix.1.state", "prefix.22.in", "prefixed.1.out", "other"):
+        (spool.base / name).touch()
+    bases = (
+        {base: str(spool.base / base[1:]) for base in launcher.BASES[1:]} | {launcher.BASES[0]: str(spool.base)}
+        if sys.version_info >= (3, 9)
+        else {}
+    )
+    script = launcher.REMOVE
+    for base, replacement in bases.items():
+        script = script.replace(f'{base}/"$1"', f'{replacement}/"$1"')
+    subprocess.run([*spool.shell, "-c", script, "sh", "prefix"], timeout=60, check=True)
+    assert {path.name for path in spool.base.iterdir()} == {"prefixed.1.out", "other"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"/dev/shm 0 .\n", ("/dev/shm", Ended(0, ()))),
+        (b"/tmp 255 oe.\n", ("/tmp", Ended(255, ("out", "err")))),
+        (b"/run 1 e.\n", ("/run", Ended(1, ("err",)))),
+        (b"", None),
+        (b"/tmp 0 .", None),
+        (b"/tmp 0 .\n\n", None),
+        (b" /tmp 0 .\n", None),
+        (b"noise\n/tmp 0 .\n", None),
+        (b"/tmp 1000 .\n", None),
+        (b"/tmp -1 .\n", None),
+        (b"/tmp 0 eo.\n", None),
+        (b"/tmp/../etc 0 o.\n", None),
+        (b"tmp 0 .\n", None),
+        ("/tmp \u0661 .\n".encode(), None),
+        (b"/tmp 0 o.\0\n", None),
+        (b"/tmp 0 o.\r\n", None),
+        (b"user root\n", None),
+    ],
+)
+def test_understands_the_end(text: bytes, expected: t.Optional[tuple[str, Ended]]) -> None:
+    assert launcher.parse_told(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"17\n", (17, None)),
+        (b"17\n0 oe.\n", (17, Ended(0, ("out", "err")))),
+        (b"17\n0 oe", None),
+        (b"", None),
+        (b"17", None),
+        (b"\n", None),
+        (b"-17\n", None),
+        (b"17\n17\n", None),
+        (b"17\n0 .\n17\n", None),
+        (b"17\n1000 .\n", None),
+        (b"99999999999\n", None),
+        (b"1e3\n", None),
+        (b"17\n0 x.\n", None),
+    ],
+)
+def test_understands_the_state(text: bytes, expected: t.Optional[tuple[int, t.Optional[Ended]]]) -> None:
+    assert launcher.parse_state(text) == expected
+
+
+def test_understands_the_wrong_user() -> None:
+    assert launcher.parse_wrong_user(b"user qemu-ga\n") == "qemu-ga"
+    assert launcher.parse_wrong_user(b"user \xff\n") == "\ufffd"
+    for text in (b"", b"user root", b"user a\nb\n", b"root\n"):
+        assert launcher.parse_wrong_user(text) is None
+
+
+@given(st.one_of(st.binary(), st.text("/tmp 0123oe.\nuser").map(str.encode)))
+def test_understands_or_refuses_any_bytes(text: bytes) -> None:
+    for parse in (launcher.parse_told, launcher.parse_state, launcher.parse_wrong_user):
+        parse(text)
+
+
+def test_shows_the_guest_the_same_line_for_every_program() -> None:
+    # The agent logs the arguments of every program that it starts.
+    assert shlex.quote("secret") not in launcher.LOADER
+    assert b"secret" in launcher.launch_script(
+        NAME, ["secret"], finished=None, stdin_spooled=False, asks=False, user=None
+    )
