@@ -47,7 +47,7 @@ def _slow(line: bytes) -> Iterable[Step]:
 
 def _huge(line: bytes) -> Iterable[Step]:
     yield b'{"return": "'
-    for _ in range(HUGE_BYTES // _BLOCK):
+    for dummy in range(HUGE_BYTES // _BLOCK):
         yield b"A" * _BLOCK
     yield b'"}\n'
 

@@ -139,7 +139,7 @@ def _name_host(root: pathlib.Path) -> None:
 
 def _ids_of(root: pathlib.Path, user: str) -> tuple[int, int]:
     for line in (root / "etc/passwd").read_text(encoding="utf-8").splitlines():
-        name, _, uid, gid, *_ = line.split(":")
+        name, dummy, uid, gid, *dummies = line.split(":")
         if name == user:
             return int(uid), int(gid)
     sys.exit(f"guest_init.py: the guest has no user {user}")
@@ -194,7 +194,7 @@ def main(argument: str) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     command = agent_command(plan)
     environment = {"PATH": _SEARCH_PATH, **plan["environment"]}
-    for _ in sys.stdin:
+    for dummy in sys.stdin:
         null = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
         os.posix_spawnp(command[0], command, environment, file_actions=[null], setsigdef=[signal.SIGCHLD])
 

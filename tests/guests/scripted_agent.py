@@ -177,7 +177,7 @@ class ScriptedAgent:
     def _accept(self, listener: socket.socket) -> None:
         while not self._ended.is_set():
             with contextlib.suppress(socket.timeout):
-                connection, _ = listener.accept()
+                connection, dummy = listener.accept()
                 connection.settimeout(0.05)
                 with connection:
                     self.serve(connection)

@@ -114,13 +114,13 @@ def test_changes_nothing_outside(client: Client, tmp_path: pathlib.Path) -> None
         marker = f"{directory}/{tmp_path.name}-{os.getpid()}"
         assert client.run("touch", marker) == (0, "")
         assert not os.path.exists(marker)
-    code, _ = client.run("sh", "-c", "echo 0 > /proc/sys/kernel/sysrq")
+    code, dummy = client.run("sh", "-c", "echo 0 > /proc/sys/kernel/sysrq")
     assert code != 0
     assert client.run("cat", "/etc/hostname") == (0, f"{guest_init.HOSTNAME}\n")
 
 
 def test_may_be_killed_and_started_again(agent: sandbox.SandboxedAgent) -> None:
-    for _ in range(2):
+    for dummy in range(2):
         before = agent.pid
         agent.kill_agent()
         agent.start_agent()

@@ -124,7 +124,7 @@ def test_combines_profiles() -> None:
 
 def test_serves_clients_in_turn() -> None:
     with ScriptedAgent().listening() as path:
-        for _ in range(2):
+        for dummy in range(2):
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(path)
                 client.sendall(SYNC)

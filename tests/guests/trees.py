@@ -82,7 +82,7 @@ def debian_mirror() -> str | None:
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)"], check=True, capture_output=True, text=True
     ).stdout
     for line in targets.splitlines():
-        uri, _, release = line.partition(" ")
+        uri, dummy, release = line.partition(" ")
         if uri.rstrip("/").endswith("/debian") and release.partition("-")[0] in (*SUITES, "stable", "testing", "sid"):
             return uri
     return None

@@ -56,7 +56,7 @@ def test_many_calls_at_a_time(agent: Agent, deadline: Deadline) -> None:
     calls = [Call("guest-ping"), Call("guest-file-open", {"path": "/no/such"}), Call("guest-get-osinfo")] * 50
     results = agent.call_all(calls, deadline=deadline)
     assert results[::3] == [{}] * 50
-    assert all(type(result) is AgentRefused for result in results[1::3])
+    assert all(isinstance(result, AgentRefused) for result in results[1::3])
     assert {result["id"] for result in results[2::3]} == {"debian"}
 
 
@@ -129,7 +129,7 @@ def test_a_socket_that_somebody_else_holds(guest: SandboxedAgent) -> None:
         # The queue behind the holder is short; both an endless wait in it and a full one are to be told.
         queued = []
         try:
-            for _ in range(3):
+            for dummy in range(3):
                 agent = agent_of(guest, connect_timeout=1.0)
                 with pytest.raises(EndpointBusy, match="another client holds the socket"):
                     agent.sync(Deadline.after(1.0))

@@ -81,14 +81,14 @@ def test_a_background_process_that_keeps_the_output_open(processes: Processes) -
 
 
 def test_the_environment_of_a_login(processes: Processes) -> None:
-    rc, stdout, _ = shell(processes, 'echo "$HOME"; echo ~; pwd; umask; echo "$PATH"')
+    rc, stdout, dummy = shell(processes, 'echo "$HOME"; echo ~; pwd; umask; echo "$PATH"')
     assert rc == 0
     assert stdout.split()[:4] == [b"/root", b"/root", b"/root", b"0022"]
     assert b"/usr/sbin" in stdout.split()[4]
 
 
 def test_a_given_environment_replaces_the_agents(processes: Processes) -> None:
-    rc, stdout, _ = shell(processes, "env", environment={"SECRET": "x y'z", "HOME": "/tmp"})
+    rc, stdout, dummy = shell(processes, "env", environment={"SECRET": "x y'z", "HOME": "/tmp"})
     assert rc == 0
     names = {line.partition(b"=")[0] for line in stdout.splitlines()}
     assert {b"SECRET", b"HOME", b"PATH"} <= names <= {b"SECRET", b"HOME", b"PATH", b"PWD", b"_", b"SHLVL"}
