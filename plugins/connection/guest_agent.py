@@ -20,17 +20,20 @@ description:
 requirements:
   - C(qemu-guest-agent) in the guest, with C(guest-exec), C(guest-exec-status) and C(guest-file-*) enabled.
   - Access to the endpoint on the controller.
+  - The Python library C(libvirt) on the controller, if O(endpoint=libvirt).
 options:
   endpoint:
     description:
       - Where the guest's agent is reached, in QEMU's notation.
+      - V(libvirt) is the agent of a domain of libvirt's, asked through libvirt. The domain is O(remote_addr) and the
+        hypervisor O(libvirt_uri).
       - V(unix:PATH) is the socket of a QEMU chardev, or of C(qemu-ga --method=unix-listen).
       - V(exec:COMMAND) is a program whose standard input and output lead to the agent, like the C(ProxyCommand) of ssh.
         It is split as a shell would, and run without one.
-      - Such a channel serves one client at a time. Tasks of this controller that want the same one take turns, one
-        that somebody else holds is reported after O(timeout).
+      - A socket serves one client at a time. Tasks of this controller that want the same one take turns, one that
+        somebody else holds is reported after O(timeout).
     type: str
-    required: true
+    default: libvirt
     ini:
       - section: netless_qga
         key: endpoint
@@ -41,13 +44,28 @@ options:
       - name: ansible_qga_endpoint
   remote_addr:
     description:
-      - The name of the virtual machine, for messages.
+      - The virtual machine. With O(endpoint=libvirt) this is the name or the UUID of its domain.
     type: str
     default: inventory_hostname
     vars:
       - name: inventory_hostname
       - name: ansible_host
+      - name: ansible_libvirt_host
       - name: ansible_qga_host
+  libvirt_uri:
+    description:
+      - The hypervisor whose domain the guest is, if O(endpoint=libvirt).
+    type: str
+    default: qemu:///system
+    ini:
+      - section: netless_qga
+        key: libvirt_uri
+    env:
+      - name: LIBVIRT_DEFAULT_URI
+      - name: ANSIBLE_QGA_LIBVIRT_URI
+      - name: QGA_LIBVIRT_URI
+    vars:
+      - name: ansible_libvirt_uri
   remote_user:
     description:
       - The user that the agent runs as in the guest, normally V(root), if that shall be checked. Nobody else can log in
@@ -188,10 +206,9 @@ from ansible.utils.display import Display
 
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils.endpoint import make_channel
 from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
 from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
-from ansible_collections.netless.qga.plugins.module_utils.transports.parse import parse_endpoint
 from ansible_collections.netless.qga.plugins.plugin_utils.become import Escalation
 from ansible_collections.netless.qga.plugins.plugin_utils.errors import ansible_errors
 
@@ -286,8 +303,10 @@ class Connection(ConnectionBase):
     def _make_agent(self) -> Agent:
         host = self.get_option("remote_addr")
         return Agent(
-            FramedChannel(
-                parse_endpoint(self.get_option("endpoint")),
+            make_channel(
+                self.get_option("endpoint"),
+                domain=host,
+                uri=self.get_option("libvirt_uri"),
                 connect_timeout=self.get_option("timeout"),
                 reply_timeout=self.get_option("reply_timeout"),
                 chunk=self.get_option("transfer_chunk"),

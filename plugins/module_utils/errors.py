@@ -9,6 +9,7 @@
     QgaError
     ├── StateError                 a bug in the caller: asked for something in the wrong state
     ├── InvalidRequest             the request cannot be sent as it is; nothing was sent
+    ├── LibraryMissing             a Python library is needed and not there
     ├── Unreachable                no agent answers at the endpoint; nothing was run
     │   ├── EndpointUnavailable    no such socket, no permission, nobody listening, program not found
     │   ├── EndpointBusy           somebody else holds the channel, which serves one client at a time
@@ -44,6 +45,10 @@ class StateError(QgaError):
 
 class InvalidRequest(QgaError):
     """The request can never be carried out as given: too large, or with bytes that the agent cannot represent."""
+
+
+class LibraryMissing(QgaError):
+    """A Python library is needed that is not installed where this runs."""
 
 
 class Unreachable(QgaError):

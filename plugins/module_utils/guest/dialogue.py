@@ -30,7 +30,11 @@ def converse(program: Program, dialogue: Dialogue, deadline: Deadline) -> None:
             streams = [_open(program, kind, "r", stack, deadline) for kind in ("out", "err")]
             fifo = _open(program, "say", "w", stack, deadline)
             written = [b"", b""]
-            while fifo is not None and not deadline.passed:
+            while fifo is not None:
+                if deadline.passed:
+                    # That ends it, and before the FIFO is closed.
+                    program.wait(deadline)
+                    return
                 for index, stream in enumerate(streams):
                     if stream is not None:
                         written[index] += stream.read(deadline)[0]
@@ -44,7 +48,7 @@ def converse(program: Program, dialogue: Dialogue, deadline: Deadline) -> None:
                     return
                 program.pause(deadline)
         except BaseException:
-            # Before the FIFO is closed: the program would take its standard input for words.
+            # Before the FIFO is closed, after which the program would take its standard input for words.
             program.end()
             raise
 

@@ -154,8 +154,8 @@ class Program:
         """What the script's own end says about that of the program."""
         report = launcher.parse_told(told.stdout)
         if report is not None:
-            self._base, ended = report
-            return ended
+            self._base = report[0]
+            return report[1]
         user = launcher.parse_wrong_user(told.stdout)
         if user is not None:
             raise WrongUser(

@@ -103,7 +103,7 @@ from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
 from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.transports.parse import parse_endpoint
+from ansible_collections.netless.qga.plugins.module_utils.endpoint import parse_endpoint
 
 endpoint, source, target = sys.argv[1:]
 agent = Agent(FramedChannel(parse_endpoint(endpoint)))

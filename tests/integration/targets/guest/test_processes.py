@@ -19,7 +19,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidR
 from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
 from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
 from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
-from ansible_collections.netless.qga.plugins.module_utils.transports.parse import parse_endpoint
+from ansible_collections.netless.qga.plugins.module_utils.endpoint import parse_endpoint
 from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
 
 KIB, MIB = 1024, 1024 * 1024

@@ -183,23 +183,29 @@ def test_keeps_everything_to_the_user(spool: Spool) -> None:
     assert modes == {"state": 0o600, "out": 0o600, "err": 0o600}
 
 
-def test_makes_an_environment_like_that_of_a_login(spool: Spool) -> None:
-    show = 'echo "$HOME"; echo "$PATH"; pwd; umask; echo "${OLDPWD-unset}"; ls /proc/self/fd | wc -l'
-    home = os.path.expanduser(f"~{ME}")
-    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SHOW = 'echo "$HOME"; echo "$PATH"; pwd; umask; echo "${OLDPWD-unset}"; ls /proc/self/fd | wc -l'
+
+
+@pytest.mark.parametrize("environment", [{}, {"HOME": "/"}, {"HOME": ""}])
+def test_makes_an_environment_like_that_of_a_login(spool: Spool, environment: dict[str, str]) -> None:
     spool.shell = [str(shutil.which(spool.shell[0])), *spool.shell[1:]]
-    for environment in ({}, {"HOME": "/"}, {"HOME": ""}):
-        spool.clear()
-        _, out, _ = spool.run(["/bin/sh", "-c", show], environment=environment)
-        found = out.decode().splitlines()
-        if "bash" in spool.shell[0]:
-            # It has a PATH of its own where there is none.
-            found[1] = path
-        # ls has three, and one for the directory.
-        assert [*found[:3], int(found[3], 8), *found[4:]] == [home, path, home, 0o22, "unset", "4"]
-    spool.clear()
-    _, out, _ = spool.run(["sh", "-c", show], environment={"HOME": str(spool.base), "PATH": "/usr/bin:/bin"})
+    _, out, _ = spool.run(["/bin/sh", "-c", SHOW], environment=environment)
+    home, path, directory, umask, before, files = out.decode().splitlines()
+    assert home == directory == os.path.expanduser(f"~{ME}")
+    assert path
+    assert int(umask, 8) == 0o22
+    assert before == "unset"
+    # What ls has open: three, and the directory.
+    assert files == "4"
+
+
+def test_keeps_the_environment_that_there_is(spool: Spool) -> None:
+    spool.shell = [str(shutil.which(spool.shell[0])), *spool.shell[1:]]
+    _, out, _ = spool.run(["/bin/sh", "-c", SHOW], environment={"HOME": str(spool.base), "PATH": "/usr/bin:/bin"})
     assert out.decode().splitlines()[:3] == [str(spool.base), "/usr/bin:/bin", str(spool.base)]
+    spool.clear()
+    _, out, _ = spool.run(["/bin/sh", "-c", SHOW], environment={"HOME": str(spool.base), "PATH": ""})
+    assert out.decode().splitlines()[1] == "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def test_does_not_wait_for_what_stays_in_the_background(spool: Spool) -> None:

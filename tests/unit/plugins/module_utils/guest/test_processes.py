@@ -159,7 +159,10 @@ def test_finds_the_result_of_a_program_that_outlived_the_agent(processes: Proces
 
 
 def test_says_that_the_agent_has_forgotten_the_program(processes: Processes, guest: LocalGuest) -> None:
+    usual_status = guest.handlers["guest-exec-status"]
+
     def restart(usual: Usual, arguments: t.Any) -> t.Any:
+        guest.handlers["guest-exec-status"] = usual_status
         until_it_leads_its_group(arguments["pid"])
         os.killpg(arguments["pid"], signal.SIGKILL)
         guest.forget()

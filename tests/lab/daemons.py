@@ -1,0 +1,52 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Daemons by their pidfiles. A pidfile counts only as long as its process holds the lock on it, as libvirt's daemons and
+QEMU do, so that no other process is ever taken for it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import select
+import signal
+import struct
+
+_LOCK_FORMAT = "hhqqi4x"
+"""struct flock of 64-bit Linux."""
+_PATIENCE_SECONDS = 10.0
+
+
+def process_of(pidfile: pathlib.Path) -> int | None:
+    """The id of the daemon that runs with ``pidfile``; None if none does."""
+    question = struct.pack(_LOCK_FORMAT, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        with open(pidfile, "rb") as file:
+            answer = fcntl.fcntl(file, fcntl.F_GETLK, question)
+    except FileNotFoundError:
+        return None
+    kind, *_, process = struct.unpack(_LOCK_FORMAT, answer)
+    return None if kind == fcntl.F_UNLCK else int(process)
+
+
+def end(pidfile: pathlib.Path) -> None:
+    """Ends the daemon of ``pidfile`` and returns when it is gone: with SIGTERM, and after 10 seconds with SIGKILL."""
+    with contextlib.suppress(ProcessLookupError):
+        while (process := process_of(pidfile)) is not None:
+            _end_process(process, pidfile)
+    pidfile.unlink(missing_ok=True)
+
+
+def _end_process(process: int, pidfile: pathlib.Path) -> None:
+    handle = os.pidfd_open(process)
+    try:
+        # The handle may be of another process if the daemon ended after it was found.
+        if process_of(pidfile) == process:
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+            if not select.select([handle], [], [], _PATIENCE_SECONDS)[0]:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                select.select([handle], [], [])
+    finally:
+        os.close(handle)

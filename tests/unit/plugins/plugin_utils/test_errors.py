@@ -1,0 +1,65 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which of Ansible's exceptions each of ours becomes: the tree's own description, checked leaf by leaf."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
+
+from ansible_collections.netless.qga.plugins.module_utils import errors
+from ansible_collections.netless.qga.plugins.plugin_utils.errors import ansible_errors
+
+UNREACHABLE = (errors.Unreachable, errors.OutcomeUnknown, errors.ProtocolViolation)
+
+EVERY = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.QgaError)]
+
+
+def raised(exc: Exception) -> AnsibleError:
+    with pytest.raises(AnsibleError) as caught, ansible_errors():
+        raise exc
+    return caught.value
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_makes_hosts_unreachable_or_tasks_fail(kind: type[errors.QgaError]) -> None:
+    error = raised(kind("what was tried, and what to do next"))
+    assert isinstance(error, AnsibleConnectionFailure) is issubclass(kind, UNREACHABLE)
+    assert "what was tried, and what to do next" in str(error)
+
+
+def test_tells_that_a_file_is_missing() -> None:
+    error = raised(FileNotFoundError("the guest has no file /x"))
+    assert isinstance(error, AnsibleFileNotFound) and "the guest has no file /x" in str(error)
+
+
+def test_takes_errors_of_the_controller_for_failures() -> None:
+    error = raised(PermissionError(13, "Permission denied", "/x"))
+    assert type(error) is AnsibleError and "Permission denied" in str(error)
+
+
+@pytest.mark.parametrize("exc", [AnsibleError("said already"), KeyboardInterrupt(), ZeroDivisionError()])
+def test_leaves_the_rest_alone(exc: BaseException) -> None:
+    with pytest.raises(type(exc)) as caught, ansible_errors():
+        raise exc
+    assert caught.value is exc
+
+
+def test_is_described_as_it_is() -> None:
+    """The picture in the module's docstring has every exception, below the one it is derived from."""
+    above: list[tuple[int, str]] = []
+    pictured: dict[str, t.Optional[str]] = {}
+    for line in (errors.__doc__ or "").splitlines():
+        words = line.strip("│├└─ ").split()
+        if not words or not hasattr(errors, words[0]):
+            continue
+        depth = line.index(words[0])
+        above = [entry for entry in above if entry[0] < depth]
+        pictured[words[0]] = above[-1][1] if above else None
+        above.append((depth, words[0]))
+    derived = {kind.__name__: kind.__base__.__name__ for kind in EVERY if kind.__base__}
+    assert pictured == {**derived, "QgaError": None}
