@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MIB = 1024 * 1024
-RUNS = 3
+RUNS = 5
 
 
 @contextlib.contextmanager

@@ -43,7 +43,6 @@ _CHUNK = 128 * 1024
 
 _RETRY_SECONDS = 0.2
 
-# How much longer than the agent libvirtd may take, for its own part and the way to it, in seconds.
 _GRACE_SECONDS = 5.0
 
 _NO_CHANNEL = (
@@ -60,6 +59,7 @@ class LibvirtChannel:
     :param connect_timeout: seconds for connecting to libvirt and the first answer of the agent.
     :param reply_timeout: seconds that the agent may take for one reply.
     :param chunk: how many bytes of a file go into one request or reply, if not what suits libvirt.
+    :param grace: seconds that libvirt may take beyond the agent's time, for its own part and the way to it.
     :param log: takes lines of names, sizes and times. Contents are never logged.
     """
 
@@ -71,6 +71,7 @@ class LibvirtChannel:
         connect_timeout: float = 10.0,
         reply_timeout: float = 30.0,
         chunk: int | None = None,
+        grace: float = _GRACE_SECONDS,
         limits: Limits = DEFAULT_LIMITS,
         log: t.Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -78,6 +79,7 @@ class LibvirtChannel:
         self.chunk = chunk or _CHUNK
         self.connect_timeout = connect_timeout
         self.reply_timeout = reply_timeout
+        self._grace = grace
         self._name = domain
         self._uri = uri
         self._limits = limits
@@ -169,7 +171,7 @@ class LibvirtChannel:
         return t.cast(
             str,
             _within(
-                Deadline.after(seconds + _GRACE_SECONDS),
+                Deadline.after(seconds + self._grace),
                 lambda: self._libvirt_qemu.qemuAgentCommand(self._domain, text, seconds, 0),
             ),
         )

@@ -162,12 +162,12 @@ class Program:
                 f"{self.agent.endpoint}: the guest agent runs as {user}, and no other user can be logged in as through "
                 f"it. Leave remote_user unset, or set it to {user}, and use become to act as somebody else"
             )
-        ended = self._ended_by_state()
-        if ended is None and not self._base:
+        written = self._ended_by_state()
+        if written is None and not self._base:
             said = told.stderr.decode("utf-8", errors="replace").strip()
             raise ProcessError(f"{self.agent.endpoint}: the guest's {execution.SHELL} cannot run programs: {said}")
         # The script was killed together with the program, and could not write down how that ended.
-        return ended or launcher.Ended(told.rc, ("out", "err"))
+        return written or launcher.Ended(told.rc, ("out", "err"))
 
     def _ended_by_state(self) -> launcher.Ended | None:
         state = self._read_state(Deadline.after(_SECONDS_TO_ASK))

@@ -19,7 +19,7 @@ from ansible_collections.netless.qga.tests.guests.scripted_agent import Scripted
 class Dial(t.Protocol):
     """Opens a channel to a scripted agent, or to a socket."""
 
-    def __call__(self, to: t.Union[ScriptedAgent, str], **options: t.Any) -> FramedChannel: ...
+    def __call__(self, to: ScriptedAgent | str, **options: t.Any) -> FramedChannel: ...
 
 
 @pytest.fixture(name="dial")
@@ -27,7 +27,7 @@ def fixture_dial() -> t.Iterator[Dial]:
     """Opens channels."""
     with contextlib.ExitStack() as stack:
 
-        def dial(to: t.Union[ScriptedAgent, str], **options: t.Any) -> FramedChannel:
+        def dial(to: ScriptedAgent | str, **options: t.Any) -> FramedChannel:
             path = to if isinstance(to, str) else stack.enter_context(to.listening())
             channel = FramedChannel(UnixEndpoint(path), **options)
             stack.callback(channel.close)

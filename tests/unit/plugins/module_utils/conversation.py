@@ -30,6 +30,9 @@ NOT_FOUND = b'{"error": {"class": "CommandNotFound", "desc": "The command guest-
 IDS_REFUSED = b'{"error": {"class": "GenericError", "desc": "QMP input member \'id\' is unexpected"}}\n'
 
 
+USUAL = Limits()
+
+
 @dataclass(frozen=True)
 class Violation:
     """A ProtocolViolation, among events.
@@ -45,20 +48,20 @@ Make = t.Callable[..., Framing]
 """Makes a framing in a certain state; takes Limits, or nothing."""
 
 
-def new_framing(limits: Limits = Limits()) -> Framing:
+def new_framing(limits: Limits = USUAL) -> Framing:
     """One that was never synced. The number of its first request is 1."""
     ids = itertools.chain([0], itertools.count(SYNC_ID))
     return Framing(limits=limits, random_id=lambda: next(ids))
 
 
-def syncing(limits: Limits = Limits()) -> Framing:
+def syncing(limits: Limits = USUAL) -> Framing:
     """One that has sent its first sync."""
     framing = new_framing(limits)
     framing.sync()
     return framing
 
 
-def syncing_plainly(limits: Limits = Limits()) -> Framing:
+def syncing_plainly(limits: Limits = USUAL) -> Framing:
     """One that has met an agent without guest-sync-delimited. The id of its sync is :data:`SYNC_ID` + 1."""
     framing = syncing(limits)
     hear(framing, [NOT_FOUND])
@@ -66,7 +69,7 @@ def syncing_plainly(limits: Limits = Limits()) -> Framing:
     return framing
 
 
-def synced(limits: Limits = Limits()) -> Framing:
+def synced(limits: Limits = USUAL) -> Framing:
     """One that has just been synced and does not know whether ids come back."""
     framing = syncing(limits)
     (event,) = hear(framing, [b'\xff{"return": %d}\n' % SYNC_ID])
@@ -74,7 +77,7 @@ def synced(limits: Limits = Limits()) -> Framing:
     return framing
 
 
-def with_ids(limits: Limits = Limits()) -> Framing:
+def with_ids(limits: Limits = USUAL) -> Framing:
     """One that is idle, and whose agent repeats ids. The number of its next request is 2."""
     framing = synced(limits)
     ask(framing)
@@ -82,7 +85,7 @@ def with_ids(limits: Limits = Limits()) -> Framing:
     return framing
 
 
-def without_ids(limits: Limits = Limits()) -> Framing:
+def without_ids(limits: Limits = USUAL) -> Framing:
     """One that is idle, and whose agent ignores ids. The number of its next request is 2."""
     framing = synced(limits)
     ask(framing)
@@ -90,7 +93,7 @@ def without_ids(limits: Limits = Limits()) -> Framing:
     return framing
 
 
-def with_ids_refused(limits: Limits = Limits()) -> Framing:
+def with_ids_refused(limits: Limits = USUAL) -> Framing:
     """One that is idle, and whose agent refuses ids. The number of its next request is 2."""
     framing = synced(limits)
     ask(framing)
@@ -101,7 +104,7 @@ def with_ids_refused(limits: Limits = Limits()) -> Framing:
 def waiting(make: Make) -> Make:
     """The same with one more request under way."""
 
-    def made(limits: Limits = Limits()) -> Framing:
+    def made(limits: Limits = USUAL) -> Framing:
         framing = make(limits)
         ask(framing)
         return framing

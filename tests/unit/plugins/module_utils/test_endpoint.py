@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.netless.qga.plugins.module_utils.endpoint import parse_endpoint
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
 from ansible_collections.netless.qga.plugins.module_utils.transports.exec import ExecEndpoint
-from ansible_collections.netless.qga.plugins.module_utils.endpoint import parse_endpoint
 from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
 
 

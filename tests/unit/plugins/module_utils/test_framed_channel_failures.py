@@ -256,7 +256,12 @@ def test_is_used_when_it_is_open_only(dial: Dial) -> None:
 def test_agrees_with_the_script_on_what_an_answer_is(dial: Dial) -> None:
     agent = ScriptedAgent()
     agent.handlers["guest-echo"] = lambda arguments: arguments
-    value = {"text": 'é "\\\n😀\x7f', "numbers": [0, -1, 2**63, 1.5], "none": None, "nested": [[[{}]]]}
+    value: dict[str, t.Any] = {
+        "text": 'é "\\\n😀\x7f',
+        "numbers": [0, -1, 2**63, 1.5],
+        "none": None,
+        "nested": [[[{}]]],
+    }
     (outcome,) = dial(agent).exchange([Call("guest-echo", value)], soon())
     assert isinstance(outcome, Answer)
     assert json.dumps(outcome.value, sort_keys=True) == json.dumps(value, sort_keys=True)

@@ -164,10 +164,10 @@ class FramingAndAgent(RuleBasedStateMachine):
             if self.synced:
                 break
             assert attempt == 0 and not self.delimited
-        for attempt in range(2):
+        # The second one tells whether ids come back, if the first did not.
+        for _ in range(2):
             self.send()
-            request = bool(self.asked)
-            assert request
+            assert self.asked
             self._let_everything_through()
             assert not self.asked
 

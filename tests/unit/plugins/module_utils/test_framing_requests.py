@@ -11,7 +11,7 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, StateError
-from ansible_collections.netless.qga.plugins.module_utils.framing import State
+from ansible_collections.netless.qga.plugins.module_utils.framing import Framing, State
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import (
     Answer,
     Closed,
@@ -242,7 +242,7 @@ def test_sends_nothing_before_a_sync(make: Make) -> None:
     framing = make()
     request = framing.prepare("guest-ping")
     assert not framing.has_room(request)
-    with pytest.raises(StateError, match="cannot send a request while (never synced|syncing)"):
+    with pytest.raises(StateError, match=r"cannot send a request while (never synced|syncing)"):
         framing.send(request)
 
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import secrets
-import typing as t
 
 import pytest
 
@@ -143,7 +142,7 @@ def test_takes_the_longest_reply_again_when_it_is_over() -> None:
         ),
     ],
 )
-def test_ends_in_another_way(make: Make, received: bytes, expected: t.Union[Event, Violation], state: State) -> None:
+def test_ends_in_another_way(make: Make, received: bytes, expected: Event | Violation, state: State) -> None:
     heard, framing = heard_however_cut(make, received)
     assert heard == [expected]
     assert framing.state is state

@@ -117,7 +117,7 @@ class CountingBytes(bytes):
 
     searched = 0
 
-    def find(self, sub, start=0, end=None):  # type: ignore[no-untyped-def,override]
+    def find(self, sub, start=0, end=None):  # type: ignore[no-untyped-def]
         found = super().find(sub, start)
         CountingBytes.searched += (found if found >= 0 else len(self)) - start
         return found

@@ -45,7 +45,7 @@ def test_reads_optional_members() -> None:
     assert optional("x", {"signal": 9}, "signal", 0) == 9
     assert optional("x", {}, "signal", 0) == 0
     for reply in ({"signal": None}, {"signal": "9"}, {"signal": False}, "signal"):
-        with pytest.raises(ProtocolViolation, match="^x: "):
+        with pytest.raises(ProtocolViolation, match=r"^x: "):
             optional("x", reply, "signal", 0)
 
 
@@ -56,5 +56,5 @@ def test_reads_base64(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["A", "AA", "AA=", "A\nA==", "AA==AA==", "-_9h", "é===", "\udc80"])
 def test_refuses_other_base64(text: str) -> None:
-    with pytest.raises(ProtocolViolation, match="^x: 'y' is not base64$"):
+    with pytest.raises(ProtocolViolation, match=r"^x: 'y' is not base64$"):
         from_base64("x", "y", text)

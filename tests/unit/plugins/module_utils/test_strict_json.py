@@ -32,7 +32,7 @@ def parse(text: bytes, *, depth: int = 100, values: int = 1000, digits: int = 64
 
 
 @given(JSON, st.booleans(), st.sampled_from([None, 1]))
-def test_agrees_with_json_on_what_is_valid(value: t.Any, ascii_only: bool, indent: t.Optional[int]) -> None:
+def test_agrees_with_json_on_what_is_valid(value: t.Any, ascii_only: bool, indent: int | None) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode("utf-8")
     assert parse(text) == json.loads(text) == value
 

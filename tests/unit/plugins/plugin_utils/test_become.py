@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Giving a password to ansible-core's own sudo and su plugins: once, when it is asked for, and never to anybody else."""
+"""Giving a password to ansible-core's own sudo and su plugins: once, when it is asked for, and to nobody else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PASSWORD = "pass wörd"
 
 def become(name: str, **options: t.Any) -> BecomeBase:
     """The plugin, which has built a command."""
-    plugin = become_loader.get(name)
+    plugin: BecomeBase = become_loader.get(name)
     plugin.set_options(direct={"become_user": "root", **options})
     plugin.build_become_command("true", shell_loader.get("sh"))
     return plugin

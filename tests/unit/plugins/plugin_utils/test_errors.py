@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
 import pytest
 from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 
@@ -52,7 +50,7 @@ def test_leaves_the_rest_alone(exc: BaseException) -> None:
 def test_is_described_as_it_is() -> None:
     """The picture in the module's docstring has every exception, below the one it is derived from."""
     above: list[tuple[int, str]] = []
-    pictured: dict[str, t.Optional[str]] = {}
+    pictured: dict[str, str | None] = {}
     for line in (errors.__doc__ or "").splitlines():
         words = line.strip("│├└─ ").split()
         if not words or not hasattr(errors, words[0]):

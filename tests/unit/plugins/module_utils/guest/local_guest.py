@@ -122,12 +122,12 @@ class LocalGuest(ScriptedAgent):
 class _Process:
     """A child of which the output is collected."""
 
-    def __init__(self, argv: list[str], stdin: bytes, environment: t.Optional[dict[str, str]]) -> None:
+    def __init__(self, argv: list[str], stdin: bytes, environment: dict[str, str] | None) -> None:
         self._child = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
         )
         self.pid = self._child.pid
-        self.ended: t.Optional[ExecStatus] = None
+        self.ended: ExecStatus | None = None
         threading.Thread(target=self._collect, args=[stdin], daemon=True).start()
 
     def _collect(self, stdin: bytes) -> None:

@@ -33,7 +33,7 @@ class Answers:
         self.word = word
         self.said = 0
 
-    def __call__(self, stdout: bytes, stderr: bytes) -> t.Optional[bytes]:
+    def __call__(self, stdout: bytes, stderr: bytes) -> bytes | None:
         if b"welcome" in stdout:
             return b""
         if b"password: " in stderr and not self.said:

@@ -90,7 +90,7 @@ def test_tells_a_missing_file_from_one_that_cannot_be_read(
 ) -> None:
     with pytest.raises(FileNotFoundError, match="the guest has no file"):
         files.get(str(remote / "missing"), str(local / "x"), deadline=soon())
-    with pytest.raises(GuestFileError, match="cannot read .* in the guest: failed to read file: Is a directory"):
+    with pytest.raises(GuestFileError, match=r"cannot read .* in the guest: failed to read file: Is a directory"):
         files.get(str(remote), str(local / "x"), deadline=soon())
 
     def refuse(arguments: t.Any) -> t.NoReturn:

@@ -57,7 +57,7 @@ class Spool:
         self,
         argv: t.Sequence[str],
         stdin: bytes = b"",
-        environment: t.Optional[dict[str, str]] = None,
+        environment: dict[str, str] | None = None,
         **options: t.Any,
     ) -> subprocess.CompletedProcess[bytes]:
         """Runs a program as the agent would; what it gives is the script's end, not the program's."""
@@ -337,7 +337,7 @@ def test_removes_the_spools_of_a_connection_only(spool: Spool) -> None:
         (b"user root\n", None),
     ],
 )
-def test_understands_the_end(text: bytes, expected: t.Optional[tuple[str, Ended]]) -> None:
+def test_understands_the_end(text: bytes, expected: tuple[str, Ended] | None) -> None:
     assert launcher.parse_told(text) == expected
 
 
@@ -359,7 +359,7 @@ def test_understands_the_end(text: bytes, expected: t.Optional[tuple[str, Ended]
         (b"17\n0 x.\n", None),
     ],
 )
-def test_understands_the_state(text: bytes, expected: t.Optional[tuple[int, t.Optional[Ended]]]) -> None:
+def test_understands_the_state(text: bytes, expected: tuple[int, Ended | None] | None) -> None:
     assert launcher.parse_state(text) == expected
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Programs in a guest that is this machine, seen through to their end although answers are lost and agents restarted."""
+"""Programs in a guest that is this machine, seen through to their end although answers are lost."""
 
 from __future__ import annotations
 
@@ -169,13 +169,13 @@ def test_says_that_the_agent_has_forgotten_the_program(processes: Processes, gue
         return usual(arguments)
 
     guest.replace("guest-exec-status", restart)
-    with pytest.raises(OutcomeUnknown, match="the agent has forgotten sleep, process [0-9]+, which left no result"):
+    with pytest.raises(OutcomeUnknown, match=r"the agent has forgotten sleep, process [0-9]+, which left no result"):
         processes.run(["sleep", "300"], deadline=soon())
 
 
 def test_kills_a_program_and_what_it_started_at_the_deadline(processes: Processes, tmp_path: pathlib.Path) -> None:
     script = f"sleep 300 & echo $! >{tmp_path}/child; echo $$ >{tmp_path}/parent; wait"
-    with pytest.raises(ProcessTimedOut, match="sh was still running after .* and its process group .* was killed"):
+    with pytest.raises(ProcessTimedOut, match=r"sh was still running after .* and its process group .* was killed"):
         processes.run(shell(script), deadline=Deadline.after(1))
     for name in ("parent", "child"):
         assert ends(int((tmp_path / name).read_text()))
@@ -191,7 +191,7 @@ def test_does_without_setsid(processes: Processes, guest: LocalGuest, tmp_path: 
     assert processes.run(["echo", "x"], deadline=soon()).stdout == b"x\n"
     assert processes.run(["echo", "x"], deadline=soon()).stdout == b"x\n"
     assert [call["path"] for call in guest.calls("guest-exec")] == ["setsid", "/bin/sh", "/bin/sh"]
-    with pytest.raises(ProcessTimedOut, match="has no setsid .* was not killed"):
+    with pytest.raises(ProcessTimedOut, match=r"has no setsid .* was not killed"):
         processes.run(shell(f"echo $$ >{tmp_path}/pid; exec sleep 300"), deadline=Deadline.after(1))
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
@@ -227,7 +227,7 @@ def test_says_that_there_is_no_place_for_standard_input(processes: Processes, gu
 
 
 def test_runs_as_the_right_user_only(processes: Processes, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(WrongUser, match="the guest agent runs as .* Leave remote_user unset, or set it to"):
+    with pytest.raises(WrongUser, match=r"the guest agent runs as .* Leave remote_user unset, or set it to"):
         processes.run(["touch", str(tmp_path / "run")], user="somebody-else", deadline=soon())
     assert not (tmp_path / "run").exists()
 

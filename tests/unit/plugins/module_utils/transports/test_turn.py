@@ -58,13 +58,15 @@ def until(condition: t.Callable[[], bool]) -> None:
 
 def test_is_taken_and_given() -> None:
     turn = Turn(NAME)
-    assert not turn.held
-    turn.take(Deadline.after(30))
-    turn.take(Deadline.after(30))
-    assert turn.held and not turn.wanted()
-    turn.give()
-    turn.give()
-    assert not turn.held
+    holds = [turn.held]
+    for step in (turn.take, turn.take):
+        step(Deadline.after(30))
+        holds.append(turn.held)
+    assert not turn.wanted()
+    for _ in range(2):
+        turn.give()
+        holds.append(turn.held)
+    assert holds == [False, True, True, False, False]
 
 
 def test_has_one_holder_for_each_channel() -> None:
@@ -137,11 +139,12 @@ def test_wants_a_directory_of_its_own(what: str, tmp_path: pathlib.Path, monkeyp
         place.symlink_to("elsewhere")
     elif what == "another user's":
         place.mkdir()
-        monkeypatch.setattr(os, "geteuid", lambda owner=os.geteuid(): owner + 1)
-        place.rename(tmp_path / f"netless-qga-{os.geteuid()}")
+        another = os.geteuid() + 1
+        monkeypatch.setattr(os, "geteuid", lambda: another)
+        place.rename(tmp_path / f"netless-qga-{another}")
     else:
         monkeypatch.setenv("XDG_RUNTIME_DIR", "/proc/nowhere")
-    with pytest.raises(EndpointUnavailable, match="netless-qga-.*for locks|directory for locks"):
+    with pytest.raises(EndpointUnavailable, match=r"netless-qga-.*for locks|directory for locks"):
         Turn(NAME).take(Deadline.after(30))
 
 
