@@ -18,7 +18,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     StateError,
     Unreachable,
 )
-from ansible_collections.netless.qga.plugins.module_utils.framing import DEFAULT_LIMITS, Framing, Limits, State
+from ansible_collections.netless.qga.plugins.module_utils.framing import Framing, State
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import (
     Answer,
     Closed,
@@ -28,6 +28,7 @@ from ansible_collections.netless.qga.plugins.module_utils.framing_events import 
     Stray,
     Synced,
 )
+from ansible_collections.netless.qga.plugins.module_utils.limits import DEFAULT_LIMITS, Limits
 from ansible_collections.netless.qga.plugins.module_utils.transports.transport import Endpoint, Transport
 from ansible_collections.netless.qga.plugins.module_utils.transports.turn import NOTICE_SECONDS, Turn
 

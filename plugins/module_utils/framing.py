@@ -25,10 +25,8 @@ Sources: QEMU's qga/qapi-schema.json (guest-sync-delimited, guest-sync) and docs
 from __future__ import annotations
 
 import enum
-import json
 import secrets
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     InvalidRequest,
@@ -46,35 +44,12 @@ from ansible_collections.netless.qga.plugins.module_utils.framing_events import 
     Stray,
     Synced,
 )
+from ansible_collections.netless.qga.plugins.module_utils.limits import DEFAULT_LIMITS, Limits
 from ansible_collections.netless.qga.plugins.module_utils.line_decoder import SENTINEL, Line, LineDecoder
-from ansible_collections.netless.qga.plugins.module_utils.strict_json import UnacceptableJson, loads
+from ansible_collections.netless.qga.plugins.module_utils.strict_json import UnacceptableJson, dumps, loads
 
 # While a sync is under way only its reply matters, and that is short. Longer lines are not even kept.
 _SYNC_LINE = 4096
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a guest may cost us. The defaults let everything through that an agent is known to send.
-
-    :param line: bytes of one reply. 48 MiB is the most that guest-file-read returns, 64 MiB in base64.
-    :param discard: bytes thrown away during a sync, or between two answers, before giving up.
-    :param depth: nesting of a reply.
-    :param values: values in a reply.
-    :param digits: characters of one number.
-    :param in_flight: bytes of requests that may be unanswered at a time. A virtio-serial agent reads 4096 bytes at a
-        time and loses the replies to what lies beyond. One request alone may be larger.
-    """
-
-    line: int = 80 * 1024 * 1024
-    discard: int = 256 * 1024 * 1024
-    depth: int = 100
-    values: int = 2 * 1024 * 1024
-    digits: int = 64
-    in_flight: int = 4096
-
-
-DEFAULT_LIMITS = Limits()
 
 
 class State(enum.Enum):
@@ -344,27 +319,11 @@ class Framing:
 
 
 def _encode(members: dict[str, t.Any]) -> bytes:
-    # ASCII only, so that no encoding on the way matters; LF, so that a terminal in line mode passes it on.
     try:
-        _check_text(members)
-        return json.dumps(members, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
-    except (TypeError, ValueError) as exc:
-        raise InvalidRequest(f"{members['execute']}: its arguments cannot be sent as JSON") from exc
-
-
-def _check_text(value: t.Any) -> None:
-    """Refuse the text that JSON could carry and the agent could not."""
-    if isinstance(value, str):
-        if "\0" in value:
-            raise InvalidRequest("an argument holds a NUL, which the agent's C strings cannot")
-        if not value.isascii():
-            value.encode("utf-8")
-    elif isinstance(value, dict):
-        for member in value.values():
-            _check_text(member)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            _check_text(item)
+        # LF, so that a terminal in line mode passes it on.
+        return dumps(members) + b"\n"
+    except UnacceptableJson as exc:
+        raise InvalidRequest(f"{members['execute']}: its arguments cannot be sent: {exc}") from exc
 
 
 def _answer(number: int, reply: dict[str, t.Any]) -> Answer | Refusal:

@@ -11,7 +11,6 @@ guest-sync-delimited: a reply with a 0xFF in front breaks its link to the agent,
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import queue
 import secrets
@@ -32,9 +31,9 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ProtocolViolation,
     Unreachable,
 )
-from ansible_collections.netless.qga.plugins.module_utils.framing import DEFAULT_LIMITS, Limits
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import Answer, Refusal
-from ansible_collections.netless.qga.plugins.module_utils.strict_json import UnacceptableJson, loads
+from ansible_collections.netless.qga.plugins.module_utils.limits import DEFAULT_LIMITS, Limits
+from ansible_collections.netless.qga.plugins.module_utils.strict_json import UnacceptableJson, dumps, loads
 
 T = t.TypeVar("T")
 
@@ -148,9 +147,9 @@ class LibvirtChannel:
 
     def _exchange(self, call: Call, deadline: Deadline) -> Outcome:
         try:
-            text = json.dumps({"execute": call.command, "arguments": dict(call.arguments)}, allow_nan=False)
-        except (TypeError, ValueError) as exc:
-            raise InvalidRequest(f"{self.endpoint}: the arguments of {call.command} cannot be sent as JSON") from exc
+            text = dumps({"execute": call.command, "arguments": dict(call.arguments)}).decode("ascii")
+        except UnacceptableJson as exc:
+            raise InvalidRequest(f"{call.command}: its arguments cannot be sent: {exc}") from exc
         started = time.monotonic()
         while True:
             try:

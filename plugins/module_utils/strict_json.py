@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""JSON from a peer that is not trusted: parsed strictly, within bounds that are checked before memory is spent."""
+"""JSON for and from a peer that is not trusted: strict both ways, and within bounds that are checked first."""
 
 from __future__ import annotations
 
@@ -62,6 +62,37 @@ def loads(text: bytes, *, max_depth: int, max_values: int, max_digits: int) -> t
     if _SURROGATE_ESCAPE.search(decoded):
         _check_surrogates(value)
     return value
+
+
+def dumps(value: t.Any) -> bytes:
+    """One JSON text, in ASCII only, so that no encoding on the way matters.
+
+    :raises UnacceptableJson: it holds what an agent cannot take: a NUL, which would end a C string there, text that is
+        not UTF-8, a number that is not finite, or something that JSON does not have.
+    """
+    try:
+        _check_text(value)
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
+    except UnicodeEncodeError as exc:
+        raise UnacceptableJson("text that is not UTF-8") from exc
+    except UnacceptableJson:
+        raise
+    except (TypeError, ValueError) as exc:
+        raise UnacceptableJson("something that JSON does not have") from exc
+
+
+def _check_text(value: t.Any) -> None:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise UnacceptableJson("a NUL")
+        if not value.isascii():
+            value.encode("utf-8")
+    elif isinstance(value, dict):
+        for member in value.values():
+            _check_text(member)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_text(item)
 
 
 def _check_size(text: str, max_depth: int, max_values: int) -> None:

@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether virtual machines can use KVM here. A /dev/kvm that opens proves little, for instance in a virtual machine whose
-nesting is broken: only a kernel that runs counts."""
+"""Whether virtual machines can use KVM here. A /dev/kvm that opens proves little, for instance in a virtual machine
+whose nesting is broken: only a kernel that runs counts."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Daemons by their pidfiles. A pidfile counts only as long as its process holds the lock on it, as libvirt's daemons and
-QEMU do, so that no other process is ever taken for it."""
+"""Daemons by their pidfiles. A pidfile counts only as long as its process holds the lock on it, as libvirt's daemons
+and QEMU do, so that no other process is ever taken for it."""
 
 from __future__ import annotations
 

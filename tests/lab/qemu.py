@@ -75,7 +75,8 @@ class Qemu:
         ports = {"agent": AGENT_CHANNEL, "second": SECOND_CHANNEL, "restricted": RESTRICTED_CHANNEL}
         return [
             *("qemu-system-x86_64", "-name", machine.name, "-machine", "q35", "-accel", machine.accelerator),
-            *("-cpu", "max", "-smp", "1", "-m", str(MEMORY_MIB), "-nodefaults", "-no-user-config", "-display", "none"),
+            *("-cpu", ",".join(["max", *(f"{name}=off" for name in machine.missing_cpu_features)])),
+            *("-smp", "1", "-m", str(MEMORY_MIB), "-nodefaults", "-no-user-config", "-display", "none"),
             *("-daemonize", "-pidfile", str(self.pidfile), "-qmp", f"unix:{_quoted(self.monitor)},server=on,wait=off"),
             *("-kernel", str(machine.image.kernel), "-initrd", str(machine.image.initrd)),
             *("-append", machine.kernel_arguments),

@@ -33,7 +33,7 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.conversatio
 
 NOISE = [
     b"\xff",
-    b"noise\n\xff",
+    b"noise\xff",
     b'\xff{"return": 1}\n',
     b'{"event": "X"}\n',
     b'{"return": {}, "id": 0}\n',

@@ -240,7 +240,7 @@ def test_gives_up_after_as_many_bytes_as_are_allowed(extra: int) -> None:
 
 @pytest.mark.parametrize("flood", [b"x", b"\n", b"\xff", b"x\n", b"x\xff", b'{"return": 1}\n'])
 def test_gives_up_in_a_flood(flood: bytes) -> None:
-    limits = Limits(discard=300)
-    heard, framing = heard_however_cut(lambda: syncing(limits), (flood * 301)[:301])
-    assert heard == [Violation("more than 300 bytes that answer none of our requests")]
+    limits = Limits(discard=100)
+    heard, framing = heard_however_cut(lambda: syncing(limits), (flood * 101)[:101])
+    assert heard == [Violation("more than 100 bytes that answer none of our requests")]
     assert framing.state is State.OUT_OF_SYNC

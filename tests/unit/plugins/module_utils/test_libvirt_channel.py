@@ -140,7 +140,7 @@ def test_a_command_and_its_answer(hypervisor: Hypervisor) -> None:
     channel = LibvirtChannel("db1", "qemu:///system")
     agent = Agent(channel)
     assert agent.call("guest-get-host-name", deadline=Deadline.after(5)) == {"host-name": "db1"}
-    assert hypervisor.requests == [('{"execute": "guest-get-host-name", "arguments": {}}', 5)]
+    assert hypervisor.requests == [('{"execute":"guest-get-host-name","arguments":{}}', 5)]
     agent.close()
     agent.close()
     assert hypervisor.closed

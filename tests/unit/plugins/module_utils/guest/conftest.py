@@ -25,9 +25,10 @@ from .local_guest import LocalGuest
 CHUNK = 1000
 
 
-def spools() -> set[pathlib.Path]:
-    """What runs have left on this machine."""
-    return {path for base in BASES for path in pathlib.Path(base).glob("netless-qga.*")}
+def spools(processes: Processes) -> set[pathlib.Path]:
+    """What the runs have left on this machine."""
+    prefix = processes._prefix  # pylint: disable=protected-access
+    return {path for base in BASES for path in pathlib.Path(base).glob(f"{prefix}.*")}
 
 
 @pytest.fixture(name="guest")
@@ -56,8 +57,7 @@ def fixture_files(agent: Agent) -> Files:
 @pytest.fixture(name="processes")
 def fixture_processes(agent: Agent, files: Files) -> t.Iterator[Processes]:
     """Its programs, of which nothing is left at the end."""
-    before = spools()
     processes = Processes(agent, files)
     yield processes
     processes.close()
-    assert spools() <= before
+    assert not spools(processes)

@@ -291,18 +291,28 @@ def test_refuses_arguments_that_cannot_be_passed_on(argument: str) -> None:
             launcher.launch_script(NAME, argv, finished=None, stdin_spooled=False, asks=False, user=user)
 
 
-def test_ends_a_group_that_does_not_want_to(spool: Spool) -> None:
-    ignoring = subprocess.Popen(
-        ["sh", "-c", "trap : TERM; echo; while :; do sleep 0.1; done"], start_new_session=True, stdout=subprocess.PIPE
-    )
-    with ignoring:
-        assert ignoring.stdout
-        ignoring.stdout.readline()
-        command = [*spool.shell, "-c", launcher.END_GROUP, "sh", str(ignoring.pid)]
-        assert subprocess.run(command, timeout=60, check=False).returncode == 0
-        assert ignoring.wait(30) == -signal.SIGKILL
+def end_group(shell: list[str], program: str) -> int:
+    """Ends a program that leads a group; gives what it ended with."""
+    script = f"{program}; while :; do sleep 0.1; done"
+    with subprocess.Popen(["sh", "-c", script], start_new_session=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        command = [*shell, "-c", launcher.END_GROUP, "sh", str(process.pid)]
+        with subprocess.Popen(command) as ending:
+            # Until somebody asks how it ended it is still there.
+            status = process.wait(60)
+            assert ending.wait(60) == 0
     # One that is gone is no error.
     assert subprocess.run(command, timeout=60, check=False).returncode == 0
+    return status
+
+
+def test_ends_a_group(spool: Spool) -> None:
+    assert end_group(spool.shell, "trap 'exit 5' TERM; echo") == 5
+
+
+def test_ends_a_group_that_does_not_want_to() -> None:
+    assert end_group(["sh"], "trap : TERM; echo") == -signal.SIGKILL
 
 
 def test_removes_the_spools_of_a_connection_only(spool: Spool) -> None:

@@ -26,6 +26,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 )
 from ansible_collections.netless.qga.plugins.module_utils.guest import processes as processes_module
 from ansible_collections.netless.qga.plugins.module_utils.guest import program as program_module
+from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
 from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
 from ansible_collections.netless.qga.plugins.module_utils.guest.program import Result
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal
@@ -262,23 +263,21 @@ def test_takes_only_so_much_into_memory(processes: Processes, monkeypatch: pytes
         processes.run(shell(f"head -c {2 * CHUNK + 1} /dev/zero"), deadline=soon())
 
 
-def test_leaves_little_in_the_guest_and_nothing_at_the_end(agent: Agent, processes: Processes) -> None:
-    before = spools()
+def test_leaves_little_in_the_guest_and_nothing_at_the_end(processes: Processes) -> None:
     for _ in range(3):
         processes.run(["head", "-c", "1000", "/dev/zero"], deadline=soon())
-    sizes = sorted(path.stat().st_size for path in spools() - before if path.suffix != ".state")
+    sizes = sorted(path.stat().st_size for path in spools(processes) if path.suffix != ".state")
     assert sizes == [0, 0, 0, 0, 0, 1000]
     processes.close()
-    assert spools() == before
+    assert not spools(processes)
     processes.close()
     assert processes.run(["echo", "x"], deadline=soon()).stdout == b"x\n"
 
 
-def test_does_not_mind_that_nothing_can_be_removed_any_more(agent: Agent, files: t.Any, guest: LocalGuest) -> None:
-    before = spools()
+def test_does_not_mind_that_nothing_can_be_removed_any_more(agent: Agent, files: Files, guest: LocalGuest) -> None:
     processes = Processes(agent, files)
     processes.run(["true"], deadline=soon())
     guest.disabled.add("guest-exec")
     processes.close()
-    for path in spools() - before:
+    for path in spools(processes):
         path.unlink()

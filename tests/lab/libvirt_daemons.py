@@ -1,0 +1,89 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The libvirt that serves qemu:///system, started for the lab where nobody runs it, as in a container without an init
+system."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import socket
+import subprocess
+import time
+
+from . import daemons
+
+URI = "qemu:///system"
+
+_START_SECONDS = 30.0
+_LOG_DAEMON_SOCKET = "/run/libvirt/virtlogd-sock"
+
+
+def virsh(*arguments: str) -> str:
+    """Runs a command of virsh and returns what it prints.
+
+    :raises RuntimeError: it failed; the message is virsh's.
+    """
+    result = subprocess.run(
+        ["virsh", "--connect", URI, "--quiet", *arguments],
+        stdin=subprocess.DEVNULL,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    if result.returncode != 0:
+        raise RuntimeError(f"virsh {arguments[0]}: {result.stderr.strip()}")
+    return result.stdout
+
+
+class Libvirt:
+    """The daemons, as far as they are the lab's: their pidfiles are in ``directory``."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self._pidfiles = {name: directory / f"{name}.pid" for name in ("virtlogd", "libvirtd")}
+
+    def start(self) -> None:
+        """Starts the daemons unless libvirt answers already, and returns when it does.
+
+        :raises RuntimeError: they do not start.
+        """
+        if _answers():
+            return
+        if not _listens(_LOG_DAEMON_SOCKET):
+            self._start_daemon("virtlogd")
+        self._start_daemon("libvirtd")
+        deadline = time.monotonic() + _START_SECONDS
+        while not _answers():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"libvirtd was started but does not answer on {URI}")
+            time.sleep(0.2)
+
+    def end(self) -> None:
+        """Ends those daemons that :meth:`start` has started."""
+        for name in ("libvirtd", "virtlogd"):
+            daemons.end(self._pidfiles[name])
+
+    def _start_daemon(self, name: str) -> None:
+        command = [name, "--daemon", "--pid-file", str(self._pidfiles[name])]
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, check=False, capture_output=True, text=True)
+        if result.returncode != 0:
+            raise RuntimeError(f"{name} did not start: {result.stderr.strip()}")
+
+
+def _answers() -> bool:
+    try:
+        virsh("uri")
+    except RuntimeError:
+        return False
+    return True
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(path)
+        except OSError:
+            return False
+    return True
