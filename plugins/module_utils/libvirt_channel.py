@@ -254,12 +254,12 @@ def _within(deadline: Deadline, function: t.Callable[[], T]) -> T:
 
     :raises TimeoutError: it did not return in time. Its thread is left behind, and ends with this process.
     """
-    results: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+    results: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
 
     def run() -> None:
         try:
             results.put((function(), None))
-        except BaseException as exc:
+        except Exception as exc:
             results.put((None, exc))
 
     threading.Thread(target=run, daemon=True).start()

@@ -139,7 +139,7 @@ def _name_host(root: pathlib.Path) -> None:
 
 def _ids_of(root: pathlib.Path, user: str) -> tuple[int, int]:
     for line in (root / "etc/passwd").read_text(encoding="utf-8").splitlines():
-        name, dummy, uid, gid, *dummies = line.split(":")
+        name, dummy, uid, gid = line.split(":")[:4]
         if name == user:
             return int(uid), int(gid)
     sys.exit(f"guest_init.py: the guest has no user {user}")

@@ -189,7 +189,9 @@ def _handshake(path: str, deadline: float) -> int:
             if not chunk:
                 raise ConnectionResetError(path)
             received += chunk
-        pid, dummy, dummy = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+        pid, dummy, dummy = struct.unpack(
+            "3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        )
     return int(pid)
 
 

@@ -35,7 +35,7 @@ BASES = ("/dev/shm", "/run", "/tmp")
 # take not a byte more than its line.
 LOADER = 'IFS= read -r n;c=;while [ "$n" -gt 0 ];do IFS= read -r l;c="$c$l\n";n=$((n-1));done;eval "$c"'
 
-_FIND_BASE = 'for b in {bases};do [ -d "$b" ]&&[ -w "$b" ]&&break;done'.format(bases=" ".join(BASES))
+_FIND_BASE = f'for b in {" ".join(BASES)};do [ -d "$b" ]&&[ -w "$b" ]&&break;done'
 
 # An agent's environment is that of a service: without HOME, or with init's.
 _SET_ENVIRONMENT = """\
@@ -130,7 +130,7 @@ n=20;while [ $n -gt 0 ]&&kill -s 0 -- "-$1" 2>/dev/null;do sleep 0.1 2>/dev/null
 kill -s KILL -- "-$1" 2>/dev/null;:"""
 
 #: Removes the spools of a connection.
-REMOVE = "exec rm -f {globs}".format(globs=" ".join(f'{base}/"$1".*' for base in BASES))
+REMOVE = "exec rm -f " + " ".join(f'{base}/"$1".*' for base in BASES)
 
 
 def parse_told(text: bytes) -> tuple[str, Ended] | None:

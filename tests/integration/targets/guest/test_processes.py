@@ -15,11 +15,11 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.channel import Call, Outcome
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.endpoint import parse_endpoint
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, ProcessTimedOut, WrongUser
 from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
 from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
 from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
-from ansible_collections.netless.qga.plugins.module_utils.endpoint import parse_endpoint
 from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
 
 KIB, MIB = 1024, 1024 * 1024

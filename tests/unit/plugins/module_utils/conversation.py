@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import ProtocolViolation
-from ansible_collections.netless.qga.plugins.module_utils.framing import Framing, Limits
+from ansible_collections.netless.qga.plugins.module_utils.framing import Framing
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import (
     Answer,
     Event,
@@ -19,6 +19,7 @@ from ansible_collections.netless.qga.plugins.module_utils.framing_events import 
     Request,
     Synced,
 )
+from ansible_collections.netless.qga.plugins.module_utils.limits import Limits
 
 #: The id of the first sync; the next has the next integer.
 SYNC_ID = 0x1122334455667788

@@ -66,7 +66,7 @@ def test_raises_what_the_agent_refuses(dial: Dial) -> None:
     script = ScriptedAgent()
     script.handlers["guest-exec"] = refuse("Failed to execute child process")
     error = refusal(Agent(dial(script)))
-    assert type(error) is AgentRefused
+    assert error.__class__ is AgentRefused
     assert (error.error_class, error.desc) == ("GenericError", "Failed to execute child process")
     assert str(error).endswith("guest-exec: Failed to execute child process")
 
@@ -97,7 +97,7 @@ def test_tells_frozen_from_disabled_by_asking(dial: Dial, desc: str, error_class
     # What the script itself would refuse while frozen is not what is asked for here.
     script.frozen_text = desc
     error = refusal(Agent(dial(script)))
-    assert type(error) is (FilesystemsFrozen if frozen else CommandDisabled)
+    assert error.__class__ is (FilesystemsFrozen if frozen else CommandDisabled)
     assert ("virsh domfsthaw" if frozen else "block-rpcs") in str(error)
     assert desc in str(error)
 
@@ -106,14 +106,14 @@ def test_tells_frozen_from_disabled_by_asking(dial: Dial, desc: str, error_class
 @pytest.mark.parametrize("ids", ["modern", "no_ids"])
 def test_knows_a_frozen_guest(dial: Dial, profile: str, ids: str) -> None:
     agent = Agent(dial(ScriptedAgent(ids, profile)))
-    assert type(refusal(agent)) is FilesystemsFrozen
+    assert refusal(agent).__class__ is FilesystemsFrozen
     assert agent.call("guest-fsfreeze-thaw", deadline=soon()) == 1
     assert agent.call("guest-exec", deadline=soon()) == {"pid": 4711}
 
 
 def test_knows_a_disabled_command(dial: Dial) -> None:
     error = refusal(Agent(dial(ScriptedAgent("blocked"))))
-    assert type(error) is CommandDisabled and error.error_class == "CommandNotFound"
+    assert error.__class__ is CommandDisabled and error.error_class == "CommandNotFound"
 
 
 def test_knows_a_disabled_command_of_an_agent_that_cannot_freeze(dial: Dial) -> None:
@@ -125,7 +125,7 @@ def test_knows_a_disabled_command_of_an_agent_that_cannot_freeze(dial: Dial) -> 
 
 def test_knows_a_missing_command(dial: Dial) -> None:
     error = refusal(Agent(dial(ScriptedAgent())), "guest-get-load")
-    assert type(error) is CommandMissing
+    assert error.__class__ is CommandMissing
     assert "version 9.2.0, does not know the command" in str(error)
 
 
@@ -134,8 +134,8 @@ def test_does_not_ask_why_it_may_not_ask(dial: Dial, command: str) -> None:
     script = ScriptedAgent()
     script.disabled |= {"guest-info", "guest-fsfreeze-status", "guest-exec"}
     agent = Agent(dial(script))
-    assert type(refusal(agent, command)) is AgentRefused
-    assert type(refusal(agent)) is AgentRefused
+    assert refusal(agent, command).__class__ is AgentRefused
+    assert refusal(agent).__class__ is AgentRefused
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_survives_a_hostile_description(dial: Dial, reply: t.Any) -> None:
         agent.info(soon())
     # The refusal itself stays what it was.
     error = refusal(agent)
-    assert type(error) is AgentRefused and error.desc == "no"
+    assert error.__class__ is AgentRefused and error.desc == "no"
 
 
 def test_describes_the_agent_and_remembers(dial: Dial) -> None:
@@ -249,7 +249,7 @@ def test_calls_many_at_a_time(dial: Dial) -> None:
     calls = [Call("guest-ping"), Call("guest-exec"), Call("guest-nope"), Call("guest-get-host-name")]
     ping, blocked, missing, name = Agent(dial(script)).call_all(calls, deadline=soon())
     assert (ping, name) == ({}, {"host-name": "scripted"})
-    assert type(blocked) is CommandDisabled and type(missing) is CommandMissing
+    assert blocked.__class__ is CommandDisabled and missing.__class__ is CommandMissing
 
 
 def test_takes_silence_among_many(dial: Dial) -> None:

@@ -123,7 +123,7 @@ def test_keeps_requests_under_way_within_what_a_serial_port_takes() -> None:
 
         def receive(self, deadline: Deadline) -> bytes:
             received = super().receive(deadline)
-            for _ in range(received.count(b"\n")):
+            for dummy in range(received.count(b"\n")):
                 if in_flight:
                     in_flight.popleft()
             return received

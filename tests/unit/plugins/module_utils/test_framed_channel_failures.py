@@ -24,8 +24,8 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     QgaError,
     StateError,
 )
-from ansible_collections.netless.qga.plugins.module_utils.framing import Limits
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import Answer
+from ansible_collections.netless.qga.plugins.module_utils.limits import Limits
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent, Step
 
 from .conftest import Dial
@@ -185,7 +185,7 @@ def test_refuses_a_reply_that_never_ends(dial: Dial) -> None:
 def test_survives_random_bytes(dial: Dial) -> None:
     agent = ScriptedAgent("random")
     channel = dial(agent, reply_timeout=0.2)
-    for _ in range(5):
+    for dummy in range(5):
         with pytest.raises((OutcomeUnknown, ProtocolViolation)):
             channel.exchange([PING], soon())
     agent.deliveries.clear()

@@ -10,8 +10,9 @@ import functools
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.framing import Framing, Limits, State
+from ansible_collections.netless.qga.plugins.module_utils.framing import Framing, State
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import Answer, Stray
+from ansible_collections.netless.qga.plugins.module_utils.limits import Limits
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.conversation import (
     Make,
     Violation,
@@ -106,7 +107,7 @@ def test_takes_values_up_to_the_limits() -> None:
 
 def test_sends_requests_up_to_the_limit() -> None:
     framing = with_ids(Limits(in_flight=96))
-    for _ in range(3):
+    for dummy in range(3):
         assert len(ask(framing).data) == 32
     assert not framing.has_room(framing.prepare("guest-ping"))
     assert hear(framing, [b'{"return": {}, "id": 2}\n']) == [Answer(2, {})]

@@ -165,7 +165,7 @@ class FramingAndAgent(RuleBasedStateMachine):
                 break
             assert attempt == 0 and not self.delimited
         # The second one tells whether ids come back, if the first did not.
-        for _ in range(2):
+        for dummy in range(2):
             self.send()
             assert self.asked
             self._let_everything_through()

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.netless.qga.plugins.module_utils.framing import Limits, State
+from ansible_collections.netless.qga.plugins.module_utils.framing import State
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import Answer, Refusal, Synced
+from ansible_collections.netless.qga.plugins.module_utils.limits import Limits
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.conversation import (
     IDS_REFUSED,
     NOT_FOUND,

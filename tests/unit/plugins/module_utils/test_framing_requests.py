@@ -47,22 +47,22 @@ A_MONITOR = Violation("this is a QEMU monitor (QMP), not a guest agent: give the
 
 
 # Request 1 is the first after a sync; it is not known whether ids come back.
-FIRST = waiting(synced)
+asked_first = waiting(synced)
 # Request 2, of an agent that is known to repeat ids, to ignore them, or to refuse them.
 ECHOED, IGNORED, REFUSED = waiting(with_ids), waiting(without_ids), waiting(with_ids_refused)
 
 ANSWERS = [
-    (FIRST, b'{"return": {}, "id": 1}\n', Answer(1, {})),
-    (FIRST, b'{"id": 1, "return": null}\n', Answer(1, None)),
-    (FIRST, b' { "return" : [ 1 , "\\u00e9" ] } \r\n', Answer(1, [1, "é"])),
-    (FIRST, b'{"return": 5, "id": 1, "extra": {}}\n', Answer(1, 5)),
-    (FIRST, b'\r\n \n{"return": {}, "id": 1}\n', Answer(1, {})),
-    (FIRST, b'{"error": {"class": "X", "desc": "no"}, "id": 1}\n', Refusal(1, "X", "no")),
-    (FIRST, b'{"error": {"class": "X", "desc": "no"}}\n', Refusal(1, "X", "no")),
-    (FIRST, b'{"error": {}}\n', Refusal(1, "GenericError", "")),
-    (FIRST, b'{"error": {"data": {}, "desc": "old"}}\n', Refusal(1, "GenericError", "old")),
-    (FIRST, b'{"return": {}}\n', Answer(1, {})),
-    (FIRST, IDS_REFUSED, IdsRefused(1)),
+    (asked_first, b'{"return": {}, "id": 1}\n', Answer(1, {})),
+    (asked_first, b'{"id": 1, "return": null}\n', Answer(1, None)),
+    (asked_first, b' { "return" : [ 1 , "\\u00e9" ] } \r\n', Answer(1, [1, "é"])),
+    (asked_first, b'{"return": 5, "id": 1, "extra": {}}\n', Answer(1, 5)),
+    (asked_first, b'\r\n \n{"return": {}, "id": 1}\n', Answer(1, {})),
+    (asked_first, b'{"error": {"class": "X", "desc": "no"}, "id": 1}\n', Refusal(1, "X", "no")),
+    (asked_first, b'{"error": {"class": "X", "desc": "no"}}\n', Refusal(1, "X", "no")),
+    (asked_first, b'{"error": {}}\n', Refusal(1, "GenericError", "")),
+    (asked_first, b'{"error": {"data": {}, "desc": "old"}}\n', Refusal(1, "GenericError", "old")),
+    (asked_first, b'{"return": {}}\n', Answer(1, {})),
+    (asked_first, IDS_REFUSED, IdsRefused(1)),
     (ECHOED, b'{"return": 7, "id": 2}\n', Answer(2, 7)),
     (ECHOED, IDS_REFUSED[:-2] + b', "id": 2}\n', Refusal(2, "GenericError", "QMP input member 'id' is unexpected")),
     (IGNORED, b'{"return": 7}\n', Answer(2, 7)),
@@ -81,18 +81,18 @@ def test_takes_an_answer(make: Make, line: bytes, expected: Heard) -> None:
 
 
 STRAYS = [
-    (FIRST, b'{"return": {}, "id": 2}\n', NOT_OURS),
-    (FIRST, b'{"return": {}, "id": "1"}\n', NOT_OURS),
-    (FIRST, b'{"return": {}, "id": 1.0}\n', NOT_OURS),
-    (FIRST, b'{"return": {}, "id": true}\n', NOT_OURS),
-    (FIRST, b'{"return": {}, "id": null}\n', NOT_OURS),
-    (FIRST, b'{"return": {}, "id": {"1": 1}}\n', NOT_OURS),
-    (FIRST, b'{"error": {}, "id": -1}\n', NOT_OURS),
-    (FIRST, b'\xff{"return": 1}\n', OTHER_SYNC),
-    (FIRST, b'\xff{"return": {}, "id": 1}\n', OTHER_SYNC),
-    (FIRST, b"\xffno JSON\n", OTHER_SYNC),
-    (FIRST, b'{"event": "RESUME", "data": {}}\n', EVENT),
-    (FIRST, b'{"event": "RESUME", "return": {}, "id": 1}\n', EVENT),
+    (asked_first, b'{"return": {}, "id": 2}\n', NOT_OURS),
+    (asked_first, b'{"return": {}, "id": "1"}\n', NOT_OURS),
+    (asked_first, b'{"return": {}, "id": 1.0}\n', NOT_OURS),
+    (asked_first, b'{"return": {}, "id": true}\n', NOT_OURS),
+    (asked_first, b'{"return": {}, "id": null}\n', NOT_OURS),
+    (asked_first, b'{"return": {}, "id": {"1": 1}}\n', NOT_OURS),
+    (asked_first, b'{"error": {}, "id": -1}\n', NOT_OURS),
+    (asked_first, b'\xff{"return": 1}\n', OTHER_SYNC),
+    (asked_first, b'\xff{"return": {}, "id": 1}\n', OTHER_SYNC),
+    (asked_first, b"\xffno JSON\n", OTHER_SYNC),
+    (asked_first, b'{"event": "RESUME", "data": {}}\n', EVENT),
+    (asked_first, b'{"event": "RESUME", "return": {}, "id": 1}\n', EVENT),
     (ECHOED, b'{"return": {}}\n', NO_ID),
     (ECHOED, b'{"error": {"class": "GenericError", "desc": "JSON parse error"}}\n', NO_ID),
     (ECHOED, IDS_REFUSED, NO_ID),
@@ -161,7 +161,7 @@ VIOLATIONS = [
 
 @pytest.mark.parametrize(("line", "expected"), VIOLATIONS)
 def test_refuses_what_no_agent_sends(line: bytes, expected: Violation) -> None:
-    heard, framing = heard_however_cut(FIRST, line)
+    heard, framing = heard_however_cut(asked_first, line)
     assert heard == [expected]
     assert framing.state is State.OUT_OF_SYNC
     # Nothing is an answer any more, not even a right one.
@@ -170,7 +170,7 @@ def test_refuses_what_no_agent_sends(line: bytes, expected: Violation) -> None:
 
 
 def test_does_not_see_an_answer_that_an_ff_cuts() -> None:
-    heard, framing = heard_however_cut(FIRST, b'{"return": "cut sh\xff{"return": 1}\n')
+    heard, framing = heard_however_cut(asked_first, b'{"return": "cut sh\xff{"return": 1}\n')
     assert heard == [Stray(OTHER_SYNC, 15)]
     assert framing.state is State.WAITING
 
@@ -178,7 +178,7 @@ def test_does_not_see_an_answer_that_an_ff_cuts() -> None:
 def test_matches_by_id_and_not_by_order() -> None:
     def make() -> Framing:
         framing = with_ids()
-        for _ in range(3):
+        for dummy in range(3):
             ask(framing)
         return framing
 
@@ -246,7 +246,7 @@ def test_sends_nothing_before_a_sync(make: Make) -> None:
         framing.send(request)
 
 
-@pytest.mark.parametrize("make", [synced, with_ids, FIRST, ECHOED])
+@pytest.mark.parametrize("make", [synced, with_ids, asked_first, ECHOED])
 def test_sends_nothing_after_giving_up(make: Make) -> None:
     framing = make()
     framing.give_up()
@@ -255,7 +255,7 @@ def test_sends_nothing_after_giving_up(make: Make) -> None:
         framing.send(framing.prepare("guest-ping"))
 
 
-@pytest.mark.parametrize("make", [new_framing, syncing, synced, with_ids, FIRST, ECHOED, IGNORED])
+@pytest.mark.parametrize("make", [new_framing, syncing, synced, with_ids, asked_first, ECHOED, IGNORED])
 def test_is_closed_by_the_end_of_the_channel(make: Make) -> None:
     assert heard_however_cut(make, b"", ended=True)[0] == [Closed(0)]
     heard, framing = heard_however_cut(make, b'{"return": {}, "i', ended=True)
@@ -283,7 +283,7 @@ def test_tells_which_requests_stay_unanswered() -> None:
     assert framing.give_up() == [requests[0]]
 
 
-@pytest.mark.parametrize("make", [FIRST, ECHOED, IGNORED])
+@pytest.mark.parametrize("make", [asked_first, ECHOED, IGNORED])
 def test_never_takes_a_late_answer(make: Make) -> None:
     framing = make()
     framing.give_up()

@@ -11,7 +11,7 @@ import secrets
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import StateError
-from ansible_collections.netless.qga.plugins.module_utils.framing import Framing, Limits, State
+from ansible_collections.netless.qga.plugins.module_utils.framing import Framing, State
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import (
     Closed,
     DelimitedSyncMissing,
@@ -19,6 +19,7 @@ from ansible_collections.netless.qga.plugins.module_utils.framing_events import 
     IdsRefused,
     Synced,
 )
+from ansible_collections.netless.qga.plugins.module_utils.limits import Limits
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.conversation import (
     IDS_REFUSED,
     NOT_FOUND,
@@ -179,7 +180,7 @@ def test_draws_ids_that_every_agent_takes(drawn: int, sync_id: int, monkeypatch:
 
 def test_draws_another_id_each_time() -> None:
     framing = Framing()
-    assert len({framing.sync() for _ in range(100)}) == 100
+    assert len({framing.sync() for dummy in range(100)}) == 100
 
 
 @pytest.mark.parametrize("make", [new_framing, syncing, synced, with_ids, without_ids])

@@ -65,6 +65,8 @@ class Failure(Exception):
 class Hypervisor:
     """A connection, its only domain, and the library's functions, whose answers are set by the test."""
 
+    # pylint: disable=invalid-name  # they are libvirt's
+
     def __init__(self) -> None:
         self.replies: list[str | Exception] = []
         self.requests: list[tuple[str, int]] = []
@@ -121,9 +123,9 @@ def hypervisor(monkeypatch: pytest.MonkeyPatch) -> Hypervisor:
         open=hypervisor.open,
         registerErrorHandler=lambda handler, context: None,
     )
-    monkeypatch.setitem(sys.modules, "libvirt", library)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "libvirt", library)
     functions = types.SimpleNamespace(qemuAgentCommand=hypervisor.command)
-    monkeypatch.setitem(sys.modules, "libvirt_qemu", functions)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "libvirt_qemu", functions)
     return hypervisor
 
 
@@ -256,7 +258,7 @@ def test_arguments_that_are_no_json(hypervisor: Hypervisor) -> None:
 
 
 def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "libvirt", None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "libvirt", None)
     with pytest.raises(LibraryMissing, match="python3-libvirt"):
         call()
 

@@ -68,7 +68,7 @@ def model(stream: bytes) -> list[Line]:
                 lines.append(Line(b"", len(part) + bool(index), sentinel=index > 0, overlong=True))
         overlong = len(last) > LIMIT
         lines.append(Line(b"" if overlong else last, len(last) + bool(cut) + 1, bool(cut), overlong))
-    *cut, _ = stream.split(b"\n")[-1].split(b"\xff")
+    *cut, dummy = stream.split(b"\n")[-1].split(b"\xff")
     for index, part in enumerate(cut):
         if len(part) > LIMIT:
             lines.append(Line(b"", len(part) + bool(index), sentinel=index > 0, overlong=True))

@@ -19,7 +19,7 @@ VALUES: list[t.Any] = [None, True, 0, 1.0, "1", [], {}]
 @pytest.mark.parametrize("kind", [bool, int, float, str, list, dict])
 def test_takes_one_type_only(kind: type[t.Any]) -> None:
     for value in VALUES:
-        if type(value) is kind:
+        if value.__class__ is kind:
             assert typed(value, kind, "here") is value
         else:
             expected = f"^here: expected {kind.__name__}, got {type(value).__name__}$"

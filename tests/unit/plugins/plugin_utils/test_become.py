@@ -90,7 +90,7 @@ def test_does_not_give_the_password_when_asked_again_in_silence() -> None:
 
 
 def test_knows_what_su_says_to_a_wrong_password() -> None:
-    _, escalation = asking("su")
+    dummy, escalation = asking("su")
     assert escalation.answer(b"", b"Password: ") == GIVEN
     with pytest.raises(AnsibleError, match="Incorrect su password"):
         escalation.answer(b"", b"Password: \nsu: Authentication failure\n")
@@ -101,15 +101,15 @@ def test_knows_what_su_says_to_a_wrong_password() -> None:
     ["Password: ", "Passwort: ", "パスワード：", "Mot de passe : ", "Contraseña: ", "密码：", "root's Password: "],
 )
 def test_knows_the_prompts_of_su_in_every_language(prompt: str) -> None:
-    _, escalation = asking("su")
+    dummy, escalation = asking("su")
     assert escalation.answer(b"", b"Welcome\n") is None
     assert escalation.answer(b"", b"Welcome\n" + prompt.encode()) == GIVEN
 
 
 def test_knows_a_prompt_that_the_user_named() -> None:
-    _, escalation = asking("su", prompt_l10n=["Sesame"])
+    dummy, escalation = asking("su", prompt_l10n=["Sesame"])
     assert escalation.answer(b"Sesame: ", b"") == GIVEN
-    _, escalation = asking("su", prompt_l10n=["Sesame"])
+    dummy, escalation = asking("su", prompt_l10n=["Sesame"])
     assert escalation.answer(b"Password: ", b"") is None
 
 
@@ -129,7 +129,7 @@ def test_does_not_wait_for_ever(given: bool) -> None:
 
 def test_counts_the_time_from_the_first_look() -> None:
     # Not from when the command was built: until then the agent may have been busy with something else.
-    _, escalation = asking()
+    dummy, escalation = asking()
     assert escalation.answer(b"", b"") is None
 
 

@@ -37,7 +37,7 @@ def test_tells_that_a_file_is_missing() -> None:
 
 def test_takes_errors_of_the_controller_for_failures() -> None:
     error = raised(PermissionError(13, "Permission denied", "/x"))
-    assert type(error) is AnsibleError and "Permission denied" in str(error)
+    assert error.__class__ is AnsibleError and "Permission denied" in str(error)
 
 
 @pytest.mark.parametrize("exc", [AnsibleError("said already"), KeyboardInterrupt(), ZeroDivisionError()])

@@ -37,7 +37,7 @@ class LocalGuest(ScriptedAgent):
                 "guest-file-open": self._open,
                 "guest-file-read": self._read,
                 "guest-file-write": lambda arguments: {"count": self._write(arguments), "eof": False},
-                "guest-file-flush": lambda arguments: self._flush(arguments),
+                "guest-file-flush": self._flush,
                 "guest-file-close": self._close,
             }
         )

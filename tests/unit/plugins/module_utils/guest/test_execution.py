@@ -54,8 +54,8 @@ def test_asks_seldom_and_still_soon(seconds: float, most: int, latest: float, mo
 
 
 def test_asks_later_where_starting_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick, _ = polls_of(0.04, monkeypatch)
-    slow, _ = polls_of(0.04, monkeypatch, first=0.04)
+    quick, dummy = polls_of(0.04, monkeypatch)
+    slow, dummy = polls_of(0.04, monkeypatch, first=0.04)
     assert slow == 1 < quick
     # A start that took very long says nothing about a program that does not.
     assert polls_of(0.001, monkeypatch, first=30.0)[1] <= 0.05

@@ -264,7 +264,7 @@ def test_takes_only_so_much_into_memory(processes: Processes, monkeypatch: pytes
 
 
 def test_leaves_little_in_the_guest_and_nothing_at_the_end(processes: Processes) -> None:
-    for _ in range(3):
+    for dummy in range(3):
         processes.run(["head", "-c", "1000", "/dev/zero"], deadline=soon())
     sizes = sorted(path.stat().st_size for path in spools(processes) if path.suffix != ".state")
     assert sizes == [0, 0, 0, 0, 0, 1000]

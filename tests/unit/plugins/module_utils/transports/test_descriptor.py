@@ -37,7 +37,7 @@ def test_receives_what_there_is(pair: tuple[socket.socket, socket.socket]) -> No
 
 
 def test_waits_until_the_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
-    ours, _ = pair
+    ours, dummy = pair
     deadline = Deadline.after(0.05)
     with pytest.raises(TimeoutError):
         descriptor.receive(ours.fileno(), deadline)
@@ -67,7 +67,7 @@ def test_sends_more_than_fits_at_a_time(pair: tuple[socket.socket, socket.socket
 
 
 def test_gives_up_sending_at_the_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
-    ours, _ = pair
+    ours, dummy = pair
     with pytest.raises(TimeoutError):
         descriptor.send(ours.fileno(), bytes(10_000_000), Deadline.after(0.05))
 
@@ -84,7 +84,7 @@ def test_takes_a_reset_for_the_end() -> None:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         with socket.create_connection(listener.getsockname()) as ours:
-            theirs, _ = listener.accept()
+            theirs, dummy = listener.accept()
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             theirs.close()
             ours.setblocking(False)

@@ -63,7 +63,7 @@ def test_is_taken_and_given() -> None:
         step(Deadline.after(30))
         holds.append(turn.held)
     assert not turn.wanted()
-    for _ in range(2):
+    for dummy in range(2):
         turn.give()
         holds.append(turn.held)
     assert holds == [False, True, True, False, False]
@@ -117,7 +117,7 @@ def test_is_given_by_the_death_of_its_holder(tmp_path: pathlib.Path) -> None:
 
 def test_is_taken_by_one_process_at_a_time(tmp_path: pathlib.Path) -> None:
     def take_turns() -> bool:
-        for _ in range(20):
+        for dummy in range(20):
             turn = Turn(NAME)
             turn.take(Deadline.after(30))
             (tmp_path / "inside").mkdir()
@@ -125,7 +125,7 @@ def test_is_taken_by_one_process_at_a_time(tmp_path: pathlib.Path) -> None:
             turn.give()
         return True
 
-    children = [InChild(take_turns) for _ in range(3)]
+    children = [InChild(take_turns) for dummy in range(3)]
     assert [child.succeeded() for child in children] == [True] * 3
 
 
@@ -165,7 +165,7 @@ from ansible_collections.netless.qga.plugins.module_utils.framed_channel import 
 from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
 
 channel = FramedChannel(UnixEndpoint(sys.argv[1]), connect_timeout=30)
-for _ in range(int(sys.argv[2])):
+for dummy in range(int(sys.argv[2])):
     channel.exchange([Call("guest-ping")], Deadline.after(30))
 """
 
@@ -178,7 +178,7 @@ def client(path: str, calls: int) -> subprocess.Popen[bytes]:
 
 def test_lets_processes_share_a_channel() -> None:
     with ScriptedAgent().listening() as path:
-        clients = [client(path, 200) for _ in range(3)]
+        clients = [client(path, 200) for dummy in range(3)]
         assert [process.wait(60) for process in clients] == [0, 0, 0]
 
 

@@ -104,7 +104,7 @@ def test_is_the_same_channel_under_every_name(listener: socket.socket, tmp_path:
 
 def test_passes_bytes_both_ways(listener: socket.socket, tmp_path: pathlib.Path) -> None:
     transport = UnixEndpoint(str(tmp_path / "s")).connect(Deadline.after(30))
-    server, _ = listener.accept()
+    server, dummy = listener.accept()
     with server:
         transport.send(b"there", Deadline.after(30))
         assert server.recv(100) == b"there"
@@ -123,7 +123,7 @@ def test_tells_a_socket_that_is_held_from_an_agent_that_is_silent(
     transport = UnixEndpoint(str(tmp_path / "s")).connect(Deadline.after(30))
     error = transport.silence()
     assert isinstance(error, EndpointBusy) and "another client holds the socket" in str(error)
-    server, _ = listener.accept()
+    server, dummy = listener.accept()
     with server:
         error = transport.silence()
         assert isinstance(error, AgentSilent) and "no guest agent answers" in str(error)
