@@ -62,7 +62,7 @@ class Measurements:
     def measure(self, name: str, data: bytes, piece: int, *, waiting: bool = True, compared_with: str = "") -> None:
         """Feeds the data in pieces to a framing that waits for an answer, or else for the reply to its sync."""
         pieces = [data[start : start + piece] for start in range(0, len(data), piece)]
-        seconds = statistics.median(self._run(pieces, waiting) for _ in range(RUNS))
+        seconds = statistics.median(self._run(pieces, waiting) for dummy in range(RUNS))
         self._seconds_per_byte[name] = seconds / len(data)
         ratio = ""
         if compared_with:

@@ -259,7 +259,7 @@ def _within(deadline: Deadline, function: t.Callable[[], T]) -> T:
     def run() -> None:
         try:
             results.put((function(), None))
-        except Exception as exc:
+        except Exception as exc:  # pylint: disable=broad-exception-caught  # whoever waits gets it
             results.put((None, exc))
 
     threading.Thread(target=run, daemon=True).start()

@@ -119,7 +119,7 @@ def test_knows_a_disabled_command(dial: Dial) -> None:
 def test_knows_a_disabled_command_of_an_agent_that_cannot_freeze(dial: Dial) -> None:
     script = ScriptedAgent("blocked")
     del script.handlers["guest-fsfreeze-status"]
-    assert type(refusal(Agent(dial(script)))) is CommandDisabled
+    assert refusal(Agent(dial(script))).__class__ is CommandDisabled
     assert commands(script)[-1] == "guest-info"
 
 

@@ -77,7 +77,7 @@ class Hypervisor:
         self.closed = False
 
     def open(self, uri: str) -> Hypervisor:
-        if self.open_failure:
+        if self.open_failure is not None:
             raise self.open_failure
         return self
 

@@ -64,7 +64,7 @@ class LocalGuest(ScriptedAgent):
                 environment,
             )
         except OSError as exc:
-            raise Refusal(f"Failed to execute child process “{arguments['path']}” ({exc.strerror})") from exc
+            raise Refusal(f"Failed to execute child process \u201c{arguments['path']}\u201d ({exc.strerror})") from exc
         self.running[process.pid] = process
         return {"pid": process.pid}
 

@@ -189,7 +189,7 @@ SHOW = 'echo "$HOME"; echo "$PATH"; pwd; umask; echo "${OLDPWD-unset}"; ls /proc
 @pytest.mark.parametrize("environment", [{}, {"HOME": "/"}, {"HOME": ""}])
 def test_makes_an_environment_like_that_of_a_login(spool: Spool, environment: dict[str, str]) -> None:
     spool.shell = [str(shutil.which(spool.shell[0])), *spool.shell[1:]]
-    dummy, out, dummy = spool.run(["/bin/sh", "-c", SHOW], environment=environment)
+    out = spool.run(["/bin/sh", "-c", SHOW], environment=environment)[1]
     home, path, directory, umask, before, files = out.decode().splitlines()
     assert home == directory == os.path.expanduser(f"~{ME}")
     assert path
@@ -201,12 +201,10 @@ def test_makes_an_environment_like_that_of_a_login(spool: Spool, environment: di
 
 def test_keeps_the_environment_that_there_is(spool: Spool) -> None:
     spool.shell = [str(shutil.which(spool.shell[0])), *spool.shell[1:]]
-    dummy, out, dummy = spool.run(
-        ["/bin/sh", "-c", SHOW], environment={"HOME": str(spool.base), "PATH": "/usr/bin:/bin"}
-    )
+    out = spool.run(["/bin/sh", "-c", SHOW], environment={"HOME": str(spool.base), "PATH": "/usr/bin:/bin"})[1]
     assert out.decode().splitlines()[:3] == [str(spool.base), "/usr/bin:/bin", str(spool.base)]
     spool.clear()
-    dummy, out, dummy = spool.run(["/bin/sh", "-c", SHOW], environment={"HOME": str(spool.base), "PATH": ""})
+    out = spool.run(["/bin/sh", "-c", SHOW], environment={"HOME": str(spool.base), "PATH": ""})[1]
     assert out.decode().splitlines()[1] == "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

@@ -185,7 +185,7 @@ def test_kills_a_program_and_what_it_started_at_the_deadline(processes: Processe
 def test_does_without_setsid(processes: Processes, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
     def refuse_setsid(usual: Usual, arguments: t.Any) -> t.Any:
         if arguments["path"] == "setsid":
-            raise Refusal("Failed to execute child process “setsid” (No such file or directory)")
+            raise Refusal("Failed to execute child process \u201csetsid\u201d (No such file or directory)")
         return usual(arguments)
 
     guest.replace("guest-exec", refuse_setsid)
