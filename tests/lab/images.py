@@ -63,6 +63,7 @@ _OPTIONS = (
     "--dpkgopt=path-exclude=/usr/share/man/*",
     f"--customize-hook={_CUSTOMIZE}",
 )
+_CONTAINED = ("unshare", "--mount-proc", "--pid", "--fork", "--kill-child")
 _DISK_SIZE = "4G"
 """Virtual; only what is written takes space."""
 
@@ -106,7 +107,7 @@ def build(suite: str) -> Image:
     with open(image.directory.with_suffix(".lock"), "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not image.directory.is_dir():
-            # What a killed builder left; nothing is mounted there, since mmdebstrap mounts in a namespace of its own.
+            # What a killed builder left; nothing is mounted there, since it mounts in a namespace of its own.
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             try:
@@ -131,15 +132,25 @@ def _build_in(directory: pathlib.Path, suite: str, lock: int) -> None:
 
 
 def _run(*command: str, lock: int) -> None:
-    """Runs a program that ends with this one however that ends, and holds the lock until it has itself ended."""
-    result = subprocess.run(
-        ["setpriv", "--pdeathsig", "TERM", *command],
+    """Runs a program that ends with this one however that ends, along with its processes and mounts, and that holds the
+    lock until then.
+
+    :raises RuntimeError: it failed.
+    """
+    with subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", *_CONTAINED, *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
         pass_fds=[lock],
-    )
-    if result.returncode != 0:
-        raise RuntimeError(f"{command[0]} failed:\n" + "\n".join(result.stdout.splitlines()[-20:]))
+    ) as process:
+        try:
+            output, _ = process.communicate()
+        except BaseException:
+            process.kill()
+            # Ends when the last of its processes has ended.
+            process.communicate()
+            raise
+    if process.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed:\n" + "\n".join(output.splitlines()[-20:]))

@@ -70,15 +70,15 @@ class Hypervisor:
     def __init__(self) -> None:
         self.replies: list[str | Exception] = []
         self.requests: list[tuple[str, int]] = []
-        self.open_failure: Exception | None = None
+        self.open_failures: list[Exception] = []
         self.connected = True
         self.paused = False
         self.alive = True
         self.closed = False
 
     def open(self, uri: str) -> Hypervisor:
-        if self.open_failure is not None:
-            raise self.open_failure
+        for failure in self.open_failures:
+            raise failure
         return self
 
     def lookupByName(self, name: str) -> Hypervisor:
@@ -184,7 +184,7 @@ def test_no_such_domain(hypervisor: Hypervisor) -> None:
 
 
 def test_a_hypervisor_that_refuses(hypervisor: Hypervisor) -> None:
-    hypervisor.open_failure = Failure(45, "authentication failed")
+    hypervisor.open_failures = [Failure(45, "authentication failed")]
     with pytest.raises(EndpointUnavailable, match="did not accept who we are: authentication failed"):
         call()
 

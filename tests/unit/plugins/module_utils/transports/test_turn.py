@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import pathlib
 import signal
@@ -172,7 +173,9 @@ for dummy in range(int(sys.argv[2])):
 
 def client(path: str, calls: int) -> subprocess.Popen[bytes]:
     """Another process that uses the same channel."""
-    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    # What holds ansible_collections, which ansible-test imports without sys.path.
+    root = pathlib.Path(inspect.getfile(Turn)).parents[6]
+    environment = dict(os.environ, PYTHONPATH=str(root))
     return subprocess.Popen([sys.executable, "-c", textwrap.dedent(CLIENT), path, str(calls)], env=environment)
 
 

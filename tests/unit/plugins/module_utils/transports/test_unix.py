@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import socket
-import stat
+import tempfile
 import typing as t
 
 import pytest
@@ -70,28 +71,28 @@ def test_names_what_is_no_socket(tmp_path: pathlib.Path) -> None:
     assert "nobody listens" in refusal(str(tmp_path / "file"))
 
 
-def test_names_a_lack_of_permission(listener: socket.socket, tmp_path: pathlib.Path) -> None:
-    path = str(tmp_path / "s")
-    os.chmod(path, 0)
-    # Root may connect to anything, so it is tried as somebody else.
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
+@contextlib.contextmanager
+def as_nobody() -> t.Iterator[None]:
+    """Root may connect to anything, so it is somebody else for a while."""
+    if os.geteuid() == 0:
+        os.seteuid(65534)
         try:
-            os.close(reader)
-            if os.geteuid() == 0:
-                for directory in (tmp_path, *tmp_path.parents):
-                    directory.chmod(directory.stat().st_mode | stat.S_IXOTH)
-                os.setgroups([])
-                os.setgid(65534)
-                os.setuid(65534)
-            os.write(writer, refusal(path).encode())
+            yield
         finally:
-            os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as said:
-        text = said.read().decode()
-    os.waitpid(child, 0)
+            os.seteuid(0)
+    else:
+        yield
+
+
+def test_names_a_lack_of_permission() -> None:
+    # Not in the directory of the test, which nobody else may enter.
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory, socket.socket(socket.AF_UNIX) as listener:
+        os.chmod(directory, 0o711)
+        listener.bind(f"{directory}/s")
+        os.chmod(f"{directory}/s", 0)
+        listener.listen(1)
+        with as_nobody():
+            text = refusal(f"{directory}/s")
     assert "permission denied. Run Ansible as a user who may" in text
 
 
