@@ -30,6 +30,10 @@ format: setup
 setup:
 	@dev/setup.sh test
 
+## bench        measure what the framing core costs, as ratios
+bench: setup
+	@.venv/bin/python benchmarks/framing.py
+
 ## clean        remove all that was set up or left here
 clean:
 	rm -rf .cache .nox .ruff_cache .venv tests/output
@@ -38,4 +42,4 @@ clean:
 help:
 	@sed -n 's/^## //p' Makefile
 
-.PHONY: demo test lint typing units coverage sanity integration format setup clean help
+.PHONY: demo test lint typing units coverage sanity integration format setup bench clean help

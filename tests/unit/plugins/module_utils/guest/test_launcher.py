@@ -149,9 +149,17 @@ def test_passes_on_any_arguments(spool: Spool, arguments: list[str]) -> None:
     assert spool.run(argv) == (0, "|".join(arguments).encode(), b"")
 
 
-@pytest.mark.parametrize(
-    "stdin", [b"", b"x", b"no LF\nat the end", bytes(range(256)) * 3, b"\n" * 10, os.urandom(300_000)]
-)
+INPUTS = {
+    "none": b"",
+    "one byte": b"x",
+    "no LF at the end": b"no LF\nat the end",
+    "every byte": bytes(range(256)) * 3,
+    "blank lines": b"\n" * 10,
+    "more than a pipe holds": random.Random(0).randbytes(300_000),
+}
+
+
+@pytest.mark.parametrize("stdin", INPUTS.values(), ids=INPUTS)
 def test_passes_on_standard_input(spool: Spool, stdin: bytes) -> None:
     assert spool.run(["cat"], stdin) == (0, stdin, b"")
 
