@@ -22,6 +22,14 @@ test: setup
 lint typing units coverage sanity integration: setup
 	@.venv/bin/python -m dev.run_tests $@
 
+## lab          boot virtual machines that have no network, to try the collection on; needs root
+lab:
+	@python3 -m tests.lab up $(GUESTS)
+
+## lab-down     end them, and remove what they leave
+lab-down:
+	@python3 -m tests.lab down
+
 ## format       let the formatters rewrite the code
 format: setup
 	@.venv/bin/nox --reuse-existing-virtualenvs --session formatters
@@ -42,4 +50,4 @@ clean:
 help:
 	@sed -n 's/^## //p' Makefile
 
-.PHONY: demo test lint typing units coverage sanity integration format setup bench clean help
+.PHONY: demo test lint typing units coverage sanity integration lab lab-down format setup bench clean help

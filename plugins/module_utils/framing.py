@@ -51,6 +51,8 @@ from ansible_collections.netless.qga.plugins.module_utils.strict_json import Una
 # While a sync is under way only its reply matters, and that is short. Longer lines are not even kept.
 _SYNC_LINE = 4096
 
+_DELIMITED = b"guest-sync-delimited"
+
 
 class State(enum.Enum):
     """Where the conversation stands."""
@@ -202,21 +204,29 @@ class Framing:
     def _hunt(self, line: Line) -> Event | None:
         """A line during a sync: its reply, or something of before."""
         self._discard(line.size)
-        try:
-            reply = None if line.overlong else self._parse(line)
-        except ProtocolViolation:
-            reply = None
-        if isinstance(reply, dict):
-            _refuse_monitor(reply)
-            if _is_integer(reply.get("return")) and reply["return"] == self._sync_id:
-                return self._synced(line)
-        if self._knows_delimited and b"guest-sync-delimited" in line.content and isinstance(reply, dict):
+        reply = self._telling(line)
+        if _is_integer(reply.get("return")) and reply["return"] == self._sync_id:
+            return self._synced(line)
+        if self._knows_delimited and "error" in reply and _DELIMITED in line.content:
             # An agent that knows the command has no reason to name it. Should this be an answer to somebody else after
             # all, the plain sync that follows is still a correct one.
-            if "error" in reply:
-                self._knows_delimited = False
-                return DelimitedSyncMissing()
+            self._knows_delimited = False
+            return DelimitedSyncMissing()
         return None
+
+    def _telling(self, line: Line) -> dict[str, t.Any]:
+        """The reply in a line that may matter to a sync; empty if it does not, or is none."""
+        if not any(mark in line.content for mark in (b"%d" % self._sync_id, _DELIMITED, b"QMP")):
+            # Most of what is thrown away need not be understood for it.
+            return {}
+        try:
+            reply = self._parse(line)
+        except ProtocolViolation:
+            return {}
+        if not isinstance(reply, dict):
+            return {}
+        _refuse_monitor(reply)
+        return reply
 
     def _synced(self, line: Line) -> Synced:
         discarded = self._discarded + self._decoder.dropped - line.size

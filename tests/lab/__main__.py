@@ -59,7 +59,7 @@ EMPTY_DOMAINS = {
     "without-channel": {"channel": False, "started": True},
     "without-agent": {"channel": True, "started": True},
 }
-_BOOT_SECONDS = 300.0
+_BOOT_SECONDS = 600.0
 _CONSOLE_CHARACTERS = 2000
 
 
@@ -78,7 +78,7 @@ class Lab:
         """Starts machines, waits until all their agents answer, and returns the path of the inventory.
 
         :param guests: which ones of :data:`GUESTS`.
-        :raises RuntimeError: a program failed, or an agent did not answer within 5 minutes; the message says what was
+        :raises RuntimeError: a program failed, or an agent did not answer within 10 minutes; the message says what was
             printed.
         """
         inventory = Inventory()

@@ -22,7 +22,7 @@ def accelerator(kernel: pathlib.Path, known: pathlib.Path) -> Accelerator:
     """
     boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
     try:
-        before, _, answer = known.read_text(encoding="ascii").rpartition("\n")
+        before, dummy, answer = known.read_text(encoding="ascii").rpartition("\n")
     except FileNotFoundError:
         before = answer = ""
     if before != boot.rstrip():

@@ -46,11 +46,11 @@ def _open(endpoint: str) -> int:
 
     :raises OSError: it cannot be opened.
     """
-    method, _, address = endpoint.partition(":")
+    method, dummy, address = endpoint.partition(":")
     if method == "serial":
         return os.open(address, os.O_RDWR | os.O_NOCTTY)
     if method == "tcp":
-        host, _, port = address.rpartition(":")
+        host, dummy, port = address.rpartition(":")
         return socket.create_connection((host, int(port))).detach()
     client = socket.socket(socket.AF_UNIX)
     try:

@@ -27,7 +27,7 @@ def process_of(pidfile: pathlib.Path) -> int | None:
             answer = fcntl.fcntl(file, fcntl.F_GETLK, question)
     except FileNotFoundError:
         return None
-    kind, *_, process = struct.unpack(_LOCK_FORMAT, answer)
+    kind, *dummy, process = struct.unpack(_LOCK_FORMAT, answer)
     return None if kind == fcntl.F_UNLCK else int(process)
 
 

@@ -146,7 +146,7 @@ def _run(*command: str, lock: int) -> None:
         pass_fds=[lock],
     ) as process:
         try:
-            output, _ = process.communicate()
+            output, dummy = process.communicate()
         except BaseException:
             process.kill()
             # Ends when the last of its processes has ended.
