@@ -203,10 +203,13 @@ class Runner:
         self._environment = environment
         self._running: set[subprocess.Popen[bytes]] = set()
         self._reporting = threading.Lock()
+        self._stopped = False
         self.total = Count()
 
     def run(self, steps: Sequence[Step]) -> None:
         for step in steps:
+            if self._stopped:
+                return
             log = LOGS / f"{step.part}-{step.name}.log"
             started = time.monotonic()
             problem = self._execute(step.command, log)
@@ -254,6 +257,7 @@ class Runner:
         print(f"{verdict:8}  {step.part}, {step.name}: {count} in {seconds:.0f} s {problem}".rstrip(), flush=True)
 
     def stop(self) -> None:
+        self._stopped = True
         for process in list(self._running):
             os.killpg(process.pid, signal.SIGTERM)
 
