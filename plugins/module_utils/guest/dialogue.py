@@ -10,7 +10,7 @@ import contextlib
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError
+from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError, QgaError
 from ansible_collections.netless.qga.plugins.module_utils.guest.files import OpenFile
 from ansible_collections.netless.qga.plugins.module_utils.guest.program import Program
 
@@ -49,7 +49,8 @@ def converse(program: Program, dialogue: Dialogue, deadline: Deadline) -> None:
                 program.pause(deadline)
         except BaseException:
             # Before the FIFO is closed, after which the program would take its standard input for words.
-            program.end()
+            with contextlib.suppress(QgaError):
+                program.end()
             raise
 
 

@@ -144,6 +144,8 @@ class Processes:
             raise
         except AgentRefused:
             if not self._has_setsid:
+                # Then it was not for the want of setsid that it failed before.
+                self._has_setsid = True
                 raise
             self._has_setsid = False
             return self._start_shell(stdin, environment, deadline)
