@@ -13,7 +13,9 @@ purpose=$1
 # A missing program stands for the package it is in, so other distributions are served by their own packages.
 missing_packages() {
     # The demonstration is of this machine's own agent, the tests are of those of several Debian suites.
-    local -A package=([mount]=mount [python3]=python3 [qemu-ga]=qemu-guest-agent [unshare]=util-linux)
+    local -A package=(
+        [ip]=iproute2 [mount]=mount [python3]=python3 [qemu-ga]=qemu-guest-agent [unshare]=util-linux
+    )
     if [ "$purpose" = test ]; then
         package+=([git]=git [mmdebstrap]=mmdebstrap [shellcheck]=shellcheck [socat]=socat)
     fi
