@@ -14,7 +14,7 @@ purpose=$1
 missing_packages() {
     # The demonstration is of this machine's own agent, the tests are of those of several Debian suites.
     local -A package=(
-        [ip]=iproute2 [mount]=mount [python3]=python3 [qemu-ga]=qemu-guest-agent [unshare]=util-linux
+        [ip]=iproute2 [mount]=mount [python3]=python3 [qemu-ga]=qemu-guest-agent [unshare]=util-linux [useradd]=passwd
     )
     if [ "$purpose" = test ]; then
         package+=([git]=git [mmdebstrap]=mmdebstrap [shellcheck]=shellcheck [socat]=socat)
