@@ -29,9 +29,7 @@ SUDO_PASSWORD_USER_PASSWORD = "bobs-own-password"
 ROOT_PASSWORD = "roots-own-password"
 
 _PACKAGES = ("acl", "iproute2", "procps", "python3", "qemu-guest-agent", "sudo")
-_CUSTOMIZE = f"""
-set -eu
-for name in {SUDO_USER} {SUDO_PASSWORD_USER}; do
+ACCOUNTS = f"""for name in {SUDO_USER} {SUDO_PASSWORD_USER}; do
     chroot "$1" useradd --create-home --shell /bin/bash "$name"
 done
 chroot "$1" chpasswd <<PASSWORDS
@@ -44,6 +42,11 @@ cat >"$1/etc/sudoers.d/netless" <<SUDOERS
 SUDOERS
 chmod 0440 "$1/etc/sudoers.d/netless"
 """
+"""Part of a script for mmdebstrap that creates them in the tree ``$1``."""
+
+_CUSTOMIZE = f"""
+set -eu
+{ACCOUNTS}"""
 _OPTIONS = (
     "--mode=root",
     "--variant=minbase",

@@ -41,19 +41,7 @@ _CUSTOMIZE = f"""
 set -eu
 cp --recursive --no-preserve=all '{_GUEST_FILES}/.' "$1"
 chroot "$1" systemctl enable netless-agent-serial.service
-for name in {trees.SUDO_USER} {trees.SUDO_PASSWORD_USER}; do
-    chroot "$1" useradd --create-home --shell /bin/bash "$name"
-done
-chroot "$1" chpasswd <<PASSWORDS
-root:{trees.ROOT_PASSWORD}
-{trees.SUDO_PASSWORD_USER}:{trees.SUDO_PASSWORD_USER_PASSWORD}
-PASSWORDS
-cat >"$1/etc/sudoers.d/netless" <<SUDOERS
-{trees.SUDO_USER} ALL=(ALL:ALL) NOPASSWD: ALL
-{trees.SUDO_PASSWORD_USER} ALL=(ALL:ALL) ALL
-SUDOERS
-chmod 0440 "$1/etc/sudoers.d/netless"
-"""
+{trees.ACCOUNTS}"""
 _OPTIONS = (
     "--mode=root",
     "--variant=minbase",
