@@ -123,11 +123,12 @@ def launch_script(
 #: Makes an empty file for standard input; says where.
 SPOOL_STDIN = _FIND_BASE + ';umask 077;set -C;: >"$b/$1.in"&&echo "$b"'
 
-#: Ends a process group: asks first, so that sudo can pass it on to what it runs in a session of its own.
+#: Ends a process group: asks first, so that sudo can pass it on to what it runs in a session of its own. Of the ways to
+#: write a signal and a group this is the one that dash and BusyBox both take.
 END_GROUP = """\
-kill -s TERM -- "-$1" 2>/dev/null
-n=20;while [ $n -gt 0 ]&&kill -s 0 -- "-$1" 2>/dev/null;do sleep 0.1 2>/dev/null||sleep 1;n=$((n-1));done
-kill -s KILL -- "-$1" 2>/dev/null;:"""
+kill -TERM "-$1" 2>/dev/null
+n=20;while [ $n -gt 0 ]&&kill -0 "-$1" 2>/dev/null;do sleep 0.1 2>/dev/null||sleep 1;n=$((n-1));done
+kill -KILL "-$1" 2>/dev/null;:"""
 
 #: Removes the spools of a connection.
 REMOVE = "exec rm -f " + " ".join(f'{base}/"$1".*' for base in BASES)
