@@ -48,6 +48,7 @@ PROGRAMS = {
     "mmdebstrap": "mmdebstrap",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
+    "socat": "socat",
     "virsh": "libvirt-clients",
 }
 """What the lab runs, and the Debian packages that have it."""

@@ -35,14 +35,15 @@ class Inventory:
         def by(endpoint: str) -> dict[str, str]:
             return {"ansible_host": domain, "ansible_qga_endpoint": endpoint}
 
+        places = domains.endpoints(domain)
         self.guests[name] = by("libvirt")
-        self.other_endpoints[f"{name}-channel"] = by(f"libvirt:{SECOND_CHANNEL}")
-        self.other_endpoints[f"{name}-serial"] = by(domains.endpoints(domain)["serial"])
-        self.restricted[f"{name}-restricted"] = by(f"libvirt:{RESTRICTED_CHANNEL}")
+        self.other_endpoints[f"{name}-channel"] = by(places[SECOND_CHANNEL])
+        self.other_endpoints[f"{name}-serial"] = by(_relayed(places["serial"]))
+        self.restricted[f"{name}-restricted"] = by(places[RESTRICTED_CHANNEL])
 
     def add_qemu(self, name: str, qemu: Qemu) -> None:
         """Adds the guest of a running QEMU as ``name``."""
-        by = {kind: {"ansible_qga_endpoint": endpoint} for kind, endpoint in qemu.endpoints().items()}
+        by = {kind: {"ansible_qga_endpoint": _relayed(endpoint)} for kind, endpoint in qemu.endpoints().items()}
         self.guests[name] = by["unix"]
         self.other_endpoints |= {f"{name}-{kind}": by[kind] for kind in ("tcp", "serial")}
         self.restricted[f"{name}-restricted"] = by["restricted"]
@@ -58,5 +59,12 @@ class Inventory:
         for group in ("guests", "other_endpoints", "restricted", "not_answering"):
             hosts: Mapping[str, Mapping[str, str]] = getattr(self, group)
             lines += [f"{group}:", "  hosts:" if hosts else "  hosts: {}"]
-            lines += [f"    {name}: {json.dumps(variables)}" for name, variables in hosts.items()]
+            lines += [f"    {json.dumps(name)}: {json.dumps(variables)}" for name, variables in hosts.items()]
         return "\n".join(lines) + "\n"
+
+
+def _relayed(endpoint: str) -> str:
+    """The endpoint, through a program if it is a TCP port or a serial line."""
+    kind, place = endpoint.split(":", 1)
+    relays = {"tcp": f"exec:socat - TCP:{place}", "serial": f"exec:socat - {place},raw,echo=0"}
+    return relays.get(kind, endpoint)

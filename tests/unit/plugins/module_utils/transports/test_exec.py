@@ -135,9 +135,10 @@ def test_shows_the_end_of_what_the_program_said() -> None:
     transport.close()
 
 
-@pytest.mark.parametrize("script", ["exec sleep 60", "trap : TERM; while :; do sleep 0.1; done", "exit 0"])
+@pytest.mark.parametrize("script", ["echo; exec sleep 60", "trap : TERM; echo; while :; do sleep 0.1; done", "echo"])
 def test_leaves_no_program_behind(script: str) -> None:
     transport = opened(shlex.join(["sh", "-c", script]))
+    assert transport.receive(Deadline.after(30)) == b"\n"
     pid = transport._process.pid  # pylint: disable=protected-access
     transport.close()
     transport.close()
