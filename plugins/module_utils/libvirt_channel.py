@@ -133,9 +133,15 @@ class LibvirtChannel:
             self._connection = _within(deadline, lambda: libvirt.open(self._uri))
             self._domain = _within(deadline, self._look_up)
         except TimeoutError as exc:
+            self._abandon()
             raise EndpointUnavailable(f"{self.endpoint}: no answer from libvirt in time") from exc
         except libvirt.libvirtError as exc:
+            self.close()
             raise self._unavailable(exc) from exc
+
+    def _abandon(self) -> None:
+        """Forget a connection that hangs: closing it would hang too. The next call opens another one."""
+        self._domain = self._connection = None
 
     def _look_up(self) -> t.Any:
         try:
@@ -156,6 +162,7 @@ class LibvirtChannel:
                 reply = self._command(text, deadline)
                 break
             except TimeoutError as exc:
+                self._abandon()
                 raise self._unknown(call, "no answer from libvirt in time") from exc
             except self._libvirt.libvirtError as exc:
                 outcome = self._understand(call, exc, deadline)
@@ -190,9 +197,13 @@ class LibvirtChannel:
         if code == virt.VIR_ERR_AGENT_UNRESPONSIVE:
             # libvirt before 112 existed says by it that there is no agent, and that it did not answer.
             timed_out = self._agent_is_connected()
-        if timed_out or not self._connection.isAlive():
+        broken = not self._connection.isAlive()
+        if timed_out or broken:
+            error = self._unknown(call, text)
+            if broken:
+                self.close()
             if call.success_response:
-                raise self._unknown(call, text)
+                raise error
             return Silence()
         raise self._unavailable(exc)
 
@@ -229,6 +240,8 @@ class LibvirtChannel:
         return False
 
     def _is_paused(self) -> bool:
+        if self._domain is None:
+            return False
         with contextlib.suppress(self._libvirt.libvirtError):
             return bool(self._domain.state()[0] == self._libvirt.VIR_DOMAIN_PAUSED)
         return False

@@ -69,6 +69,9 @@ class Escalation:
         if self._become.check_success(result.stdout):
             stdout = self._become.strip_become_success(self._become.strip_become_prompt(result.stdout))
             return Result(result.rc, stdout, self._become.strip_become_prompt(result.stderr))
+        if result.rc == 0:
+            # A refused escalation does not succeed; the words of one are the command's own then.
+            return result
         self._refuse_wrong_password(result.stdout, result.stderr)
         if self._become.check_missing_password(result.stdout + result.stderr):
             raise AnsibleError(f"Missing {self._become.name} password")

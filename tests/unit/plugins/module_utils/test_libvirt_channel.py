@@ -75,10 +75,12 @@ class Hypervisor:
         self.paused = False
         self.alive = True
         self.closed = False
+        self.opened = 0
 
     def open(self, uri: str) -> Hypervisor:
         for failure in self.open_failures:
             raise failure
+        self.opened += 1
         return self
 
     def lookupByName(self, name: str) -> Hypervisor:
@@ -203,11 +205,22 @@ def test_a_paused_domain(hypervisor: Hypervisor) -> None:
         call()
 
 
-def test_a_connection_that_broke(hypervisor: Hypervisor) -> None:
+def test_a_connection_that_broke_is_opened_anew(hypervisor: Hypervisor) -> None:
+    channel = LibvirtChannel("db1", "qemu:///system")
     hypervisor.alive = False
-    hypervisor.replies = [Failure(38, "Broken pipe")]
+    hypervisor.replies = [Failure(38, "Broken pipe"), '{"return": {}}']
     with pytest.raises(OutcomeUnknown, match="Broken pipe"):
-        call()
+        channel.exchange([Call("guest-ping")], Deadline.after(5))
+    assert hypervisor.closed and hypervisor.opened == 1
+    hypervisor.alive = True
+    channel.exchange([Call("guest-ping")], Deadline.after(5))
+    assert hypervisor.opened == 2
+
+
+def test_a_connection_without_the_domain_is_closed(hypervisor: Hypervisor) -> None:
+    with pytest.raises(EndpointUnavailable):
+        LibvirtChannel("db2", "qemu:///system").sync(Deadline.after(5))
+    assert hypervisor.closed
 
 
 @pytest.mark.parametrize("code", [1, 113])
@@ -277,4 +290,7 @@ def test_a_hypervisor_that_does_not_answer(hypervisor: Hypervisor, monkeypatch: 
         monkeypatch.setattr(sys.modules["libvirt_qemu"], "qemuAgentCommand", hanging)
     with pytest.raises((EndpointUnavailable, OutcomeUnknown), match="no answer from libvirt in time"):
         channel.exchange([Call("guest-ping")], Deadline.after(0.2))
+    # What hangs is not touched again: closing it would hang as well.
+    channel.close()
+    assert not hypervisor.closed
     released.set()

@@ -176,3 +176,9 @@ def test_takes_what_a_command_says_about_passwords_for_its_own() -> None:
     said = b"Sorry, try again.\nsudo: a password is required\n"
     result = Escalation(plugin, 30).finish(Result(1, success_of(plugin) + said, said))
     assert result == Result(1, said, said)
+
+
+def test_takes_a_command_that_succeeded_for_one_that_was_run() -> None:
+    # One that the become plugin was not needed for has no success message.
+    result = Result(0, b"Sorry, try again.\n", b"sudo: a password is required\n")
+    assert Escalation(become("sudo"), 30).finish(result) == result
