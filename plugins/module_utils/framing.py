@@ -256,7 +256,7 @@ class Framing:
         if ("return" in reply) == ("error" in reply):
             raise ProtocolViolation("a reply with both or neither of 'return' and 'error'")
         if not self._in_flight:
-            if self._ids is not _Ids.ECHOED:
+            if self._ids is not _Ids.ECHOED and "id" not in reply:
                 # Without ids only the order tells whose reply it is, and the order is broken.
                 self.state = State.OUT_OF_SYNC
             return self._stray(line, "a reply that nobody asked for")
