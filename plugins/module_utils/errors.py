@@ -121,5 +121,9 @@ class WrongUser(ProcessError):
     """The agent runs as another user than the one that was asked for. Nothing was run."""
 
 
+class CannotUnpack(ProcessError):
+    """The guest has no gzip for a program's standard input. Nothing was run."""
+
+
 class GuestFileError(QgaError):
     """A file in the guest could not be read or written; the message names it."""

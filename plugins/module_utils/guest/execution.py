@@ -12,6 +12,8 @@ run by :mod:`.processes`.
 from __future__ import annotations
 
 import base64
+import contextlib
+import math
 import time
 import typing as t
 from dataclasses import dataclass
@@ -23,12 +25,10 @@ from ansible_collections.netless.qga.plugins.module_utils.reply import from_base
 
 SHELL = "/bin/sh"
 
-# The agent logs each poll in the guest and each costs it time, so they are spaced by how long the program has run. What
-# is over within milliseconds is caught by the first ones; later a poll comes at most this share of the run time late.
-_FIRST_POLL = 0.003
-_QUICK = 0.05
-_QUICK_GROWTH = 1.5
-_GROWTH = 0.3
+# The agent logs each poll in the guest, so that what it costs is more than the time that its answer takes.
+_POLL_COST = 2.0
+_CHEAPEST_POLL = 0.002
+_SHORTEST_WAIT = 0.003
 _LONGEST_WAIT = 10.0
 
 # What the agent may take for the last answer to a script of ours, in seconds.
@@ -50,19 +50,28 @@ class ExecStatus:
 
 
 class Polls:
-    """When to ask next whether a program has ended."""
+    """When to ask next whether a program has ended, which is begun when the program is.
 
-    def __init__(self, first: float = _FIRST_POLL) -> None:
+    A program is the less likely to end in the next moment the longer it has run, in proportion. Then polls that cost
+    the guest c seconds each, and the half of a wait by which the end is noticed late, add up to the least when the
+    wait after t seconds is the square root of 2ct.
+    """
+
+    def __init__(self) -> None:
         self._started = time.monotonic()
-        self._wait = max(_FIRST_POLL, min(first, _QUICK))
+        self._cost = _CHEAPEST_POLL
 
     def next_wait(self) -> float:
         """Seconds until the next poll."""
         elapsed = time.monotonic() - self._started
-        growth = _QUICK_GROWTH if elapsed < _QUICK else _GROWTH
-        wait = max(self._wait, min(elapsed * growth, _LONGEST_WAIT))
-        self._wait = min(wait, _QUICK)
-        return wait
+        return max(_SHORTEST_WAIT, min(math.sqrt(2 * self._cost * elapsed), _LONGEST_WAIT))
+
+    @contextlib.contextmanager
+    def poll(self) -> t.Iterator[None]:
+        """Around a poll, to see what it costs."""
+        asked = time.monotonic()
+        yield
+        self._cost = max(_CHEAPEST_POLL, _POLL_COST * (time.monotonic() - asked))
 
 
 def start(
@@ -113,13 +122,22 @@ def run_script(agent: Agent, text: str, *arguments: str, deadline: Deadline) -> 
     :param arguments: become ``$1`` and so on.
     :raises ProcessTimedOut: it did not end before the deadline.
     """
-    pid = start(agent, SHELL, ["-c", text, "sh", *arguments], deadline=deadline)
+    return run_quietly(agent, SHELL, ["-c", text, "sh", *arguments], deadline=deadline)
+
+
+def run_quietly(agent: Agent, path: str, arguments: t.Sequence[str], *, deadline: Deadline) -> ExecStatus:
+    """Run a program that says little and leaves nobody behind to its end.
+
+    :raises ProcessTimedOut: it did not end before the deadline.
+    """
     polls = Polls()
+    pid = start(agent, path, arguments, deadline=deadline)
     while True:
         agent.pause(polls.next_wait(), deadline)
         # The last look comes at the deadline, and its answer after it.
-        ended = status(agent, pid, deadline=max(deadline, Deadline.after(_SECONDS_TO_LOOK)))
+        with polls.poll():
+            ended = status(agent, pid, deadline=max(deadline, Deadline.after(_SECONDS_TO_LOOK)))
         if ended is not None:
             return ended
         if deadline.passed:
-            raise ProcessTimedOut(f"{agent.endpoint}: a shell script in the guest, process {pid}, does not end")
+            raise ProcessTimedOut(f"{agent.endpoint}: {path} in the guest, process {pid}, does not end")

@@ -22,12 +22,23 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ProtocolViolation,
     QgaError,
 )
-from ansible_collections.netless.qga.plugins.module_utils.guest.execution import run_script
+from ansible_collections.netless.qga.plugins.module_utils.guest import launcher, packing
+from ansible_collections.netless.qga.plugins.module_utils.guest.execution import run_quietly, run_script
 from ansible_collections.netless.qga.plugins.module_utils.reply import from_base64, member, typed
 
 # guest-file-open makes a new file world-writable whatever the umask, so the shell makes it first. One that is there
 # keeps its mode, owner and links, and its contents until they are overwritten.
 _MAKE_PRIVATE = 'umask 077;: >>"$1"'
+
+_NO_GZIP = "no gzip"
+_MAKE_PACKED = (
+    f"{packing.HAS_GZIP}||{{ echo {_NO_GZIP};exit;}};{launcher.FIND_BASE};umask 077;"
+    ': >"$1"||exit;set -C;: >"$b/$2"&&echo "$b"'
+)
+_UNPACK = 'gzip -dc <"$1" >>"$2";r=$?;[ $# = 2 ]||rm -f "$1";exit $r'
+
+# How much of a file is packed at a time, in bytes.
+_SEGMENT = 8 * 1024 * 1024
 
 _EXISTS = '[ -e "$1" ]'
 
@@ -109,11 +120,45 @@ class Files:
         :raises OSError: the local file cannot be read.
         """
         with open(local, "rb") as source:
-            made = run_script(self._agent, _MAKE_PRIVATE, remote, deadline=deadline)
-            if made.rc:
-                reason = made.stderr.decode("utf-8", errors="replace").strip()
-                raise GuestFileError(f"{self._agent.endpoint}: cannot write {remote} in the guest: {reason}")
+            beginning = source.read(_SEGMENT)
+            pays = packing.saving(beginning) >= packing.WORTHWHILE
+            if pays and self._put_packed(beginning, source, remote, deadline):
+                return
+            source.seek(0)
+            self._shell("write", remote, _MAKE_PRIVATE, remote, deadline=deadline)
             self.write(remote, iter(lambda: source.read(self._agent.chunk), b""), deadline=deadline)
+
+    def _put_packed(self, segment: bytes, source: t.BinaryIO, remote: str, deadline: Deadline) -> bool:
+        """Copy a file in compressed segments, so that neither side needs room for all of it; False without gzip."""
+        name = f"netless-qga.{secrets.token_hex(16)}"
+        base = self._shell("write", remote, _MAKE_PACKED, remote, name, deadline=deadline)
+        if base == _NO_GZIP:
+            return False
+        packed, chunk = f"{base}/{name}", self._agent.chunk
+        try:
+            while segment:
+                view = memoryview(packing.pack(segment))
+                chunks = (bytes(view[start : start + chunk]) for start in range(0, len(view), chunk))
+                self.write(packed, chunks, deadline=deadline)
+                segment = source.read(_SEGMENT)
+                last = [] if segment else ["last"]
+                self._shell("write", remote, _UNPACK, packed, remote, *last, deadline=deadline)
+        except BaseException:
+            with contextlib.suppress(QgaError):
+                run_quietly(self._agent, "rm", ["-f", packed], deadline=Deadline.after(_SECONDS_TO_TRY))
+            raise
+        return True
+
+    def _shell(self, doing: str, path: str, script: str, *arguments: str, deadline: Deadline) -> str:
+        """Have the guest's shell do something with a file; returns what it says.
+
+        :raises GuestFileError: it failed.
+        """
+        done = run_script(self._agent, script, *arguments, deadline=deadline)
+        if done.rc:
+            reason = done.stderr.decode("utf-8", errors="replace").strip()
+            raise GuestFileError(f"{self._agent.endpoint}: cannot {doing} {path} in the guest: {reason}")
+        return done.stdout.decode("ascii", errors="replace").strip()
 
     def get(self, remote: str, local: str, *, deadline: Deadline) -> None:
         """Copy a file out of the guest. The local file appears, or is replaced, when all of it is there.

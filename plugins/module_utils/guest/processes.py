@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import time
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
+    CannotUnpack,
     CommandUnavailable,
     InvalidRequest,
     OutcomeUnknown,
     ProcessError,
     QgaError,
 )
-from ansible_collections.netless.qga.plugins.module_utils.guest import execution, launcher
+from ansible_collections.netless.qga.plugins.module_utils.guest import execution, launcher, packing
 from ansible_collections.netless.qga.plugins.module_utils.guest.dialogue import Dialogue, converse
 from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
 from ansible_collections.netless.qga.plugins.module_utils.guest.program import Program, Result, read_state
@@ -29,6 +29,9 @@ from ansible_collections.netless.qga.plugins.module_utils.guest.program import P
 # How long a program that may have been started has to show itself, and the cleaning up may take, in seconds.
 _SECONDS_TO_APPEAR = 5.0
 _SECONDS_TO_REMOVE = 2.0
+
+# The agent writes the arguments of a program into the guest's log, in one line.
+_REMOVED_AT_ONCE = 50
 
 
 class Processes:
@@ -44,7 +47,9 @@ class Processes:
         self._prefix = f"netless-qga.{secrets.token_hex(16)}"
         self._runs = 0
         self._finished: str | None = None
+        self._left: list[str] = []
         self._has_setsid = True
+        self._unpacks = True
 
     def run(
         self,
@@ -70,15 +75,49 @@ class Processes:
         :raises OutcomeUnknown: it was started, or may have been, and its result is not to be had any more.
         :raises InvalidRequest: an argument holds a NUL, or bytes that are not UTF-8.
         """
+        if self._unpacks and self._is_to_be_packed(stdin):
+            try:
+                return self._run(argv, packing.pack(stdin), True, environment, user, dialogue, deadline)
+            except CannotUnpack:
+                self._unpacks = False
+        return self._run(argv, stdin, False, environment, user, dialogue, deadline)
+
+    def close(self) -> None:
+        """Remove what the runs have left in the guest. In one that cannot be reached it stays, until that reboots."""
+        left, self._left, self._finished = self._left, [], None
+        deadline = Deadline.after(_SECONDS_TO_REMOVE)
+        with contextlib.suppress(QgaError):
+            for first in range(0, len(left), _REMOVED_AT_ONCE):
+                # Without a shell, which would take longer than the removing does.
+                arguments = ["-f", *left[first : first + _REMOVED_AT_ONCE]]
+                execution.run_quietly(self._agent, "rm", arguments, deadline=deadline)
+
+    def _run(
+        self,
+        argv: t.Sequence[str],
+        stdin: bytes,
+        packed: bool,
+        environment: t.Mapping[str, str] | None,
+        user: str | None,
+        dialogue: Dialogue | None,
+        deadline: Deadline,
+    ) -> Result:
         self._runs += 1
         spool = f"{self._prefix}.{self._runs}"
         spooled = len(stdin) > self._agent.chunk
         try:
             script = launcher.launch_script(
-                spool, argv, finished=self._finished, stdin_spooled=spooled, asks=dialogue is not None, user=user
+                spool,
+                argv,
+                finished=self._finished,
+                stdin_spooled=spooled,
+                stdin_packed=packed,
+                asks=dialogue is not None,
+                user=user,
             )
         except ValueError as exc:
             raise InvalidRequest(f"{self._agent.endpoint}: an argument of {argv[0]!r}: {exc}") from exc
+        self._left += launcher.spool_paths(spool, stdin_spooled=spooled, asks=dialogue is not None)
         if spooled:
             self._spool_stdin(spool, stdin, deadline)
         program = self._start(argv[0], spool, script if spooled else script + stdin, environment, deadline)
@@ -88,14 +127,12 @@ class Processes:
         self._finished = spool
         return result
 
-    def close(self) -> None:
-        """Remove what the runs have left in the guest. In one that cannot be reached it stays, until that reboots."""
-        if self._runs:
-            self._runs = 0
-            self._finished = None
-            with contextlib.suppress(QgaError):
-                deadline = Deadline.after(_SECONDS_TO_REMOVE)
-                execution.run_script(self._agent, launcher.REMOVE, self._prefix, deadline=deadline)
+    def _is_to_be_packed(self, stdin: bytes) -> bool:
+        """Whether it is too large to be sent along as it is, and packing makes it fit, or saves much."""
+        if len(stdin) <= self._agent.chunk:
+            return False
+        saving = packing.saving(stdin)
+        return len(stdin) - saving <= self._agent.chunk or saving >= packing.WORTHWHILE
 
     def _spool_stdin(self, spool: str, stdin: bytes, deadline: Deadline) -> None:
         made = execution.run_script(self._agent, launcher.SPOOL_STDIN, spool, deadline=deadline)
@@ -115,7 +152,7 @@ class Processes:
         environment: t.Mapping[str, str] | None,
         deadline: Deadline,
     ) -> Program:
-        started = time.monotonic()
+        polls = execution.Polls()
         try:
             pid = self._start_shell(stdin, environment, deadline)
         except OutcomeUnknown as lost:
@@ -128,8 +165,7 @@ class Processes:
             spool=spool,
             pid=pid,
             leads_group=self._has_setsid,
-            # Where starting a program takes long, so does running it.
-            polls=execution.Polls(first=2 * (time.monotonic() - started)),
+            polls=polls,
         )
 
     def _start_shell(self, stdin: bytes, environment: t.Mapping[str, str] | None, deadline: Deadline) -> int:

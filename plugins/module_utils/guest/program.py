@@ -14,6 +14,7 @@ from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
+    CannotUnpack,
     CommandUnavailable,
     GuestFileError,
     OutcomeUnknown,
@@ -88,12 +89,14 @@ class Program:
         """Whether the program has ended.
 
         :raises WrongUser: the agent runs as another user, and the program was not run.
+        :raises CannotUnpack: the guest cannot unpack its standard input, and it was not run.
         :raises ProcessError: the guest's shell could not run it.
         :raises OutcomeUnknown: the agent knows nothing of it any more, and it left no result.
         """
         if self._ended is None:
             try:
-                told = execution.status(self.agent, self._pid, deadline=Deadline.after(_SECONDS_TO_ASK))
+                with self._polls.poll():
+                    told = execution.status(self.agent, self._pid, deadline=Deadline.after(_SECONDS_TO_ASK))
             except CommandUnavailable:
                 raise
             except AgentRefused as exc:
@@ -162,6 +165,8 @@ class Program:
                 f"{self.agent.endpoint}: the guest agent runs as {user}, and no other user can be logged in as through "
                 f"it. Leave remote_user unset, or set it to {user}, and use become to act as somebody else"
             )
+        if launcher.parse_no_gzip(told.stdout):
+            raise CannotUnpack(f"{self.agent.endpoint}: the guest has no gzip")
         written = self._ended_by_state()
         if written is None and not self._base:
             said = told.stderr.decode("utf-8", errors="replace").strip()

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import random
+import shutil
+import string
 import typing as t
 
 import pytest
@@ -20,6 +23,7 @@ from ansible_collections.netless.qga.plugins.module_utils.guest.processes import
 from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
 
 from .local_guest import LocalGuest
+from .spool import SHELLS, Spool
 
 #: Small, so that everything takes several of them.
 CHUNK = 1000
@@ -61,3 +65,20 @@ def fixture_processes(agent: Agent, files: Files) -> t.Iterator[Processes]:
     yield processes
     processes.close()
     assert not spools(processes)
+
+
+@pytest.fixture(name="base")
+def fixture_base() -> t.Iterator[pathlib.Path]:
+    """A directory whose name is like those of the guest's."""
+    base = pathlib.Path("/tmp/netless") / "".join(random.choices(string.ascii_lowercase, k=16))
+    base.mkdir(parents=True)
+    yield base
+    shutil.rmtree(base)
+    with contextlib.suppress(OSError):
+        base.parent.rmdir()
+
+
+@pytest.fixture(name="spool", params=SHELLS, ids=" ".join)
+def fixture_spool(request: pytest.FixtureRequest, base: pathlib.Path) -> Spool:
+    """A spool, with each shell."""
+    return Spool(base, request.param)

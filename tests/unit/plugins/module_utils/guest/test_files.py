@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pathlib
 import typing as t
@@ -20,6 +21,8 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ProtocolViolation,
     QgaError,
 )
+from ansible_collections.netless.qga.plugins.module_utils.guest import files as files_module
+from ansible_collections.netless.qga.plugins.module_utils.guest import launcher, packing
 from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal
 
@@ -60,6 +63,70 @@ def test_puts_and_gets_any_size(files: Files, local: pathlib.Path, remote: pathl
     assert pathlib.Path(there).read_bytes() == content
     files.get(there, str(local / "back"), deadline=soon())
     assert (local / "back").read_bytes() == content
+
+
+@pytest.fixture(name="packs")
+def fixture_packs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has small files packed too, in several segments."""
+    monkeypatch.setattr(packing, "WORTHWHILE", 100)
+    monkeypatch.setattr(files_module, "_SEGMENT", 5 * CHUNK)
+
+
+@pytest.mark.usefixtures("packs")
+@pytest.mark.parametrize("size", [5 * CHUNK - 1, 5 * CHUNK, 5 * CHUNK + 1, 17 * CHUNK])
+def test_packs_what_gets_smaller(
+    files: Files, guest: LocalGuest, local: pathlib.Path, remote: pathlib.Path, size: int
+) -> None:
+    content = (b"some text " * size)[:size]
+    (local / "source").write_bytes(content)
+    (remote / "there").write_bytes(b"before" * size)
+    for name, mode in (("-n 'odd\" name\n", 0o600), ("there", 0o644)):
+        files.put(str(local / "source"), str(remote / name), deadline=soon())
+        assert (remote / name).read_bytes() == content
+        assert (remote / name).stat().st_mode & 0o777 == mode
+    sent = sum(len(base64.b64decode(call["buf-b64"])) for call in guest.calls("guest-file-write"))
+    assert 0 < sent < size
+    assert not left_behind()
+
+
+@pytest.mark.usefixtures("packs")
+def test_sends_as_it_is_what_a_guest_without_gzip_cannot_unpack(
+    files: Files, guest: LocalGuest, local: pathlib.Path, remote: pathlib.Path
+) -> None:
+    (remote / "sh").symlink_to("/bin/sh")
+    guest.replace("guest-exec", lambda usual, arguments: usual({**arguments, "env": [f"PATH={remote}"]}))
+    (local / "source").write_bytes(b"some text " * CHUNK)
+    files.put(str(local / "source"), str(remote / "there"), deadline=soon())
+    assert (remote / "there").read_bytes() == b"some text " * CHUNK
+    assert len(guest.calls("guest-exec")) == 2
+
+
+@pytest.mark.usefixtures("packs")
+@pytest.mark.parametrize("fails", ["guest-file-open", "guest-file-write", "guest-file-flush", "guest-exec-status"])
+def test_leaves_nothing_packed_behind(
+    files: Files, guest: LocalGuest, local: pathlib.Path, remote: pathlib.Path, fails: str
+) -> None:
+    (local / "source").write_bytes(b"some text " * CHUNK)
+
+    def fail_later(usual: Usual, arguments: t.Any) -> t.Any:
+        if fails == "guest-exec-status":
+            reply = usual(arguments)
+            unpacks = "gzip -dc" in str(guest.calls("guest-exec")[-1])
+            return {**reply, "exitcode": 1, "err-data": "ZnVsbAo="} if unpacks and reply["exited"] else reply
+        if len(guest.calls(fails)) == 2:
+            raise Refusal("full")
+        return usual(arguments)
+
+    guest.replace(fails, fail_later)
+    with pytest.raises(GuestFileError, match=r"in the guest: full"):
+        files.put(str(local / "source"), str(remote / "there"), deadline=soon())
+    assert not left_behind()
+
+
+def left_behind() -> list[pathlib.Path]:
+    """What was sent packed and is still there."""
+    names = {path for base in launcher.BASES for path in pathlib.Path(base).glob("netless-qga.*")}
+    return [path for path in names if path.is_file() and len(path.name.split(".")) == 2]
 
 
 def test_makes_new_files_private_and_leaves_others_as_they_are(

@@ -6,110 +6,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pathlib
 import pwd
 import random
 import shlex
 import shutil
 import signal
-import string
 import subprocess
 import sys
-import typing as t
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.netless.qga.plugins.module_utils.guest import launcher
-from ansible_collections.netless.qga.plugins.module_utils.guest.launcher import Ended
 
-# Those that are /bin/sh somewhere, as they are then.
-SHELLS = [
-    command
-    for command in (["sh"], ["dash"], ["bash", "--posix"], ["busybox", "sh"], ["ksh"], ["mksh"])
-    if shutil.which(command[0])
-]
+from .spool import NAME, Spool
 
-NAME = "netless-qga.run.1"
 ME = pwd.getpwuid(os.geteuid()).pw_name
-
-
-class Spool:
-    """A directory in place of the guest's, and the shell that runs the script."""
-
-    def __init__(self, base: pathlib.Path, shell: list[str]) -> None:
-        self.base = base
-        self.shell = shell
-
-    def script(self, argv: t.Sequence[str], **options: t.Any) -> bytes:
-        """The launch script, for this directory."""
-        usual: dict[str, t.Any] = {"finished": None, "stdin_spooled": False, "asks": False, "user": None}
-        script = launcher.launch_script(NAME, argv, **{**usual, **options})
-        return script.replace(" ".join(launcher.BASES).encode(), str(self.base).encode())
-
-    def command(self) -> list[str]:
-        """What the agent is asked to run."""
-        return [*self.shell, "-c", launcher.LOADER]
-
-    def launch(
-        self,
-        argv: t.Sequence[str],
-        stdin: bytes = b"",
-        environment: dict[str, str] | None = None,
-        **options: t.Any,
-    ) -> subprocess.CompletedProcess[bytes]:
-        """Runs a program as the agent would; what it gives is the script's end, not the program's."""
-        environment = {"PATH": os.environ["PATH"]} if environment is None else environment
-        return subprocess.run(
-            self.command(),
-            input=self.script(argv, **options) + stdin,
-            env=environment,
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-
-    def run(self, argv: t.Sequence[str], stdin: bytes = b"", **options: t.Any) -> tuple[int, bytes, bytes]:
-        """The same, and gives what the program did."""
-        done = self.launch(argv, stdin, **options)
-        assert done.returncode == 0
-        told = launcher.parse_told(done.stdout)
-        assert told is not None and told[0] == str(self.base)
-        state = launcher.parse_state(self.read("state"))
-        assert state is not None and state[1] == told[1]
-        outputs = {kind: self.read(kind) for kind in ("out", "err")}
-        assert told[1].streams == tuple(kind for kind, output in outputs.items() if output)
-        return told[1].rc, outputs["out"], outputs["err"]
-
-    def read(self, kind: str) -> bytes:
-        """A file of the spool."""
-        return (self.base / f"{NAME}.{kind}").read_bytes()
-
-    def clear(self) -> None:
-        """Makes room for the next run."""
-        for path in self.base.iterdir():
-            path.unlink()
-
-
-@pytest.fixture(name="base")
-def fixture_base() -> t.Iterator[pathlib.Path]:
-    """A directory whose name is like those of the guest's."""
-    base = pathlib.Path("/tmp/netless") / "".join(random.choices(string.ascii_lowercase, k=16))
-    base.mkdir(parents=True)
-    yield base
-    shutil.rmtree(base)
-    with contextlib.suppress(OSError):
-        base.parent.rmdir()
-
-
-@pytest.fixture(name="spool", params=SHELLS, ids=" ".join)
-def fixture_spool(request: pytest.FixtureRequest, base: pathlib.Path) -> Spool:
-    """A spool, with each shell."""
-    return Spool(base, request.param)
-
 
 SHOW_ARGUMENTS = "import os, sys; sys.stdout.buffer.write(b'|'.join(map(os.fsencode, sys.argv[1:])))"
 
@@ -225,41 +139,6 @@ def test_does_not_wait_for_what_stays_in_the_background(spool: Spool) -> None:
     assert rc == 0
 
 
-def test_reads_large_standard_input_from_the_spool(spool: Spool) -> None:
-    script = launcher.SPOOL_STDIN.replace(" ".join(launcher.BASES), str(spool.base))
-    made = subprocess.run([*spool.shell, "-c", script, "sh", NAME], capture_output=True, timeout=60, check=True)
-    assert made.stdout.decode() == f"{spool.base}\n"
-    path = spool.base / f"{NAME}.in"
-    assert path.stat().st_mode & 0o777 == 0o600
-    path.write_bytes(b"\0 large \xff")
-    assert spool.run(["cat"], stdin_spooled=True) == (0, b"\0 large \xff", b"")
-    # Not over what is there.
-    again = subprocess.run([*spool.shell, "-c", script, "sh", NAME], capture_output=True, timeout=60, check=False)
-    assert again.returncode != 0 and path.read_bytes()
-
-
-@pytest.mark.parametrize("spooled", [False, True])
-def test_says_something_to_the_program_before_its_standard_input(spool: Spool, spooled: bool) -> None:
-    stdin = b"\0 standard\n input \xff"
-    if spooled:
-        (spool.base / f"{NAME}.in").write_bytes(stdin)
-    script = spool.script(["sh", "-c", 'read word; echo "<$word>"; cat'], asks=True, stdin_spooled=spooled)
-    with subprocess.Popen(spool.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin and process.stdout
-        process.stdin.write(script + (b"" if spooled else stdin))
-        process.stdin.close()
-        while not (spool.base / f"{NAME}.say").exists():
-            assert process.poll() is None
-        (spool.base / f"{NAME}.say").write_bytes(b"secret\n")
-        told = launcher.parse_told(process.stdout.read())
-    assert told == (str(spool.base), Ended(0, ("out",)))
-    assert spool.read("out") == b"<secret>\n" + stdin
-
-
-def test_ends_with_a_program_that_does_not_listen(spool: Spool) -> None:
-    assert spool.run(["sh", "-c", "exit 4"], b"ignored", asks=True)[0] == 4
-
-
 def test_runs_as_the_right_user_only(spool: Spool) -> None:
     done = spool.launch(["touch", str(spool.base / "run")], user="nobody'; touch x; '")
     assert launcher.parse_told(done.stdout) is None
@@ -299,7 +178,7 @@ def test_writes_over_nothing(spool: Spool, kind: str, link: bool) -> None:
 def test_refuses_arguments_that_cannot_be_passed_on(argument: str) -> None:
     for argv, user in (([argument], None), (["true", argument], None), (["true"], argument)):
         with pytest.raises(ValueError):
-            launcher.launch_script(NAME, argv, finished=None, stdin_spooled=False, asks=False, user=user)
+            launcher.launch_script(NAME, argv, user=user)
 
 
 def end_group(shell: list[str], program: str) -> int:
@@ -326,19 +205,17 @@ def test_ends_a_group_that_does_not_want_to() -> None:
     assert end_group(["sh"], "trap : TERM; echo") == -signal.SIGKILL
 
 
-def test_removes_the_spools_of_a_connection_only(spool: Spool) -> None:
-    for name in ("prefix.1.out", "prefix.1.state", "prefix.22.in", "prefixed.1.out", "other"):
-        (spool.base / name).touch()
-    script = launcher.REMOVE
-    for base in launcher.BASES:
-        script = script.replace(f'{base}/"$1"', f'{spool.base}/"$1"')
-    subprocess.run([*spool.shell, "-c", script, "sh", "prefix"], timeout=60, check=True)
-    assert {path.name for path in spool.base.iterdir()} == {"prefixed.1.out", "other"}
+def test_knows_the_files_that_it_leaves() -> None:
+    assert launcher.spool_paths("n", stdin_spooled=False, asks=False)[:3] == [
+        "/dev/shm/n.state",
+        "/dev/shm/n.out",
+        "/dev/shm/n.err",
+    ]
+    everywhere = launcher.spool_paths("n", stdin_spooled=True, asks=True)
+    assert len(everywhere) == 6 * len(launcher.BASES) and {"/run/n.in", "/tmp/n.say", "/tmp/n.ask"} < set(everywhere)
 
 
 def test_shows_the_guest_the_same_line_for_every_program() -> None:
     # The agent logs the arguments of every program that it starts.
     assert shlex.quote("secret") not in launcher.LOADER
-    assert b"secret" in launcher.launch_script(
-        NAME, ["secret"], finished=None, stdin_spooled=False, asks=False, user=None
-    )
+    assert b"secret" in launcher.launch_script(NAME, ["secret"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import signal
 import time
 import typing as t
@@ -219,11 +220,31 @@ def test_says_that_the_shell_is_of_no_use(processes: Processes, guest: LocalGues
     guest.handlers["guest-exec"] = usual
 
 
+def test_packs_standard_input_that_fits_then(processes: Processes, guest: LocalGuest) -> None:
+    stdin = b"0123456789" * 300
+    assert processes.run(["cat"], stdin=stdin, deadline=soon()).stdout == stdin
+    assert len(guest.calls("guest-exec")) == 1 and not guest.calls("guest-file-write")
+    # More is staged, packed where that saves much.
+    assert processes.run(["cat"], stdin=os.urandom(2 * CHUNK), deadline=soon()).rc == 0
+    assert len(guest.calls("guest-file-write")) == 2
+
+
+def test_does_without_gzip(processes: Processes, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
+    for name in ("sh", "cat", "id", "rm", "setsid"):
+        (tmp_path / name).symlink_to(t.cast(str, shutil.which(name)))
+    guest.replace("guest-exec", lambda usual, arguments: usual({**arguments, "env": [f"PATH={tmp_path}"]}))
+    stdin = b"0123456789" * 300
+    for dummy in range(2):
+        assert processes.run(["cat"], stdin=stdin, deadline=soon()).stdout == stdin
+    # Packed and refused once, then staged as it is: each time the spool is made, and the program run.
+    assert len(guest.calls("guest-exec")) == 1 + 2 + 2
+
+
 def test_says_that_there_is_no_place_for_standard_input(processes: Processes, guest: LocalGuest) -> None:
     usual = guest.handlers["guest-exec"]
     guest.handlers["guest-exec"] = lambda arguments: usual({"path": "sh", "arg": ["-c", "echo read-only >&2; exit 1"]})
     with pytest.raises(ProcessError, match="the guest has no place for standard input: read-only"):
-        processes.run(["cat"], stdin=b"x" * 2 * CHUNK, deadline=soon())
+        processes.run(["cat"], stdin=os.urandom(2 * CHUNK), deadline=soon())
     guest.handlers["guest-exec"] = usual
 
 
