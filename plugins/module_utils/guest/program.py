@@ -21,6 +21,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ProcessError,
     ProcessTimedOut,
     ProtocolViolation,
+    Unreachable,
     WrongUser,
 )
 from ansible_collections.netless.qga.plugins.module_utils.guest import execution, launcher
@@ -30,6 +31,10 @@ from ansible_collections.netless.qga.plugins.module_utils.guest.files import Fil
 _SECONDS_TO_ASK = 30.0
 _SECONDS_TO_COLLECT = 600.0
 _SECONDS_TO_END = 10.0
+
+# How long the agent may be out of reach while a program runs, in seconds. When libvirtd is restarted or a snapshot is
+# taken, the program goes on, or will.
+_SECONDS_AWAY = 10.0
 
 # How much of a program's output is taken into memory, in bytes: what a guest sends has to be bounded.
 _MOST_OUTPUT = 512 * 1024 * 1024
@@ -79,6 +84,7 @@ class Program:
         self._polls = polls
         self._started = time.monotonic()
         self._base = ""
+        self._away: Deadline | None = None
         self._ended: launcher.Ended | None = None
 
     def pause(self, deadline: Deadline) -> None:
@@ -91,7 +97,8 @@ class Program:
         :raises WrongUser: the agent runs as another user, and the program was not run.
         :raises CannotUnpack: the guest cannot unpack its standard input, and it was not run.
         :raises ProcessError: the guest's shell could not run it.
-        :raises OutcomeUnknown: the agent knows nothing of it any more, and it left no result.
+        :raises Unreachable: the agent has been away for too long.
+        :raises OutcomeUnknown: likewise; or it knows nothing of the program any more, and that left no result.
         """
         if self._ended is None:
             try:
@@ -99,6 +106,10 @@ class Program:
                     told = execution.status(self.agent, self._pid, deadline=Deadline.after(_SECONDS_TO_ASK))
             except CommandUnavailable:
                 raise
+            except (Unreachable, OutcomeUnknown):
+                self._away = self._away or Deadline.after(_SECONDS_AWAY)
+                if self._away.passed:
+                    raise
             except AgentRefused as exc:
                 # It was told once, in a reply that was lost, or the agent was started anew.
                 self._ended = self._ended_by_state()
@@ -108,6 +119,7 @@ class Program:
                         f"no result. Was the agent restarted while it ran?"
                     ) from exc
             else:
+                self._away = None
                 if told is not None:
                     self._ended = self._understand(told)
         return self._ended is not None

@@ -120,13 +120,19 @@ def test_finds_out_how_it_ended_although_the_answer_was_lost(
     processes: Processes, guest: LocalGuest, lost: tuple[int, ...]
 ) -> None:
     lose(guest, "guest-exec-status", *lost)
-    try:
-        result = processes.run(shell("echo out; exit 5"), deadline=soon())
-    except OutcomeUnknown:
-        # Twice in a row is more than is asked for again.
-        assert lost == (1, 2)
-    else:
-        assert result == Result(5, b"out\n", b"")
+    assert processes.run(shell("echo out; exit 5"), deadline=soon()) == Result(5, b"out\n", b"")
+
+
+def test_gives_up_an_agent_that_stays_away(
+    processes: Processes, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setattr(program_module, "_SECONDS_AWAY", 0.5)
+    usual = guest.handlers["guest-exec-status"]
+    guest.handlers["guest-exec-status"] = lambda arguments: NO_REPLY
+    with pytest.raises(OutcomeUnknown, match="the answer to guest-exec-status is lost"):
+        processes.run(shell(f"echo run >>{tmp_path}/runs"), deadline=soon())
+    guest.handlers["guest-exec-status"] = usual
+    assert (tmp_path / "runs").read_text() == "run\n"
 
 
 def test_finds_a_program_whose_start_was_not_answered(processes: Processes, guest: LocalGuest, tmp_path: t.Any) -> None:
