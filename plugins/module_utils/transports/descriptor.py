@@ -49,6 +49,14 @@ def receive(descriptor: int, deadline: Deadline) -> bytes:
             return b""
 
 
+def wait_writable(descriptor: int, deadline: Deadline) -> None:
+    """Wait until a non-blocking descriptor takes data, or a socket has been connected or refused.
+
+    :raises TimeoutError: the deadline passed first.
+    """
+    _wait(descriptor, select.POLLOUT, deadline)
+
+
 def _wait(descriptor: int, event: int, deadline: Deadline) -> None:
     poll = select.poll()
     poll.register(descriptor, event)

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
-    ChannelClosed,
     EndpointBusy,
     EndpointUnavailable,
     Unreachable,
 )
-from ansible_collections.netless.qga.plugins.module_utils.transports import descriptor
+from ansible_collections.netless.qga.plugins.module_utils.transports.stream_socket import StreamSocket
 
 # sizeof(sockaddr_un.sun_path) less its NUL, on Linux (unix(7)).
 _LONGEST_PATH = 107
@@ -63,7 +62,7 @@ class UnixEndpoint:
     def exclusive_name(self) -> str:
         return f"unix:{os.path.realpath(self.path)}"
 
-    def connect(self, deadline: Deadline) -> UnixTransport:
+    def connect(self, deadline: Deadline) -> StreamSocket:
         """Connect, and wait for a place in the queue of a busy socket."""
         if len(os.fsencode(self.path)) > _LONGEST_PATH:
             raise EndpointUnavailable(
@@ -77,7 +76,7 @@ class UnixEndpoint:
         except BaseException:
             channel.close()
             raise
-        return UnixTransport(self, channel)
+        return StreamSocket(self, channel)
 
     def _connect(self, channel: socket.socket, deadline: Deadline) -> None:
         while True:
@@ -92,30 +91,13 @@ class UnixEndpoint:
                 cure = _CURES.get(exc.errno or 0, str(exc.strerror))
                 raise EndpointUnavailable(f"{self.name}: {cure}") from exc
 
-
-class UnixTransport:
-    """A connected Unix socket."""
-
-    def __init__(self, endpoint: UnixEndpoint, channel: socket.socket) -> None:
-        self._endpoint = endpoint
-        self._socket = channel
-
-    def send(self, data: bytes, deadline: Deadline) -> None:
-        descriptor.send(self._socket.fileno(), data, deadline)
-
-    def receive(self, deadline: Deadline) -> bytes:
-        return descriptor.receive(self._socket.fileno(), deadline)
-
     def silence(self) -> Unreachable:
         if self._waits_in_queue():
-            return EndpointBusy(f"{self._endpoint.name}: {_HELD}")
+            return EndpointBusy(f"{self.name}: {_HELD}")
         return AgentSilent(
-            f"{self._endpoint.name}: the socket is open, but no guest agent answers. Is the guest up, and "
-            f"qemu-guest-agent running in it on this channel? If another client holds the socket, it is served first"
+            f"{self.name}: the socket is open, but no guest agent answers. Is the guest up, and qemu-guest-agent "
+            f"running in it on this channel? If another client holds the socket, it is served first"
         )
-
-    def ending(self) -> Unreachable:
-        return ChannelClosed(f"{self._endpoint.name}: the other side closed the socket. Did the VM or its agent stop?")
 
     def _waits_in_queue(self) -> bool:
         """Whether the server has not accepted our connection, where the kernel tells (proc(5), /proc/net/unix)."""
@@ -124,12 +106,9 @@ class UnixTransport:
                 rows = [line.rstrip("\n").split(None, 7) for line in table]
         except OSError:
             return False
-        path = self._endpoint.path
+        path = self.path
         states = [(row[7], row[5]) for row in rows if len(row) == 8]
         if path not in [bound for bound, state in states]:
             # It was bound under another name: relative, or in a container that has its directory elsewhere.
             states = [(path, state) for bound, state in states if os.path.basename(bound) == os.path.basename(path)]
         return (path, _NOT_ACCEPTED) in states
-
-    def close(self) -> None:
-        self._socket.close()

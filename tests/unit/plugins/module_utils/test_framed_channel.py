@@ -18,7 +18,8 @@ from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadli
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, OutcomeUnknown
 from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import Answer, Refusal
-from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint, UnixTransport
+from ansible_collections.netless.qga.plugins.module_utils.transports.stream_socket import StreamSocket
+from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, STRAY_FF, ScriptedAgent, Step
 
 from .conftest import Dial
@@ -114,7 +115,7 @@ def test_keeps_requests_under_way_within_what_a_serial_port_takes() -> None:
     in_flight: deque[int] = deque()
     most = 0
 
-    class WatchedTransport(UnixTransport):
+    class WatchedTransport(StreamSocket):
         def send(self, data: bytes, deadline: Deadline) -> None:
             nonlocal most
             in_flight.append(len(data))
@@ -129,7 +130,7 @@ def test_keeps_requests_under_way_within_what_a_serial_port_takes() -> None:
             return received
 
     class WatchedEndpoint(UnixEndpoint):
-        def connect(self, deadline: Deadline) -> UnixTransport:
+        def connect(self, deadline: Deadline) -> StreamSocket:
             return WatchedTransport(self, super().connect(deadline)._socket)  # pylint: disable=protected-access
 
     agent = ScriptedAgent()

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 import socket
@@ -23,6 +22,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     EndpointUnavailable,
 )
 from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.transports.ordinary_user import as_nobody
 
 
 @pytest.fixture(name="listener")
@@ -69,19 +69,6 @@ def test_names_what_is_no_socket(tmp_path: pathlib.Path) -> None:
     # Linux says the same of a file as of a socket without a server.
     (tmp_path / "file").touch()
     assert "nobody listens" in refusal(str(tmp_path / "file"))
-
-
-@contextlib.contextmanager
-def as_nobody() -> t.Iterator[None]:
-    """Root may connect to anything, so it is somebody else for a while."""
-    if os.geteuid() == 0:
-        os.seteuid(65534)
-        try:
-            yield
-        finally:
-            os.seteuid(0)
-    else:
-        yield
 
 
 def test_names_a_lack_of_permission() -> None:

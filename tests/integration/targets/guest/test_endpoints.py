@@ -1,0 +1,277 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The endpoints that are no Unix socket, each in front of a real agent: relays make a TCP port, a serial line and an
+ssh login of its socket."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import pwd
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.endpoint import parse_endpoint
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    ChannelClosed,
+    EndpointBusy,
+    EndpointUnavailable,
+    OutcomeUnknown,
+)
+from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
+from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
+from ansible_collections.netless.qga.tests.guests.trees import build
+
+_START_SECONDS = 20.0
+
+
+@pytest.fixture(scope="module")
+def guest() -> t.Iterator[SandboxedAgent]:
+    """One guest, since it is the ways to it that differ."""
+    with SandboxedAgent(build("bookworm")) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def directory() -> t.Iterator[pathlib.Path]:
+    """A directory with a short path, for this user only."""
+    with tempfile.TemporaryDirectory(prefix="qga-", dir="/tmp") as path:
+        yield pathlib.Path(path)
+
+
+@contextlib.contextmanager
+def running(*command: str, log: pathlib.Path) -> t.Iterator[subprocess.Popen[bytes]]:
+    """A program that ends with the block."""
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(_START_SECONDS)
+
+
+def until(found: t.Callable[[], t.Any], log: pathlib.Path) -> t.Any:
+    """Waits for what a program that was just started does, and returns it."""
+    deadline = Deadline.after(_START_SECONDS)
+    while not (result := found()):
+        assert not deadline.passed, log.read_text(encoding="utf-8", errors="replace")
+        time.sleep(0.02)
+    return result
+
+
+@pytest.fixture
+def tcp(guest: SandboxedAgent, directory: pathlib.Path) -> t.Iterator[str]:
+    """The agent on a TCP port of the loopback."""
+    log = directory / "socat.log"
+    listen = "TCP-LISTEN:0,bind=127.0.0.1,fork"
+    with running("socat", "-dd", listen, f"UNIX-CONNECT:{guest.socket_path}", log=log):
+        port = until(lambda: re.search(rb"listening on .*:(\d+)", log.read_bytes()), log).group(1).decode()
+        yield f"tcp:127.0.0.1:{port}"
+
+
+@pytest.fixture
+def serial(guest: SandboxedAgent, directory: pathlib.Path) -> t.Iterator[str]:
+    """The agent on a terminal in its usual mode, in which it would echo and translate."""
+    log, link = directory / "socat.log", directory / "line"
+    with running("socat", f"PTY,link={link}", f"UNIX-CONNECT:{guest.socket_path}", log=log):
+        until(link.exists, log)
+        # socat would end with the last one that has the terminal open, which QEMU does not.
+        held = os.open(link, os.O_RDWR | os.O_NOCTTY)
+        try:
+            yield f"serial:{link}"
+        finally:
+            os.close(held)
+
+
+class Login(t.NamedTuple):
+    """How to log in to an ssh server of the test's own."""
+
+    command: list[str]
+    server: subprocess.Popen[bytes]
+
+    def relay(self, *command: str) -> str:
+        """The endpoint that is a program on the server's side."""
+        return f"exec:{shlex.join([*self.command, *command])}"
+
+
+@contextlib.contextmanager
+def privilege_separation_directory() -> t.Iterator[None]:
+    """What sshd wants to be there for root, and is when the machine runs one itself."""
+    path = pathlib.Path("/run/sshd")
+    made = not path.exists()
+    path.mkdir(mode=0o755, exist_ok=True)
+    try:
+        yield
+    finally:
+        if made:
+            path.rmdir()
+
+
+@pytest.fixture
+def ssh(directory: pathlib.Path) -> t.Iterator[Login]:
+    """An ssh server on the loopback, with keys and a configuration of its own, for this user only."""
+    for name in ("host_key", "key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)], check=True)
+    (directory / "authorized_keys").write_bytes((directory / "key.pub").read_bytes())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    config = directory / "sshd_config"
+    config.write_text(
+        f"""
+        ListenAddress 127.0.0.1:{port}
+        HostKey {directory}/host_key
+        AuthorizedKeysFile {directory}/authorized_keys
+        PidFile none
+        # The directory is below /tmp, where everybody may write.
+        StrictModes no
+        UsePAM no
+        AuthenticationMethods publickey
+        PermitRootLogin prohibit-password
+        """,
+        encoding="utf-8",
+    )
+    host_key = " ".join((directory / "host_key.pub").read_text(encoding="utf-8").split()[:2])
+    (directory / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n", encoding="utf-8")
+    options = {"UserKnownHostsFile": f"{directory}/known_hosts", "IdentitiesOnly": "yes", "BatchMode": "yes"}
+    login = ["ssh", "-F", "none", *(f"-o{name}={value}" for name, value in options.items())]
+    login += ["-p", str(port), "-l", pwd.getpwuid(os.geteuid()).pw_name, "-i", f"{directory}/key", "127.0.0.1"]
+    log = directory / "sshd.log"
+
+    def listens() -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    with (
+        privilege_separation_directory(),
+        running("/usr/sbin/sshd", "-D", "-e", "-f", str(config), log=log) as server,
+    ):
+        until(listens, log)
+        yield Login(login, server)
+
+
+@pytest.fixture(params=["tcp", "serial", "ssh"])
+def endpoint(request: pytest.FixtureRequest, guest: SandboxedAgent) -> str:
+    """Each way to the agent."""
+    if request.param == "ssh":
+        login: Login = request.getfixturevalue("ssh")
+        return login.relay("socat", "-", f"UNIX-CONNECT:{guest.socket_path}")
+    return str(request.getfixturevalue(request.param))
+
+
+@contextlib.contextmanager
+def agent_at(endpoint: str, **options: t.Any) -> t.Iterator[Agent]:
+    agent = Agent(FramedChannel(parse_endpoint(endpoint), **options))
+    try:
+        yield agent
+    finally:
+        agent.close()
+
+
+def test_programs_and_files(endpoint: str, deadline: Deadline, directory: pathlib.Path) -> None:
+    source, target = directory / "source", directory / "target"
+    source.write_bytes(os.urandom(300_000))
+    # One after the other: the first leaves nothing behind that the second would stumble over.
+    for dummy in range(2):
+        with agent_at(endpoint) as agent:
+            assert agent.call("guest-ping", deadline=deadline) == {}
+            files = Files(agent)
+            with contextlib.closing(Processes(agent, files)) as processes:
+                result = processes.run(["cat"], stdin=source.read_bytes(), deadline=deadline)
+            assert (result.rc, result.stdout) == (0, source.read_bytes())
+            files.put(str(source), "/tmp/copy", deadline=deadline)
+            files.get("/tmp/copy", str(target), deadline=deadline)
+            assert target.read_bytes() == source.read_bytes()
+
+
+def test_an_agent_that_listens_outlives_a_client_that_leaves_an_answer_unread(
+    guest: SandboxedAgent, deadline: Deadline
+) -> None:
+    for dummy in range(3):
+        transport = parse_endpoint(guest.endpoint).connect(deadline)
+        transport.send(b'{"execute": "guest-get-osinfo"}', deadline)
+        time.sleep(0.2)
+        transport.close()
+        with agent_at(guest.endpoint) as agent:
+            assert agent.call("guest-ping", deadline=deadline) == {}
+
+
+def test_a_tcp_port_whose_relay_ends(guest: SandboxedAgent, directory: pathlib.Path, deadline: Deadline) -> None:
+    listen = "TCP-LISTEN:0,bind=127.0.0.1"
+    log = directory / "socat.log"
+    with running("socat", "-dd", listen, f"UNIX-CONNECT:{guest.socket_path}", log=log) as relay:
+        port = until(lambda: re.search(rb"listening on .*:(\d+)", log.read_bytes()), log).group(1).decode()
+
+        def end(line: str) -> None:
+            if line.startswith("guest-exec: "):
+                relay.kill()
+                relay.wait()
+
+        with agent_at(f"tcp:127.0.0.1:{port}", log=end) as agent:
+            with pytest.raises(OutcomeUnknown, match="the answer to guest-exec is lost"):
+                Processes(agent, Files(agent)).run(["true"], deadline=deadline)
+            with pytest.raises(EndpointUnavailable, match="nobody listens on the port"):
+                agent.call("guest-ping", deadline=deadline)
+
+
+def test_a_serial_line_that_another_program_has_locked(serial: str, deadline: Deadline) -> None:
+    device = serial.partition(":")[2]
+    holder = subprocess.Popen(
+        ["flock", device, "sh", "-c", "echo locked; read line"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"locked\n"
+        with agent_at(serial) as agent, pytest.raises(EndpointBusy, match="another program has the device locked"):
+            agent.sync(Deadline.after(0.5))
+        holder.communicate(b"\n")
+    with agent_at(serial) as agent:
+        assert agent.call("guest-ping", deadline=deadline) == {}
+
+
+def test_an_ssh_login_that_is_refused(ssh: Login, directory: pathlib.Path, deadline: Deadline) -> None:
+    (directory / "authorized_keys").write_text("", encoding="utf-8")
+    with agent_at(ssh.relay("true")) as agent, pytest.raises(ChannelClosed, match=r"It said: .*Permission denied"):
+        agent.sync(deadline)
+
+
+def test_an_ssh_host_that_has_no_such_socket(ssh: Login, directory: pathlib.Path, deadline: Deadline) -> None:
+    relay = ssh.relay("socat", "-", f"UNIX-CONNECT:{directory}/missing")
+    with agent_at(relay) as agent, pytest.raises(ChannelClosed, match=r"status 1\. It said: .*No such file"):
+        agent.sync(deadline)
+
+
+def test_an_ssh_login_that_ends_in_the_middle(ssh: Login, guest: SandboxedAgent, deadline: Deadline) -> None:
+    logins = pathlib.Path(f"/proc/{ssh.server.pid}/task/{ssh.server.pid}/children")
+
+    def end(line: str) -> None:
+        if line.startswith("guest-file-open: "):
+            for pid in map(int, logins.read_text(encoding="ascii").split()):
+                os.kill(pid, signal.SIGKILL)
+            while logins.read_text(encoding="ascii"):
+                assert not deadline.passed
+                time.sleep(0.02)
+            os.kill(guest.pid, signal.SIGCONT)
+
+    relay = ssh.relay("socat", "-", f"UNIX-CONNECT:{guest.socket_path}")
+    with agent_at(relay, log=end) as agent:
+        agent.sync(deadline)
+        # An agent that is stopped does not answer before the login has ended.
+        os.kill(guest.pid, signal.SIGSTOP)
+        with pytest.raises(OutcomeUnknown, match=r"the answer to guest-file-open is lost.*ended with status 255"):
+            Files(agent).open("/etc/hostname", "r", deadline)
+        # The next call logs in again.
+        assert agent.call("guest-ping", deadline=deadline) == {}
