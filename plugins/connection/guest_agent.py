@@ -27,11 +27,18 @@ options:
       - Where the guest's agent is reached, in QEMU's notation.
       - V(libvirt) is the agent of a domain of libvirt's, asked through libvirt. The domain is O(remote_addr) and the
         hypervisor O(libvirt_uri).
+      - V(libvirt:NAME) is another virtio channel of that domain, with a C(qemu-ga) of its own on it, as a stream through
+        libvirt. It is faster, and works with any O(libvirt_uri) too.
       - V(unix:PATH) is the socket of a QEMU chardev, or of C(qemu-ga --method=unix-listen).
+      - V(tcp:HOST:PORT) is a QEMU chardev that listens on a TCP port, V(vsock:CID:PORT) is C(qemu-ga
+        --method=vsock-listen) in a guest of this host. Addresses of IPv6 are in brackets, like in V(tcp:[::1]:4444).
+      - V(serial:DEVICE) is a terminal of QEMU's or a real serial line, with C(qemu-ga --method=isa-serial) behind it.
       - V(exec:COMMAND) is a program whose standard input and output lead to the agent, like the C(ProxyCommand) of ssh.
         It is split as a shell would, and run without one.
-      - A socket serves one client at a time. Tasks of this controller that want the same one take turns, one that
-        somebody else holds is reported after O(timeout).
+      - A socket or line serves one client at a time. Tasks of this controller that want the same one take turns, one
+        that somebody else holds is reported after O(timeout).
+      - R(The guide to endpoints,ansible_collections.netless.qga.docsite.endpoints_guide) tells how to set each of them
+        up.
     type: str
     default: libvirt
     ini:
@@ -54,7 +61,11 @@ options:
       - name: ansible_qga_host
   libvirt_uri:
     description:
-      - The hypervisor whose domain the guest is, if O(endpoint=libvirt).
+      - The hypervisor whose domain the guest is, if O(endpoint) is V(libvirt) or V(libvirt:NAME); any URI of libvirt's
+        for QEMU, like V(qemu:///system), V(qemu:///session), V(qemu+ssh://root@hypervisor/system) or
+        V(qemu+tls://hypervisor/system).
+      - With C(qemu+ssh) nobody is there to answer questions of ssh's, so add C(?no_tty=1) to the URI and use a key. Its
+        parameters C(keyfile), C(known_hosts_verify) and C(no_verify) are those of libvirt.
     type: str
     default: qemu:///system
     ini:

@@ -24,9 +24,9 @@ from ansible_collections.netless.qga.plugins.module_utils.reply import member, o
 
 _HOW_TO_ALLOW = (
     "The agent's configuration in the guest blocks it, as that of RHEL, CentOS Stream, AlmaLinux and Rocky Linux does "
-    "by default with guest-exec and guest-file-*. To allow it, edit FILTER_RPC_ARGS (or BLACKLIST_RPC, BLOCK_RPCS) in "
-    "/etc/sysconfig/qemu-ga there, or block-rpcs and allow-rpcs in /etc/qemu/qemu-ga.conf on Debian, Ubuntu and SUSE, "
-    "and restart the service qemu-guest-agent"
+    "by default with guest-exec and guest-file-*, and that of newer SUSE with guest-exec. To allow it, edit "
+    "FILTER_RPC_ARGS (or BLACKLIST_RPC, BLOCK_RPCS) in /etc/sysconfig/qemu-ga there, or block-rpcs and allow-rpcs in "
+    "/etc/qemu/qemu-ga.conf on Debian and Ubuntu, and restart the service qemu-guest-agent"
 )
 _HOW_TO_THAW = (
     "The guest's filesystems are frozen, and until they are thawed the agent does little else: end the backup or "

@@ -13,23 +13,36 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidR
 from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_channel import LibvirtChannel
 from ansible_collections.netless.qga.plugins.module_utils.transports.exec import ExecEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.transports.libvirt_stream import LibvirtStreamEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.transports.serial import SerialEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.transports.tcp import TcpEndpoint
 from ansible_collections.netless.qga.plugins.module_utils.transports.transport import Endpoint
 from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.transports.vsock import VsockEndpoint
 
-_BYTE_STREAMS: dict[str, t.Callable[[str], Endpoint]] = {"unix": UnixEndpoint, "exec": ExecEndpoint}
+_BYTE_STREAMS: dict[str, t.Callable[[str], Endpoint]] = {
+    "unix": UnixEndpoint,
+    "tcp": TcpEndpoint.parse,
+    "vsock": VsockEndpoint.parse,
+    "serial": SerialEndpoint,
+    "exec": ExecEndpoint,
+}
 
 
 def parse_endpoint(text: str) -> Endpoint:
     """The endpoint of a byte stream that a user wrote.
 
-    :param text: ``unix:PATH`` or ``exec:COMMAND``.
+    :param text: ``unix:PATH``, ``tcp:HOST:PORT``, ``vsock:CID:PORT``, ``serial:DEVICE`` or ``exec:COMMAND``.
     :raises InvalidRequest: it is none of these.
     """
     kind, rest = text.partition(":")[::2]
     if kind not in _BYTE_STREAMS or not rest.strip():
         raise InvalidRequest(
             f"'{text}' is not an endpoint of a guest agent: use libvirt for the agent of one of libvirt's domains, "
-            f"unix:PATH for a socket, or exec:COMMAND for a program whose standard input and output lead to the agent"
+            f"libvirt:NAME for another one on a virtio channel of its own, "
+            f"unix:PATH or tcp:HOST:PORT for a socket of QEMU's, vsock:CID:PORT for an agent that listens itself, "
+            f"serial:DEVICE for a serial line, or exec:COMMAND for a program whose standard input and output lead to "
+            f"the agent"
         )
     return _BYTE_STREAMS[kind](rest)
 
@@ -46,7 +59,7 @@ def make_channel(
 ) -> Channel:
     """The channel to the agent at the endpoint that a user wrote. It is opened when it is first used.
 
-    :param text: ``libvirt``, ``unix:PATH`` or ``exec:COMMAND``.
+    :param text: ``libvirt``, ``libvirt:NAME``, or what :func:`parse_endpoint` takes.
     :param domain: the domain's name or UUID; only libvirt needs it, and the next.
     :param uri: libvirt's, of the hypervisor.
     :param connect_timeout: seconds until the agent has to have answered for the first time.
@@ -59,6 +72,6 @@ def make_channel(
         return LibvirtChannel(
             domain, uri, connect_timeout=connect_timeout, reply_timeout=reply_timeout, chunk=chunk, log=log
         )
-    return FramedChannel(
-        parse_endpoint(text), connect_timeout=connect_timeout, reply_timeout=reply_timeout, chunk=chunk, log=log
-    )
+    kind, name = text.partition(":")[::2]
+    endpoint = LibvirtStreamEndpoint(name, domain, uri) if kind == "libvirt" and name else parse_endpoint(text)
+    return FramedChannel(endpoint, connect_timeout=connect_timeout, reply_timeout=reply_timeout, chunk=chunk, log=log)

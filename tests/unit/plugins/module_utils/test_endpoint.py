@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.endpoint import parse_endpoint
+from ansible_collections.netless.qga.plugins.module_utils.channel import Channel
+from ansible_collections.netless.qga.plugins.module_utils.endpoint import make_channel, parse_endpoint
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
 from ansible_collections.netless.qga.plugins.module_utils.transports.exec import ExecEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.transports.serial import SerialEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.transports.tcp import TcpEndpoint
 from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.transports.vsock import VsockEndpoint
 
 
 @pytest.mark.parametrize("path", ["/run/vms/db1/qga.sock", "relative", "/with:colon and space", " /leading"])
@@ -27,8 +31,42 @@ def test_parses_programs() -> None:
     assert endpoint.name == endpoint.exclusive_name == "exec:ssh hv1 socat - UNIX:/run/s"
 
 
-@pytest.mark.parametrize("text", ["", "unix", "unix:", "exec: ", "/run/s", "UNIX:/run/s", "ftp:host", ":x"])
+def test_parses_networks_and_lines() -> None:
+    assert parse_endpoint("tcp:[::1]:4444") == TcpEndpoint("::1", 4444)
+    assert parse_endpoint("vsock:3:1234") == VsockEndpoint(3, 1234)
+    assert parse_endpoint("serial:/dev/pts/7") == SerialEndpoint("/dev/pts/7")
+
+
+def test_channels_of_domains() -> None:
+    def made(text: str) -> Channel:
+        return make_channel(
+            text,
+            domain="db1",
+            uri="qemu:///system",
+            connect_timeout=10,
+            reply_timeout=30,
+            chunk=None,
+            log=lambda line: None,
+        )
+
+    assert made("libvirt").endpoint == "libvirt domain db1 on qemu:///system"
+    assert made("libvirt:io.netless.agent.0").endpoint == (
+        "libvirt:io.netless.agent.0 of the domain db1 on qemu:///system"
+    )
+    with pytest.raises(InvalidRequest, match="libvirt:NAME"):
+        made("libvirt:")
+
+
+@pytest.mark.parametrize("text", ["tcp:host", "vsock:any:1"])
+def test_refuses_addresses_and_says_which(text: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"^'{text}' is not "):
+        parse_endpoint(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "unix", "unix:", "exec: ", "tcp:", "serial:", "/run/s", "UNIX:/run/s", "ftp:host", ":x"]
+)
 def test_refuses_the_rest_and_says_what_is_right(text: str) -> None:
-    with pytest.raises(InvalidRequest, match="unix:PATH for a socket, or exec:COMMAND") as caught:
+    with pytest.raises(InvalidRequest, match=r"unix:PATH or tcp:HOST:PORT .* or exec:COMMAND") as caught:
         parse_endpoint(text)
     assert str(caught.value).startswith(f"'{text}'")

@@ -2,16 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What libvirt's errors mean, of all its versions: most of them no libvirtd here can be made to say.
-
-The library is replaced by one that raises what it is told to; the codes are those of libvirt's virterror.h.
-"""
+"""What libvirt's errors mean, of all its versions."""
 
 from __future__ import annotations
 
 import sys
 import threading
-import types
 import typing as t
 
 import pytest
@@ -30,104 +26,17 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ProtocolViolation,
 )
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_channel import LibvirtChannel
-
-CODES = {
-    "VIR_ERR_INTERNAL_ERROR": 1,
-    "VIR_ERR_OPERATION_FAILED": 9,
-    "VIR_ERR_OPERATION_DENIED": 29,
-    "VIR_ERR_SYSTEM_ERROR": 38,
-    "VIR_ERR_NO_DOMAIN": 42,
-    "VIR_ERR_AUTH_FAILED": 45,
-    "VIR_ERR_OPERATION_INVALID": 55,
-    "VIR_ERR_OPERATION_TIMEOUT": 68,
-    "VIR_ERR_ARGUMENT_UNSUPPORTED": 74,
-    "VIR_ERR_AGENT_UNRESPONSIVE": 86,
-    "VIR_ERR_ACCESS_DENIED": 88,
-}
-NEWER_CODES = {"VIR_ERR_AGENT_COMMAND_TIMEOUT": 112, "VIR_ERR_AGENT_COMMAND_FAILED": 113}
-
-
-class Failure(Exception):
-    """libvirt.libvirtError."""
-
-    def __init__(self, code: int, message: str = "says libvirt") -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-    def get_error_code(self) -> int:
-        return self.code
-
-    def get_error_message(self) -> str:
-        return self.message
-
-
-class Hypervisor:
-    """A connection, its only domain, and the library's functions, whose answers are set by the test."""
-
-    # pylint: disable=invalid-name  # they are libvirt's
-
-    def __init__(self) -> None:
-        self.replies: list[str | Exception] = []
-        self.requests: list[tuple[str, int]] = []
-        self.open_failures: list[Exception] = []
-        self.connected = True
-        self.paused = False
-        self.alive = True
-        self.closed = False
-        self.opened = 0
-
-    def open(self, uri: str) -> Hypervisor:
-        for failure in self.open_failures:
-            raise failure
-        self.opened += 1
-        return self
-
-    def lookupByName(self, name: str) -> Hypervisor:
-        if name != "db1":
-            raise Failure(42, f"no domain with matching name '{name}'")
-        return self
-
-    def lookupByUUIDString(self, uuid: str) -> Hypervisor:
-        if uuid != "4dea22b3-1d52-d8f3-2516-782e98ab3fa0":
-            raise Failure(42, "no domain with matching uuid")
-        return self
-
-    def XMLDesc(self) -> str:
-        state = "connected" if self.connected else "disconnected"
-        target = f"<target type='virtio' name='org.qemu.guest_agent.0' state='{state}'/>"
-        return f"<domain><devices><channel type='unix'>{target}</channel></devices></domain>"
-
-    def state(self) -> tuple[int, int]:
-        return (3 if self.paused else 1), 0
-
-    def isAlive(self) -> bool:
-        return self.alive
-
-    def close(self) -> None:
-        self.closed = True
-
-    def command(self, domain: Hypervisor, text: str, timeout: int, flags: int) -> str:
-        self.requests.append((text, timeout))
-        reply = self.replies.pop(0)
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.hypervisor import (
+    NEWER_CODES,
+    Failure,
+    Hypervisor,
+)
 
 
 @pytest.fixture
 def hypervisor(monkeypatch: pytest.MonkeyPatch) -> Hypervisor:
     hypervisor = Hypervisor()
-    library = types.SimpleNamespace(
-        **CODES,
-        libvirtError=Failure,
-        VIR_DOMAIN_PAUSED=3,
-        open=hypervisor.open,
-        registerErrorHandler=lambda handler, context: None,
-    )
-    monkeypatch.setitem(sys.modules, "libvirt", library)
-    functions = types.SimpleNamespace(qemuAgentCommand=hypervisor.command)
-    monkeypatch.setitem(sys.modules, "libvirt_qemu", functions)
+    hypervisor.install(monkeypatch)
     return hypervisor
 
 
@@ -144,7 +53,7 @@ def test_a_command_and_its_answer(hypervisor: Hypervisor) -> None:
     channel = LibvirtChannel("db1", "qemu:///system")
     agent = Agent(channel)
     assert agent.call("guest-get-host-name", deadline=Deadline.after(5)) == {"host-name": "db1"}
-    assert hypervisor.requests == [('{"execute":"guest-get-host-name","arguments":{}}', 5)]
+    assert hypervisor.requests == [('{"execute":"guest-get-host-name","arguments":{}}', 4)]
     agent.close()
     agent.close()
     assert hypervisor.closed
@@ -164,7 +73,8 @@ def test_a_domain_by_its_uuid(hypervisor: Hypervisor) -> None:
         (Failure(88), EndpointUnavailable, "domain:write"),
         (Failure(86, "Guest agent not available for now"), OutcomeUnknown, "the answer to guest-ping is lost"),
         (Failure(112), OutcomeUnknown, "the answer to guest-ping is lost"),
-        (Failure(38, "Cannot recv data"), EndpointUnavailable, "Cannot recv data"),
+        (Failure(39, "Unable to encode message payload"), OutcomeUnknown, "Unable to encode message payload"),
+        (Failure(1, "internal error: malformed return value"), OutcomeUnknown, "malformed return value"),
     ],
 )
 def test_errors_are_told_apart(
@@ -192,29 +102,59 @@ def test_a_hypervisor_that_refuses(hypervisor: Hypervisor) -> None:
 
 
 def test_an_agent_that_is_not_connected(hypervisor: Hypervisor) -> None:
-    hypervisor.connected = False
-    hypervisor.replies = [Failure(86, "Guest agent is not responding")]
+    hypervisor.replies = [Failure(86, "Guest agent is not responding: QEMU guest agent is not connected")]
     with pytest.raises(AgentSilent, match="no guest agent is connected"):
+        call("guest-shutdown", silent=True)
+
+
+def test_an_agent_that_libvirt_gave_up(hypervisor: Hypervisor) -> None:
+    hypervisor.replies = [Failure(86, "QEMU guest agent is not available due to an error")]
+    with pytest.raises(AgentSilent, match="restart qemu-guest-agent"):
         call()
 
 
-def test_a_paused_domain(hypervisor: Hypervisor) -> None:
-    hypervisor.paused = True
+@pytest.mark.parametrize(("state", "message"), [(3, "virsh resume"), (5, "is off"), (6, "crashed"), (7, "dompmwakeup")])
+def test_a_domain_that_does_not_run_is_not_asked(hypervisor: Hypervisor, state: int, message: str) -> None:
+    hypervisor.states = [state]
+    with pytest.raises(EndpointUnavailable, match=message):
+        call()
+    assert hypervisor.requests == []
+
+
+def test_a_domain_that_was_paused_meanwhile(hypervisor: Hypervisor) -> None:
+    hypervisor.states = [1, 3]
     hypervisor.replies = [Failure(86)]
     with pytest.raises(OutcomeUnknown, match="The domain is paused"):
         call()
 
 
-def test_a_connection_that_broke_is_opened_anew(hypervisor: Hypervisor) -> None:
+def test_a_connection_that_broke_in_a_call_is_opened_anew(hypervisor: Hypervisor) -> None:
     channel = LibvirtChannel("db1", "qemu:///system")
-    hypervisor.alive = False
-    hypervisor.replies = [Failure(38, "Broken pipe"), '{"return": {}}']
-    with pytest.raises(OutcomeUnknown, match="Broken pipe"):
-        channel.exchange([Call("guest-ping")], Deadline.after(5))
-    assert hypervisor.closed and hypervisor.opened == 1
-    hypervisor.alive = True
+
+    def breaks(*arguments: t.Any) -> None:
+        hypervisor.alive = False
+        # The code of the agent's own errors too.
+        raise Failure(1, "internal error: client socket is closed: 'guest-ping'")
+
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(sys.modules["libvirt_qemu"], "qemuAgentCommand", breaks)
+        with pytest.raises(OutcomeUnknown, match="client socket is closed"):
+            channel.exchange([Call("guest-ping")], Deadline.after(5))
+    # A libvirtd that was restarted takes a moment to find the agents.
+    hypervisor.replies = [Failure(86, "QEMU guest agent is not connected"), '{"return": {}}']
     channel.exchange([Call("guest-ping")], Deadline.after(5))
-    assert hypervisor.opened == 2
+    assert hypervisor.opened == 2 and hypervisor.closed
+
+
+def test_what_was_answered_before_is_told(hypervisor: Hypervisor) -> None:
+    hypervisor.replies = ['{"return": {}}', Failure(55, "domain is not running")]
+    with pytest.raises(OutcomeUnknown, match=r"the domain is off.*Of 2 commands the agent has answered 1 before"):
+        LibvirtChannel("db1", "qemu:///system").exchange([Call("guest-ping")] * 2, Deadline.after(5))
+
+
+def test_replies_stay_small(hypervisor: Hypervisor) -> None:
+    assert LibvirtChannel("db1", "qemu:///system", chunk=4 * 1024 * 1024).chunk == 1024 * 1024
+    assert LibvirtChannel("db1", "qemu:///system", chunk=1000).chunk == 1000
 
 
 def test_a_connection_without_the_domain_is_closed(hypervisor: Hypervisor) -> None:
@@ -247,7 +187,7 @@ def test_but_not_for_ever(hypervisor: Hypervisor) -> None:
 
 
 def test_silence_is_success_where_it_is_said_to_be(hypervisor: Hypervisor) -> None:
-    hypervisor.replies = [Failure(86)]
+    hypervisor.replies = [Failure(86, "Guest agent disappeared while executing command")]
     assert call("guest-shutdown", silent=True) == Silence()
 
 
@@ -283,12 +223,12 @@ def test_a_hypervisor_that_does_not_answer(hypervisor: Hypervisor, monkeypatch: 
     def hanging(*arguments: t.Any) -> None:
         released.wait()
 
-    channel = LibvirtChannel("db1", "qemu+ssh://far/system", connect_timeout=0.2, grace=0.2)
+    channel = LibvirtChannel("db1", "qemu+ssh://far/system", connect_timeout=0.2)
     if where == "open":
         monkeypatch.setattr(sys.modules["libvirt"], "open", hanging)
     else:
         monkeypatch.setattr(sys.modules["libvirt_qemu"], "qemuAgentCommand", hanging)
-    with pytest.raises((EndpointUnavailable, OutcomeUnknown), match="no answer from libvirt in time"):
+    with pytest.raises((EndpointUnavailable, OutcomeUnknown), match="no answer"):
         channel.exchange([Call("guest-ping")], Deadline.after(0.2))
     # What hangs is not touched again: closing it would hang as well.
     channel.close()
