@@ -6,6 +6,7 @@ somebody else gave the same name is never touched."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import time
@@ -14,22 +15,78 @@ import xml.etree.ElementTree as ET
 from xml.sax.saxutils import escape
 
 from .libvirt_daemons import virsh
-from .machine import AGENT_CHANNEL, CHANNELS, MEMORY_MIB, Machine
+from .machine import AGENT_CHANNEL, MEMORY_MIB, RESTRICTED_CHANNEL, SECOND_CHANNEL
+from .saved_states import SNAPSHOT
+from .virtual_machine import VirtualMachine
 
 _PAUSE_SECONDS = 0.5
-_CHANNEL = "<channel type='unix'><target type='virtio' name='{}'/></channel>"
+_CHANNEL = "<channel type='unix'>{}<target type='virtio' name='{}'/></channel>"
+_GO_ON = f"<qemu:commandline><qemu:arg value='-loadvm'/><qemu:arg value='{SNAPSHOT}'/></qemu:commandline>"
 
 
-def start_guest(machine: Machine) -> None:
-    """Defines and starts a domain with a guest in it.
+class Domain(VirtualMachine):
+    """A domain with a guest in it."""
 
-    :raises RuntimeError: libvirt refuses, for instance since there is a domain of that name.
-    """
-    boot = f"""
+    def definition(self) -> str:
+        return self._definition("")
+
+    def start(self) -> None:
+        if self.machine.saved_state is None:
+            _define(self.machine.directory, self.definition())
+            virsh("start", self.machine.name)
+        else:
+            _define(self.machine.directory, self._definition(_GO_ON))
+            virsh("start", self.machine.name)
+            # It goes on from there only once: after it has been off it boots.
+            _define(self.machine.directory, self.definition())
+
+    def end(self) -> None:
+        remove([self.machine.directory])
+
+    def monitor(self, command: str) -> str:
+        return virsh("qemu-monitor-command", self.machine.name, "--hmp", command)
+
+    def endpoints(self) -> dict[str, str]:
+        serial = self._running().find("devices/serial[@type='pty']/source")
+        if serial is None:
+            raise RuntimeError(f"the domain {self.machine.name} has no serial line")
+        return {
+            "unix": f"unix:{self.machine.agent}",
+            "serial": f"serial:{serial.get('path')}",
+            "restricted": f"unix:{self.machine.restricted}",
+        }
+
+    def free_bus(self) -> str:
+        """The bus that a device can be plugged in while it runs: libvirt always leaves one, the last."""
+        ports = self._running().findall("devices/controller[@model='pcie-root-port']")
+        return f"pci.{max(int(port.get('index', '0')) for port in ports)}"
+
+    def wait(self, deadline: float) -> None:
+        self._wait_for_own_agent(deadline)
+        super().wait(deadline)
+
+    def _wait_for_own_agent(self, deadline: float) -> None:
+        while True:
+            try:
+                virsh("qemu-agent-command", self.machine.name, '{"execute": "guest-ping"}', "--timeout", "2")
+            except RuntimeError as error:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"no guest agent answers in the domain {self.machine.name}: {error}") from None
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return
+
+    def _running(self) -> ET.Element:
+        return ET.fromstring(virsh("dumpxml", self.machine.name))
+
+    def _definition(self, more: str) -> str:
+        machine = self.machine
+        boot = f"""
         <kernel>{escape(str(machine.image.kernel))}</kernel>
         <initrd>{escape(str(machine.image.initrd))}</initrd>
         <cmdline>{escape(machine.kernel_arguments)}</cmdline>"""
-    devices = f"""
+        sockets = {SECOND_CHANNEL: machine.agent, RESTRICTED_CHANNEL: machine.restricted}
+        devices = f"""
         <disk type='file' device='disk'>
           <driver name='qemu' type='qcow2' discard='unmap'/>
           <source file={_attribute(machine.disk)}/>
@@ -38,11 +95,14 @@ def start_guest(machine: Machine) -> None:
         <serial type='file'><source path={_attribute(machine.console)}/><target port='0'/></serial>
         <serial type='pty'><target port='1'/></serial>
         <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
-        {"".join(map(_CHANNEL.format, CHANNELS))}"""
-    cpu = "".join(f"<feature policy='disable' name='{name}'/>" for name in machine.missing_cpu_features)
-    kind = "kvm" if machine.accelerator == "kvm" else "qemu"
-    _define(machine.directory, machine.name, devices, kind=kind, memory=MEMORY_MIB, boot=boot, cpu=cpu)
-    virsh("start", machine.name)
+        {_CHANNEL.format("", AGENT_CHANNEL)}"""
+        for name, path in sockets.items():
+            devices += _CHANNEL.format(f"<source mode='bind' path={_attribute(path)}/>", name)
+        cpu = "".join(f"<feature policy='disable' name='{name}'/>" for name in machine.missing_cpu_features)
+        kind = "kvm" if machine.accelerator == "kvm" else "qemu"
+        return _xml(
+            machine.directory, machine.name, devices, kind=kind, memory=MEMORY_MIB, boot=boot, cpu=cpu, more=more
+        )
 
 
 def define_empty(directory: pathlib.Path, name: str, *, channel: bool, started: bool) -> None:
@@ -52,42 +112,9 @@ def define_empty(directory: pathlib.Path, name: str, *, channel: bool, started: 
     :raises RuntimeError: libvirt refuses.
     """
     directory.mkdir()
-    _define(directory, name, _CHANNEL.format(AGENT_CHANNEL) if channel else "")
+    _define(directory, _xml(directory, name, _CHANNEL.format("", AGENT_CHANNEL) if channel else ""))
     if started:
         virsh("start", name)
-
-
-def wait_for_agent(name: str, deadline: float) -> None:
-    """Waits until the agent of libvirt's own channel answers.
-
-    :param deadline: when to give up, in seconds of the monotonic clock.
-    :raises TimeoutError: it did not.
-    """
-    while True:
-        try:
-            virsh("qemu-agent-command", name, '{"execute": "guest-ping"}', "--timeout", "2")
-        except RuntimeError as error:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"no guest agent answers in the domain {name}: {error}") from None
-            time.sleep(_PAUSE_SECONDS)
-        else:
-            return
-
-
-def endpoints(name: str) -> dict[str, str]:
-    """Where this machine reaches the agents of a running domain that libvirt has no connection to: their channels by
-    name, and ``serial``."""
-    devices = ET.fromstring(virsh("dumpxml", name)).find("devices")
-    if devices is None:
-        return {}
-    places = {}
-    for serial in devices.iterfind("serial[@type='pty']"):
-        places["serial"] = f"serial:{_source(serial)}"
-    for channel in devices.iterfind("channel"):
-        target = channel.find("target")
-        if target is not None and target.get("name") != AGENT_CHANNEL:
-            places[target.get("name", "")] = f"unix:{_source(channel)}"
-    return places
 
 
 def remove(directories: list[pathlib.Path]) -> None:
@@ -96,13 +123,22 @@ def remove(directories: list[pathlib.Path]) -> None:
     :raises RuntimeError: libvirt does not answer or refuses.
     """
     identities = {_identity(directory) for directory in directories}
-    for domain in identities & set(virsh("list", "--uuid").split()):
-        virsh("destroy", domain)
     for domain in identities & set(virsh("list", "--all", "--uuid").split()):
+        # Waits for one that is being started, whoever asked for that may be gone already; fails for one that is off.
+        with contextlib.suppress(RuntimeError):
+            virsh("destroy", domain)
         virsh("undefine", domain, "--managed-save", "--snapshots-metadata")
+    if alive := identities & set(virsh("list", "--uuid").split()):
+        raise RuntimeError(f"libvirt does not end the domain {', '.join(alive)}")
 
 
-def _define(
+def _define(directory: pathlib.Path, definition: str) -> None:
+    file = directory / "domain.xml"
+    file.write_text(definition, encoding="utf-8")
+    virsh("define", str(file))
+
+
+def _xml(
     directory: pathlib.Path,
     name: str,
     devices: str,
@@ -111,10 +147,11 @@ def _define(
     memory: int = 16,
     boot: str = "",
     cpu: str = "",
-) -> None:
+    more: str = "",
+) -> str:
     # QEMU runs as the lab's user: libvirt's own might not get at files in somebody's home, and would own them after.
-    definition = f"""
-    <domain type='{kind}'>
+    return f"""
+    <domain type='{kind}' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
       <name>{escape(name)}</name>
       <uuid>{_identity(directory)}</uuid>
       <memory unit='MiB'>{memory}</memory>
@@ -125,19 +162,12 @@ def _define(
       <pm><suspend-to-mem enabled='yes'/></pm>
       <seclabel type='static' model='dac' relabel='no'><label>+{os.geteuid()}:+{os.getegid()}</label></seclabel>
       <devices>{devices}<memballoon model='none'/></devices>
+      {more}
     </domain>"""
-    file = directory / "domain.xml"
-    file.write_text(definition, encoding="utf-8")
-    virsh("define", str(file))
 
 
 def _identity(directory: pathlib.Path) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, directory.resolve().as_uri()))
-
-
-def _source(device: ET.Element) -> str:
-    source = device.find("source")
-    return "" if source is None else source.get("path", "")
 
 
 def _attribute(value: pathlib.Path) -> str:

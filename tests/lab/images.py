@@ -27,9 +27,12 @@ _PACKAGES = (
     "iproute2",
     "kmod",
     "linux-image-cloud-amd64",
+    "openssh-server",
     "passwd",
     "procps",
     "python3",
+    # without which Ansible's apt module would want to install it
+    "python3-apt",
     "qemu-guest-agent",
     "sudo",
     "systemd-sysv",
@@ -37,10 +40,16 @@ _PACKAGES = (
     # hwclock, without which agents before QEMU 9 do not set the time
     "util-linux-extra",
 )
+# A clock that jumps past the time of a timer would start it at once.
+_TIMERS = "apt-daily apt-daily-upgrade dpkg-db-backup e2scrub_all fstrim systemd-tmpfiles-clean"
 _CUSTOMIZE = f"""
 set -eu
 cp --recursive --no-preserve=all '{_GUEST_FILES}/.' "$1"
 chroot "$1" systemctl enable netless-agent-serial.service
+chroot "$1" systemctl disable ssh.service
+for timer in {_TIMERS}; do
+    chroot "$1" systemctl mask "$timer.timer"
+done
 {trees.ACCOUNTS}"""
 _OPTIONS = (
     "--mode=root",

@@ -68,6 +68,17 @@ class Libvirt:
                 raise RuntimeError(f"libvirtd was started but does not answer on {URI}")
             time.sleep(0.2)
 
+    def restart(self) -> None:
+        """Ends libvirtd and starts it again; the domains go on meanwhile.
+
+        :raises RuntimeError: the lab has not started it, or it does not start again.
+        """
+        pidfile = self._pidfiles["libvirtd"]
+        if daemons.process_of(pidfile) is None:
+            raise RuntimeError("libvirtd is not the lab's own")
+        daemons.end(pidfile)
+        self.start()
+
     def end(self) -> None:
         """Ends those daemons that :meth:`start` has started."""
         for name in ("libvirtd", "virtlogd"):

@@ -18,7 +18,9 @@ AGENT_CHANNEL = "org.qemu.guest_agent.0"
 SECOND_CHANNEL = "io.netless.agent.0"
 RESTRICTED_CHANNEL = "io.netless.restricted.0"
 """Its agent refuses to run programs and to handle files, as by default on RHEL."""
-CHANNELS = (AGENT_CHANNEL, SECOND_CHANNEL, RESTRICTED_CHANNEL)
+
+LONGEST_SOCKET_PATH = 107
+"""Bytes; sun_path has 108 and ends with a NUL."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,28 @@ class Machine:
     image: Image
     accelerator: Accelerator
     directory: pathlib.Path
+    saved_state: pathlib.Path | None = None
+    """What it goes on from; without one it boots."""
 
     @property
     def disk(self) -> pathlib.Path:
-        """An overlay of the image's disk."""
+        """An overlay of the image's disk, or a copy of the saved state, which is such an overlay too."""
         return self.directory / "disk.qcow2"
 
     @property
     def console(self) -> pathlib.Path:
         """What the guest prints on its first serial port. The second one is an agent's."""
         return self.directory / "console.log"
+
+    @property
+    def agent(self) -> pathlib.Path:
+        """Socket of an agent that may do everything."""
+        return self.directory / "agent.sock"
+
+    @property
+    def restricted(self) -> pathlib.Path:
+        """Socket of the agent of :data:`RESTRICTED_CHANNEL`."""
+        return self.directory / "restricted.sock"
 
     @property
     def missing_cpu_features(self) -> tuple[str, ...]:
@@ -52,12 +66,20 @@ class Machine:
         return f"console=ttyS0 TERM=dumb root=/dev/vda rw quiet systemd.hostname={self.name}"
 
     def create_files(self) -> None:
-        """Makes the directory and the overlay in it.
+        """Makes the directory, and the disk in it.
 
-        :raises RuntimeError: qemu-img failed.
+        :raises RuntimeError: a path is too long for a socket, or the disk could not be created.
         """
+        longest = max(len(bytes(path)) for path in (self.agent, self.restricted))
+        if longest > LONGEST_SOCKET_PATH:
+            raise RuntimeError(f"{self.restricted} is too long for a socket; use a shorter --state")
         self.directory.mkdir(parents=True)
-        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(self.image.disk), str(self.disk)]
+        if self.saved_state is None:
+            backing = ("-F", "qcow2", "-b", str(self.image.disk))
+            command = ["qemu-img", "create", "-q", "-f", "qcow2", *backing, str(self.disk)]
+        else:
+            # An overlay of it would not have its snapshot.
+            command = ["cp", "--reflink=auto", "--", str(self.saved_state), str(self.disk)]
         result = subprocess.run(command, check=False, capture_output=True, text=True)
         if result.returncode != 0:
-            raise RuntimeError(f"qemu-img could not create {self.disk}: {result.stderr.strip()}")
+            raise RuntimeError(f"{command[0]} could not create {self.disk}: {result.stderr.strip()}")

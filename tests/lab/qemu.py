@@ -7,77 +7,83 @@ from __future__ import annotations
 
 import json
 import pathlib
+import shlex
 import socket
 import subprocess
 
 from . import daemons
 from .machine import AGENT_CHANNEL, MEMORY_MIB, RESTRICTED_CHANNEL, SECOND_CHANNEL, Machine
+from .saved_states import SNAPSHOT
+from .virtual_machine import VirtualMachine
 
-_LONGEST_SOCKET_PATH = 107
-"""Bytes; sun_path has 108 and ends with a NUL."""
 
+class Qemu(VirtualMachine):
+    """A QEMU in the background. It takes commands on the QMP socket ``qmp.sock``, from one client at a time."""
 
-class Qemu:
-    """A QEMU in the background."""
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self._monitor = machine.directory / "qmp.sock"
 
-    def __init__(self, directory: pathlib.Path) -> None:
-        self.pidfile = directory / "qemu.pid"
-        self.monitor = directory / "qmp.sock"
-        """QMP socket, for one client at a time."""
-        self.agent = directory / "agent.sock"
-        self.restricted = directory / "restricted.sock"
+    def definition(self) -> str:
+        return shlex.join(self._command())
 
-    def start(self, machine: Machine) -> None:
-        """Starts ``machine`` and returns at once; it goes on when this process ends.
-
-        :raises RuntimeError: QEMU did not start.
-        """
-        for path in (self.monitor, self.agent, self.restricted):
-            if len(bytes(path)) > _LONGEST_SOCKET_PATH:
-                raise RuntimeError(f"{path} is too long for a socket; use a shorter --state")
-        result = subprocess.run(self._command(machine), check=False, capture_output=True, text=True)
+    def start(self) -> None:
+        command = self._command()
+        if self.machine.saved_state is not None:
+            command += ["-loadvm", SNAPSHOT]
+        result = subprocess.run(command, check=False, capture_output=True, text=True)
         if result.returncode != 0:
-            raise RuntimeError(f"QEMU did not start {machine.name}: {result.stderr.strip()}")
-
-    def endpoints(self) -> dict[str, str]:
-        """Where the agents are, by the ids of their character devices.
-
-        :raises OSError: QEMU does not run.
-        """
-        with socket.socket(socket.AF_UNIX) as client, client.makefile("rw", encoding="utf-8") as stream:
-            client.connect(str(self.monitor))
-            stream.readline()  # QEMU's greeting
-            for command in ("qmp_capabilities", "query-chardev"):
-                stream.write(json.dumps({"execute": command}) + "\n")
-                stream.flush()
-                reply = json.loads(stream.readline())
-        # QEMU says which terminal and which port it got: pty:/dev/pts/1, disconnected:tcp:127.0.0.1:40123,server=on.
-        devices = {device["label"]: str(device["filename"]) for device in reply["return"]}
-        return {
-            "unix": f"unix:{self.agent}",
-            "tcp": "tcp:" + devices["second"].partition("tcp:")[2].partition(",")[0],
-            "serial": "serial:" + devices["serial"].partition("pty:")[2],
-            "restricted": f"unix:{self.restricted}",
-        }
+            raise RuntimeError(f"QEMU did not start {self.machine.name}: {result.stderr.strip()}")
 
     def end(self) -> None:
-        """Ends it if it runs."""
-        daemons.end(self.pidfile)
+        end(self.machine.directory)
 
-    def _command(self, machine: Machine) -> list[str]:
+    def monitor(self, command: str) -> str:
+        return str(self._execute("human-monitor-command", {"command-line": command}))
+
+    def endpoints(self) -> dict[str, str]:
+        # QEMU says which terminal and which port it got: pty:/dev/pts/1, disconnected:tcp:127.0.0.1:40123,server=on.
+        reply = self._execute("query-chardev", {})
+        if not isinstance(reply, list):
+            raise TypeError(f"QEMU lists its devices as {reply}")
+        devices = {device["label"]: str(device["filename"]) for device in reply}
+        return {
+            "unix": f"unix:{self.machine.agent}",
+            "tcp": "tcp:" + devices["second"].partition("tcp:")[2].partition(",")[0],
+            "serial": "serial:" + devices["serial"].partition("pty:")[2],
+            "restricted": f"unix:{self.machine.restricted}",
+        }
+
+    def _execute(self, command: str, arguments: dict[str, str]) -> object:
+        with socket.socket(socket.AF_UNIX) as client, client.makefile("rw", encoding="utf-8") as stream:
+            client.connect(str(self._monitor))
+            stream.readline()  # QEMU's greeting
+            for request in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):
+                stream.write(json.dumps(request) + "\n")
+                stream.flush()
+                reply = json.loads(stream.readline())
+                while "event" in reply:
+                    reply = json.loads(stream.readline())
+        if "error" in reply:
+            raise RuntimeError(f"QEMU refuses {command}: {reply['error']['desc']}")
+        return reply["return"]
+
+    def _command(self) -> list[str]:
+        machine = self.machine
         chardevs = {
             "console": f"file,path={_quoted(machine.console)}",
             "serial": "pty",
-            "agent": f"socket,path={_quoted(self.agent)},server=on,wait=off",
+            "agent": f"socket,path={_quoted(machine.agent)},server=on,wait=off",
             "second": "socket,host=127.0.0.1,port=0,server=on,wait=off",
-            "restricted": f"socket,path={_quoted(self.restricted)},server=on,wait=off",
+            "restricted": f"socket,path={_quoted(machine.restricted)},server=on,wait=off",
         }
         ports = {"agent": AGENT_CHANNEL, "second": SECOND_CHANNEL, "restricted": RESTRICTED_CHANNEL}
+        pidfile = _pidfile(machine.directory)
         return [
             *("qemu-system-x86_64", "-name", machine.name, "-machine", "q35", "-accel", machine.accelerator),
             *("-cpu", ",".join(["max", *(f"{name}=off" for name in machine.missing_cpu_features)])),
             *("-smp", "1", "-m", str(MEMORY_MIB), "-nodefaults", "-no-user-config", "-display", "none"),
-            *("-daemonize", "-pidfile", str(self.pidfile), "-qmp", f"unix:{_quoted(self.monitor)},server=on,wait=off"),
+            *("-daemonize", "-pidfile", str(pidfile), "-qmp", f"unix:{_quoted(self._monitor)},server=on,wait=off"),
             *("-kernel", str(machine.image.kernel), "-initrd", str(machine.image.initrd)),
             *("-append", machine.kernel_arguments),
             *("-drive", f"file={_quoted(machine.disk)},format=qcow2,if=virtio,discard=unmap"),
@@ -90,6 +96,15 @@ class Qemu:
                 for word in ("-device", f"virtserialport,chardev={chardev},name={name}")
             ),
         ]
+
+
+def end(directory: pathlib.Path) -> None:
+    """Ends the QEMU of a machine's directory if it runs."""
+    daemons.end(_pidfile(directory))
+
+
+def _pidfile(directory: pathlib.Path) -> pathlib.Path:
+    return directory / "qemu.pid"
 
 
 def _quoted(path: pathlib.Path) -> str:
