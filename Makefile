@@ -19,12 +19,14 @@ test: setup
 ## coverage     how much of the wire's core the unit tests reach: 95 % of lines and branches at least
 ## sanity       ansible-test sanity, with every ansible-core
 ## integration  playbooks against real guest agents, with every ansible-core; needs root
-lint typing units coverage sanity integration: setup
+## vms          playbooks against virtual machines; needs root
+lint typing units coverage sanity integration vms: setup
 	@.venv/bin/python -m dev.run_tests $@
 
-## lab          boot virtual machines that have no network, to try the collection on; needs root
+## lab          start virtual machines that have no network; `make lab GUESTS="bookworm fleet"` some; needs root
 lab:
-	@python3 -m tests.lab up $(GUESTS)
+	@dev/setup.sh lab
+	@dev/lab.sh $(GUESTS)
 
 ## lab-down     end them, and remove what they leave
 lab-down:
@@ -38,9 +40,11 @@ format: setup
 setup:
 	@dev/setup.sh test
 
-## bench        measure what the framing core costs, as ratios
+## bench        compare with other connections on a virtual machine, and measure the framing core; needs root
 bench: setup
-	@.venv/bin/python benchmarks/framing.py
+	@benchmarks/setup.sh
+	@.cache/bench/venv/bin/python benchmarks/framing.py
+	@.cache/bench/venv/bin/python -m benchmarks.vm $(BENCH)
 
 ## clean        remove all that was set up or left here
 clean:
@@ -50,4 +54,4 @@ clean:
 help:
 	@sed -n 's/^## //p' Makefile
 
-.PHONY: demo test lint typing units coverage sanity integration lab lab-down format setup bench clean help
+.PHONY: demo test lint typing units coverage sanity integration vms vm-matrix lab lab-down format setup bench clean help

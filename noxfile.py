@@ -66,3 +66,22 @@ def guests(session: nox.Session) -> None:
     """Check the guests of the integration tests, without the collection. Needs root."""
     session.install("pytest")
     session.run("pytest", "tests/guests", *session.posargs)
+
+
+@nox.session
+def vm_matrix(session: nox.Session) -> None:
+    """Check all tasks on every virtual machine and endpoint. Needs root, and an hour where there is no KVM."""
+    session.install("ansible-core == 2.21.*", "jsonschema", "libvirt-python")
+    collections = Path(session.create_tmp()).resolve()
+    collection = collections / "ansible_collections" / "netless" / "qga"
+    if not collection.is_symlink():
+        collection.parent.mkdir(parents=True)
+        collection.symlink_to(Path.cwd())
+    matrix = {
+        "vm_connection": {},
+        "vm_tasks": {"VM_HOSTS": "guests:*-channel:*-tcp"},
+    }
+    for target, variables in matrix.items():
+        session.chdir(collection / "tests" / "integration" / "targets" / target)
+        environment = {"ANSIBLE_COLLECTIONS_PATH": str(collections), "VM_GUESTS": "bookworm trixie qemu", **variables}
+        session.run("./runme.sh", external=True, env=environment)

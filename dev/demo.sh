@@ -3,17 +3,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Runs the demonstration with the collection built from this checkout and installed where nothing else is.
+# Runs the demonstration with the collection as it is in this checkout.
 
 set -eu
 cd "$(dirname "$0")/.."
 
+dev/install_collection.sh
 export PATH=$PWD/.venv/bin:$PATH ANSIBLE_COLLECTIONS_PATH=$PWD/.venv/collections
-
-build=$(mktemp -d)
-trap 'rm -rf "$build"' EXIT
-ansible-galaxy collection build --output-path "$build" . >/dev/null
-ansible-galaxy collection install --force --offline --no-deps \
-    --collections-path "$ANSIBLE_COLLECTIONS_PATH" "$build"/*.tar.gz >/dev/null
-
 examples/demo.sh "$@"

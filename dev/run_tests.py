@@ -10,6 +10,7 @@ The output of each step goes to a file under tests/output/logs; that of a step t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -32,7 +33,7 @@ LOGS = OUTPUT / "logs"
 TARGETS = ROOT / "tests" / "integration" / "targets"
 GUEST_TREES = "tests/guests/trees.py"
 
-PARTS = ("lint", "typing", "units", "coverage", "sanity", "integration")
+PARTS = ("lint", "typing", "units", "coverage", "sanity", "integration", "vms")
 LINTERS = (
     "extra-checks",
     "antsibull-nox-config",
@@ -49,8 +50,13 @@ SUITES = ("bullseye", "bookworm", "trixie", "forky")
 """The guests of the integration tests."""
 WELL_COVERED = ("plugins/module_utils/framing.py", "plugins/module_utils/agent.py")
 COVERAGE_REQUIRED = 0.95
-TIME_LIMIT = 10 * 60
+VM_TARGETS = "vm_*"
+VM_GUESTS = ("bookworm", "qemu")
+"""The virtual machines of the integration tests."""
+TIME_LIMIT = 15 * 60
 """Seconds; a step that takes longer hangs."""
+TIME_TO_CLEAN_UP = 60
+"""Seconds that it has for ending what it started."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,11 @@ def targets() -> set[str]:
     return {name for name in names if not {"hidden", "disabled"} & aliases.get(name, set())}
 
 
+def vm_targets() -> set[str]:
+    """Those that need virtual machines."""
+    return {path.name for path in TARGETS.glob(VM_TARGETS)}
+
+
 def target_results(_success: bool, log: str) -> Count:
     run = targets() & set(re.findall(r"^Running (\S+) integration test ", log, re.M))
     listed = re.search(r"listed below \(out of \d+\) failed\..*\n((?:[\w.-]+\n)+)", log)
@@ -101,13 +112,13 @@ def coverage_of(element: ET.Element) -> tuple[float, float]:
     return float(element.get("line-rate", 0)), float(element.get("branch-rate", 0))
 
 
-def well_covered_files(success: bool, _log: str) -> Count:
-    """One check for each file of :data:`WELL_COVERED`, whose coverage is printed."""
+def covered_unit_tests(success: bool, log: str) -> Count:
+    """The tests, and one check for each file of :data:`WELL_COVERED`, whose coverage is printed."""
+    count = unit_tests(success, log)
     if not success:
-        return Count(failed=1)
+        return count
     report = max((OUTPUT / "reports").glob("coverage=units=*.xml"), key=lambda path: path.stat().st_mtime)
     rates = {element.get("filename", ""): coverage_of(element) for element in ET.parse(report).iter("class")}
-    count = Count()
     for file in WELL_COVERED:
         lines, branches = next((rate for name, rate in rates.items() if name.endswith(file)), (0.0, 0.0))
         print(f"          {file}: {lines:.1%} of the lines, {branches:.1%} of the branches")
@@ -177,22 +188,30 @@ def make_plan(parts: Sequence[str], here: Sequence[str]) -> Plan:
     newest_core, *older_cores = sorted(controllers, reverse=True)
     plan.checks += [nox("lint", session) for session in LINTERS]
     plan.checks.append(nox("typing", "typing"))
-    plan.ansible_tests += [unit_tests_on(newest_core, version) for version in here]
+    newest_python = controllers[newest_core][0]
+    # The coverage is measured by the same tests.
+    covered = {newest_python} if "coverage" in parts else set()
+    plan.ansible_tests += [unit_tests_on(newest_core, version) for version in here if version not in covered]
     # Only the controller's code differs, so one Python is enough: the oldest that this ansible-core runs on.
     plan.ansible_tests += [unit_tests_on(core, controllers[core][-1]) for core in older_cores]
-    newest_python = controllers[newest_core][0]
     plan.ansible_tests.append(
-        nox("coverage", f"units-{newest_core}", "--coverage", "--python", newest_python, count=well_covered_files)
+        nox("coverage", f"units-{newest_core}", "--coverage", "--python", newest_python, count=covered_unit_tests)
     )
     plan.ansible_tests += [nox("sanity", f"sanity-{core}") for core in controllers]
 
     if os.geteuid() == 0:
         plan.checks.append(Step("integration", "guest-trees", [sys.executable, GUEST_TREES, *SUITES], preparation))
+        lab = [sys.executable, "-m", "tests.lab", "prepare", *VM_GUESTS]
+        plan.checks.append(Step("vms", "guests", lab, preparation))
         plan.alone.append(nox("integration", "guests", count=unit_tests))
-        plan.alone += [nox("integration", f"integration-{core}", count=target_results) for core in controllers]
+        native = sorted(targets() - vm_targets())
+        plan.alone += [nox("integration", f"integration-{core}", *native, count=target_results) for core in controllers]
         plan.alone.append(Step("integration", "demo", ["make", "demo"]))
-    elif "integration" in parts:
-        plan.not_here.append("integration: only root can make guests without a network")
+        for target in sorted(vm_targets()):
+            step = nox("vms", f"integration-{newest_core}", target, count=target_results)
+            plan.alone.append(replace(step, name=target))
+    elif {"integration", "vms"} & set(parts):
+        plan.not_here.append("integration, vms: only root can make guests without a network")
 
     plan.keep(parts)
     return plan
@@ -234,7 +253,11 @@ class Runner:
             try:
                 status = process.wait(timeout=TIME_LIMIT)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGTERM)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=TIME_TO_CLEAN_UP)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 return f"still running after {TIME_LIMIT} s"
             finally:
                 self._running.discard(process)

@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Sets up what a part of the Makefile needs: `dev/setup.sh demo` or `dev/setup.sh test`.
+# Sets up what a part of the Makefile needs: `dev/setup.sh demo`, `lab` or `test`.
 # Debian packages by apt where that is allowed without a question, the rest in .venv. Quick when there is nothing to do.
 
 set -eu
@@ -16,14 +16,28 @@ missing_packages() {
     local -A package=(
         [ip]=iproute2 [mount]=mount [python3]=python3 [qemu-ga]=qemu-guest-agent [unshare]=util-linux [useradd]=passwd
     )
+    if [ "$purpose" != demo ]; then
+        # Virtual machines, and the Python library for libvirt, which PyPI has in source only.
+        package+=(
+            [gcc]=gcc [libvirtd]=libvirt-daemon-system [mke2fs]=e2fsprogs [mmdebstrap]=mmdebstrap
+            [pkg-config]=pkg-config [qemu-img]=qemu-utils [qemu-system-x86_64]=qemu-system-x86
+            [ssh]=openssh-client [virsh]=libvirt-clients
+        )
+    fi
     if [ "$purpose" = test ]; then
-        package+=([git]=git [mmdebstrap]=mmdebstrap [shellcheck]=shellcheck [socat]=socat)
+        package+=([dpkg-deb]=dpkg [git]=git [shellcheck]=shellcheck [socat]=socat [sshd]=openssh-server)
     fi
     local program
     for program in "${!package[@]}"; do
         # Programs for root are not on the PATH of others.
         PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || echo "${package[$program]}"
     done
+
+    if [ "$purpose" != demo ]; then
+        [ -e /usr/include/libvirt/libvirt.h ] || echo libvirt-dev
+        [ -e /usr/include/stdlib.h ] || echo libc6-dev
+        [ -e "$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] || echo python3-dev
+    fi
 
     # Ubuntu has no keys of Debian's, whose suites the guests are made of.
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring

@@ -27,8 +27,8 @@ options:
       - Where the guest's agent is reached, in QEMU's notation.
       - V(libvirt) is the agent of a domain of libvirt's, asked through libvirt. The domain is O(remote_addr) and the
         hypervisor O(libvirt_uri).
-      - V(libvirt:NAME) is another virtio channel of that domain, with a C(qemu-ga) of its own on it, as a stream through
-        libvirt. It is faster, and works with any O(libvirt_uri) too.
+      - V(libvirt:NAME) is another virtio channel of that domain, with a C(qemu-ga) of its own on it, as a stream
+        through libvirt. It is faster, and works with any O(libvirt_uri) too.
       - V(unix:PATH) is the socket of a QEMU chardev, or of C(qemu-ga --method=unix-listen).
       - V(tcp:HOST:PORT) is a QEMU chardev that listens on a TCP port, V(vsock:CID:PORT) is C(qemu-ga
         --method=vsock-listen) in a guest of this host. Addresses of IPv6 are in brackets, like in V(tcp:[::1]:4444).

@@ -70,11 +70,8 @@ class Lab:
         :raises RuntimeError: a program failed, or an agent did not answer within 10 minutes; the message says what was
             printed.
         """
-        kinds = {guest: kind for name in names for guest, kind in GUESTS[name].items()}
+        kinds = self.prepare(names)
         with_domains = any(kind.runner is Domain for kind in kinds.values())
-        if with_domains:
-            self._libvirt.start()
-        self._save_states(set(kinds.values()))
         guests = self._start_guests(kinds)
         inventory = Inventory()
         for name, guest in guests.items():
@@ -93,6 +90,17 @@ class Lab:
         file = self._state / "inventory.yml"
         file.write_text(inventory.yaml(), encoding="utf-8")
         return file
+
+    def prepare(self, names: Iterable[str]) -> dict[str, Kind]:
+        """Makes what is kept for later starts: disks, and the states of guests that are up. Returns the guests' kinds.
+
+        :raises RuntimeError: as :meth:`start` does.
+        """
+        kinds = {guest: kind for name in names for guest, kind in GUESTS[name].items()}
+        if any(kind.runner is Domain for kind in kinds.values()):
+            self._libvirt.start()
+        self._save_states(set(kinds.values()))
+        return kinds
 
     def remove(self) -> None:
         """Ends and removes all that there is of the lab, also of one that was only half started."""

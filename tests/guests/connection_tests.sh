@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Runs the tests that ansible-core has for its own connection plugins, from its source distribution:
+# connection_tests.sh INVENTORY HOSTS [ARGUMENT...], with a pattern for the hosts.
+set -euxo pipefail
+
+inventory="$1" hosts="$2"
+shift 2
+
+version="$(python -c 'from ansible.release import __version__; print(__version__)')"
+cache="${XDG_CACHE_HOME:-${HOME}/.cache}/netless-qga/ansible-core"
+core="${cache}/ansible_core-${version}"
+work="$(mktemp -d)"
+trap 'rm -rf "${work}"' EXIT
+
+if ! [ -d "${core}" ]; then
+    python -m pip download --quiet --no-deps --no-binary :all: --dest "${work}" "ansible-core==${version}"
+    tar --extract --gzip --directory "${work}" --file "${work}/ansible_core-${version}.tar.gz"
+    mkdir -p "${cache}"
+    mv "${work}/ansible_core-${version}" "${core}"
+fi
+
+cp -r "${core}/test/integration/targets/connection" "${work}/connection"
+cd "${work}/connection"
+INVENTORY="${inventory}" ./test.sh "$@" \
+    -e target_hosts="${hosts}" -e action_prefix= -e local_tmp="${work}/local" -e remote_tmp=/tmp/remote

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# What happens to virtual machines while they are worked on.
+set -euxo pipefail
+
+collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"
+# shellcheck source=tests/lab/target.sh
+. "${collection}/tests/lab/target.sh"
+
+lab up bookworm qemu
+
+ansible-playbook -i "${inventory}" snapshots.yml -e lab="${work}/lab" "$@"
+ansible-playbook -i "${inventory}" libvirtd.yml -e lab="${work}/lab" "$@"
+
+# Two plays on the same guests at once.
+ansible-playbook -i "${inventory}" together.yml -e play=first "$@" &
+first=$!
+ansible-playbook -i "${inventory}" together.yml -e play=second "$@"
+wait "${first}"
