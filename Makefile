@@ -41,7 +41,8 @@ setup:
 	@dev/setup.sh test
 
 ## bench        compare with other connections on a virtual machine, and measure the framing core; needs root
-bench: setup
+bench:
+	@dev/setup.sh lab
 	@benchmarks/setup.sh
 	@.cache/bench/venv/bin/python benchmarks/framing.py
 	@.cache/bench/venv/bin/python -m benchmarks.vm $(BENCH)

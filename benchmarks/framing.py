@@ -25,15 +25,15 @@ RUNS = 5
 
 
 @contextlib.contextmanager
-def collection_to_import() -> Iterator[None]:
-    """Makes the collection importable by its name, wherever it is checked out."""
+def collection_to_import() -> Iterator[str]:
+    """Makes the collection importable by its name, wherever it is checked out; gives the directory to look in."""
     with tempfile.TemporaryDirectory() as directory:
         namespace = Path(directory, "ansible_collections", "netless")
         namespace.mkdir(parents=True)
         (namespace / "qga").symlink_to(Path(__file__).resolve().parent.parent)
         sys.path.insert(0, directory)
         try:
-            yield
+            yield directory
         finally:
             sys.path.remove(directory)
 

@@ -59,19 +59,22 @@ class Polls:
 
     def __init__(self) -> None:
         self._started = time.monotonic()
-        self._cost = _CHEAPEST_POLL
+        self._answered_in = 0.0
 
     def next_wait(self) -> float:
         """Seconds until the next poll."""
+        cost = max(_CHEAPEST_POLL, _POLL_COST * self._answered_in)
         elapsed = time.monotonic() - self._started
-        return max(_SHORTEST_WAIT, min(math.sqrt(2 * self._cost * elapsed), _LONGEST_WAIT))
+        return max(_SHORTEST_WAIT, min(math.sqrt(2 * cost * elapsed), _LONGEST_WAIT))
 
     @contextlib.contextmanager
     def poll(self) -> t.Iterator[None]:
         """Around a poll, to see what it costs."""
         asked = time.monotonic()
         yield
-        self._cost = max(_CHEAPEST_POLL, _POLL_COST * (time.monotonic() - asked))
+        answered_in = time.monotonic() - asked
+        # The fastest answer of all: the others had to wait for the program to let the processor go.
+        self._answered_in = min(self._answered_in or answered_in, answered_in)
 
 
 def start(
