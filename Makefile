@@ -23,6 +23,10 @@ test: setup
 lint typing units coverage sanity integration vms: setup
 	@.venv/bin/python -m dev.run_tests $@
 
+## vm-matrix    the same tasks on every virtual machine and endpoint, which takes an hour without KVM; needs root
+vm-matrix: setup
+	@.venv/bin/nox --nocolor --reuse-existing-virtualenvs --session vm_matrix
+
 ## lab          start virtual machines that have no network; `make lab GUESTS="bookworm fleet"` some; needs root
 lab:
 	@dev/setup.sh lab

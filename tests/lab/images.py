@@ -44,7 +44,6 @@ _PACKAGES = (
 _TIMERS = "apt-daily apt-daily-upgrade dpkg-db-backup e2scrub_all fstrim systemd-tmpfiles-clean"
 _CUSTOMIZE = f"""
 set -eu
-cp --recursive --no-preserve=all '{_GUEST_FILES}/.' "$1"
 chroot "$1" systemctl enable netless-agent-serial.service
 chroot "$1" systemctl disable ssh.service
 for timer in {_TIMERS}; do
@@ -118,7 +117,9 @@ def build(suite: str) -> Image:
 def _build_in(directory: pathlib.Path, suite: str, lock: int) -> None:
     image, root, raw = Image(directory), directory / "root", directory / "disk.raw"
     mirror = trees.debian_mirror()
-    _run("mmdebstrap", *_OPTIONS, suite, str(root), *([mirror] if mirror else []), lock=lock)
+    # Not one of the options that make the recipe, which is the same wherever these files are.
+    copy = f"--customize-hook=cp --recursive --no-preserve=all '{_GUEST_FILES}/.' \"$1\""
+    _run("mmdebstrap", copy, *_OPTIONS, suite, str(root), *([mirror] if mirror else []), lock=lock)
     (kernel,), (initrd,) = root.glob("boot/vmlinuz-*"), root.glob("boot/initrd.img-*")
     kernel.rename(image.kernel)
     initrd.rename(image.initrd)
