@@ -1,0 +1,120 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records of each task how long it took, what it asked of the guest's agent, and the processor time of that agent.
+
+It is measured in the process that carries out the task, from there to where the connection is closed. That is all the
+same for all connections; what Ansible does before and after is left out.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import json
+import os
+import re
+import sys
+import time
+import typing as t
+
+import libvirt_qemu
+from ansible.executor.task_executor import TaskExecutor
+from ansible.plugins.callback import CallbackBase
+
+from ansible_collections.netless.qga.plugins.module_utils.framing import Framing
+from benchmarks import agent_processes, records
+
+DOCUMENTATION = """
+name: recorder
+type: stdout
+short_description: Records what tasks cost
+description: Prints the plays as they come, and what fails.
+"""
+
+_COMMAND = re.compile(r'"execute": ?"([a-z-]+)"')
+
+_asked: collections.Counter[str] = collections.Counter()
+
+
+class CallbackModule(CallbackBase):
+    """Tells the records which play they are of, and shows progress."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "recorder"
+
+    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._started = time.monotonic()
+        self._failed = False
+
+    def v2_playbook_on_play_start(self, play: t.Any) -> None:
+        # The processes of the tasks are forked from this one.
+        records.context.update(play.vars["benchmark"])
+        print(f"{time.monotonic() - self._started:6.0f} s  {play.get_name()}", flush=True)
+
+    def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
+        self._show(result)
+
+    def v2_runner_on_unreachable(self, result: t.Any) -> None:
+        self._show(result)
+
+    def _show(self, result: t.Any) -> None:
+        text = json.dumps(dict(result.result), default=str)
+        print(f"{result.host.get_name()} failed at '{result.task.get_name()}': {text}", file=sys.stderr, flush=True)
+
+
+def _count_agent_commands() -> None:
+    """Counts the requests that go to libvirt's RPC, and those that our own framing sends."""
+    by_libvirt, sync, send = libvirt_qemu.qemuAgentCommand, Framing.sync, Framing.send
+
+    @functools.wraps(by_libvirt)
+    def counted_command(domain: t.Any, command: str, *rest: t.Any) -> t.Any:
+        _count(command[:200])
+        return by_libvirt(domain, command, *rest)
+
+    @functools.wraps(sync)
+    def counted_sync(self: Framing) -> bytes:
+        data = sync(self)
+        _count(data[:200].decode("latin-1"))
+        return data
+
+    @functools.wraps(send)
+    def counted_send(self: Framing, request: t.Any) -> bytes:
+        _count(request.data[:200].decode("latin-1"))
+        return send(self, request)
+
+    libvirt_qemu.qemuAgentCommand = counted_command
+    for name, counted in (("sync", counted_sync), ("send", counted_send)):
+        setattr(Framing, name, counted)
+
+
+def _count(text: str) -> None:
+    found = _COMMAND.search(text)
+    _asked[found[1] if found else "?"] += 1
+
+
+def _time_tasks() -> None:
+    run = TaskExecutor.run
+
+    @functools.wraps(run)
+    def timed(self: t.Any) -> t.Any:
+        records.context["way"] = self._host.name
+        process = agent_processes.of(self._host.name) if records.context["observed"] else None
+        before = process.cpu_seconds() if process else 0.0
+        _asked.clear()
+        started = time.perf_counter()
+        try:
+            return run(self)
+        finally:
+            seconds = time.perf_counter() - started
+            cpu = process.cpu_seconds() - before if process else None
+            records.record({"task": self._task.name, "seconds": seconds, "asked": dict(_asked), "agent_cpu": cpu})
+
+    TaskExecutor.run = timed
+
+
+if "BENCHMARK_RECORDS" in os.environ:
+    _count_agent_commands()
+    _time_tasks()

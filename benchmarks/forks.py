@@ -1,0 +1,52 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How much faster four virtual machines are worked on side by side than one after the other.
+
+``make bench``, or ``python -m benchmarks.forks`` in the virtual environment that benchmarks/setup.sh has made. It starts
+the lab's fleet, and removes it at the end. More than the number of the machine's processors cannot be gained where
+guests are emulated, or do nothing but compute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .framing import collection_to_import
+from .vm import started_lab
+
+FORKS = (1, 4)
+
+
+def seconds(inventory: Path, collections: str, forks: int) -> float:
+    """How long the same few tasks take on all of the fleet."""
+    command = [str(Path(sys.executable).with_name("ansible")), "-i", str(inventory), "fleet", "--forks", str(forks)]
+    command += ["-m", "ansible.builtin.ping", "-e", "ansible_python_interpreter=/usr/bin/python3"]
+    started = time.monotonic()
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": collections, "LC_ALL": "C.UTF-8"}
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - started
+
+
+def main() -> None:
+    """The program's command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.forks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="by default %(default)s")
+    options = parser.parse_args()
+    with started_lab("fleet") as lab, collection_to_import() as collections:
+        # The first one after a start finds nothing in the guests' caches.
+        seconds(lab.inventory, collections, max(FORKS))
+        rounds = [[seconds(lab.inventory, collections, forks) for forks in FORKS] for dummy in range(options.rounds)]
+    one, four = (statistics.median(samples) for samples in zip(*rounds))
+    print(f"ping on 4 virtual machines: {one:.1f} s with --forks 1, {four:.1f} s with --forks 4, {one / four:.1f} × as fast")
+    print(f"on a machine of {os.cpu_count()} processors")
+
+
+if __name__ == "__main__":
+    main()

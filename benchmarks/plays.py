@@ -1,0 +1,83 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbook of the measurements: every task is carried out on each way before the next one, so that whatever else
+the machine does meanwhile hits all ways alike. Which way comes first changes from play to play."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_MEASURES = Path(__file__).resolve().parent / "measures"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Some tasks.
+
+    :param name: of the file of tasks.
+    :param repeated: whether it is carried out several times a round.
+    :param once: whether it is carried out in the first round only.
+    :param observed: whether the agents' processor time is looked at, which takes longer than some tasks.
+    """
+
+    name: str
+    repeated: bool = False
+    once: bool = False
+    observed: bool = False
+
+
+MEASURES = (
+    Measure("ping", observed=True),
+    Measure("command", repeated=True),
+    Measure("facts"),
+    Measure("transfers"),
+    Measure("copy_and_fetch"),
+    Measure("playbook", once=True),
+)
+WARM_UP = "warm_up"
+
+
+def write(file: Path, hosts: list[str], *, rounds: int, repeats: int, workspace: Path) -> None:
+    """Writes the playbook.
+
+    :param hosts: the ways' inventory hosts.
+    :param repeats: how many pings, and how many commands, there are a round.
+    :param workspace: the directory of the files to copy.
+    """
+    plays = [_play(Measure("command"), WARM_UP, hosts, 0, repeats, workspace)]
+    measured = [(number, measure) for number in range(1, rounds + 1) for measure in _of_round(number)]
+    for index, (number, measure) in enumerate(measured):
+        first = index % len(hosts)
+        rotated = hosts[first:] + hosts[:first]
+        plays.append(_play(measure, measure.name, rotated, number, repeats, workspace))
+    file.write_text(json.dumps(plays, indent=1), encoding="utf-8")
+
+
+def _of_round(number: int) -> Iterator[Measure]:
+    return (measure for measure in MEASURES if number == 1 or not measure.once)
+
+
+def _play(
+    measure: Measure, name: str, hosts: list[str], number: int, repeats: int, workspace: Path
+) -> dict[str, t.Any]:
+    tasks = {"name": measure.name, "ansible.builtin.import_tasks": str(_MEASURES / f"{measure.name}.yml")}
+    return {
+        "name": f"round {number}: {name}",
+        "hosts": hosts,
+        "gather_facts": False,
+        "any_errors_fatal": True,
+        "vars": {
+            "benchmark": {"measure": name, "round": number, "observed": measure.observed},
+            "round": number,
+            "repeats": repeats,
+            "workspace": str(workspace),
+            "site": "/srv/{{ inventory_hostname }}",
+            "account": "{{ inventory_hostname | regex_replace('[^a-z0-9]', '-') }}",
+        },
+        "tasks": [tasks] * (repeats if measure.repeated else 1),
+    }
