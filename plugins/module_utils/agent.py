@@ -66,6 +66,11 @@ class Agent:
         """How many bytes of a file go well into one call."""
         return self._channel.chunk
 
+    @property
+    def reply_chunk(self) -> int:
+        """How many bytes of a file go well into one answer."""
+        return self._channel.reply_chunk
+
     def call(
         self,
         command: str,

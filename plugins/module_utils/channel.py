@@ -60,7 +60,11 @@ class Channel(t.Protocol):
 
     @property
     def chunk(self) -> int:
-        """How many bytes of a file go well into one request or reply."""
+        """How many bytes of a file go well into one request."""
+
+    @property
+    def reply_chunk(self) -> int:
+        """How many bytes of a file go well into one reply."""
 
     def sync(self, deadline: Deadline) -> SyncReport:
         """Open the channel if it is not, and sync it.

@@ -60,7 +60,7 @@ class FramedChannel:
         log: t.Callable[[str], None] = lambda line: None,
     ) -> None:
         self.endpoint = endpoint.name
-        self.chunk = chunk or endpoint.chunk
+        self.chunk = self.reply_chunk = chunk or endpoint.chunk
         self.connect_timeout = connect_timeout
         self.reply_timeout = reply_timeout
         self._opener = endpoint

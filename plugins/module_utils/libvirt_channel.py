@@ -69,6 +69,7 @@ class LibvirtChannel:
         self._domain = LibvirtDomain(domain, uri)
         self.endpoint = self._domain.description
         self.chunk = min(chunk or _CHUNK, _LARGEST_CHUNK)
+        self.reply_chunk = min(chunk or _LARGEST_CHUNK, _LARGEST_CHUNK)
         self.connect_timeout = connect_timeout
         self.reply_timeout = reply_timeout
         self._limits = limits

@@ -75,9 +75,12 @@ class OpenFile:
             with contextlib.suppress(QgaError):
                 self._call("close", "guest-file-close", {}, Deadline.after(_SECONDS_TO_TRY))
 
-    def read(self, deadline: Deadline) -> tuple[bytes, bool]:
-        """At most a chunk of what comes next, and whether that is the end of the file, for now."""
-        command, most = "guest-file-read", self._agent.chunk
+    def read(self, deadline: Deadline, most: int | None = None) -> tuple[bytes, bool]:
+        """What comes next, and whether that is the end of the file, for now.
+
+        :param most: how many bytes at the most. The agent makes room for so many, and clears it; by default a chunk.
+        """
+        command, most = "guest-file-read", most or self._agent.reply_chunk
         reply = self._call("read", command, {"count": most}, deadline)
         chunk = from_base64(command, "buf-b64", member(command, reply, "buf-b64", str))
         eof = member(command, reply, "eof", bool)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import typing as t
 from dataclasses import dataclass
@@ -16,21 +17,34 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CannotUnpack,
     CommandUnavailable,
+    FilesystemsFrozen,
     GuestFileError,
     OutcomeUnknown,
     ProcessError,
     ProcessTimedOut,
     ProtocolViolation,
+    QgaError,
     Unreachable,
     WrongUser,
 )
 from ansible_collections.netless.qga.plugins.module_utils.guest import execution, launcher
 from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.state_file import (
+    StateFile,
+    open_state_file,
+    read_state,
+)
 
 # For what has to be done whatever became of the deadline, in seconds.
 _SECONDS_TO_ASK = 30.0
 _SECONDS_TO_COLLECT = 600.0
 _SECONDS_TO_END = 10.0
+
+# How long a program has to run for it to be looked after by its state file.
+_SECONDS_WITHOUT_FILE = 0.1
+
+# What the script takes for its exit after it has written down the end.
+_SECONDS_TO_EXIT = 0.005
 
 # How long the agent may be out of reach while a program runs, in seconds. When libvirtd is restarted or a snapshot is
 # taken, the program goes on, or will.
@@ -85,11 +99,15 @@ class Program:
         self._started = time.monotonic()
         self._base = ""
         self._away: Deadline | None = None
+        self._state_file: StateFile | None = None
+        self._told_end = False
+        self._ask_after = 0.0
         self._ended: launcher.Ended | None = None
 
     def pause(self, deadline: Deadline) -> None:
         """Wait as long as it is sensible before the next look at the program."""
-        self.agent.pause(self._polls.next_wait(), deadline)
+        wait = self._polls.next_wait()
+        self.agent.pause(min(wait, _SECONDS_TO_EXIT) if self._told_end else wait, deadline)
 
     def has_ended(self) -> bool:
         """Whether the program has ended.
@@ -103,13 +121,14 @@ class Program:
         if self._ended is None:
             try:
                 with self._polls.poll():
-                    told = execution.status(self.agent, self._pid, deadline=Deadline.after(_SECONDS_TO_ASK))
-            except CommandUnavailable:
-                raise
-            except (Unreachable, OutcomeUnknown):
+                    told = self._ask()
+            except (FilesystemsFrozen, Unreachable, OutcomeUnknown):
+                self._forget_state_file()
                 self._away = self._away or Deadline.after(_SECONDS_AWAY)
                 if self._away.passed:
                     raise
+            except CommandUnavailable:
+                raise
             except AgentRefused as exc:
                 # It was told once, in a reply that was lost, or the agent was started anew.
                 self._ended = self._ended_by_state()
@@ -124,6 +143,35 @@ class Program:
                     self._ended = self._understand(told)
         return self._ended is not None
 
+    def _ask(self) -> execution.ExecStatus | None:
+        """How the script ended, or None while it runs.
+
+        The agent logs the question, which costs the guest more than the answer does. So a program that has run for a
+        while is looked after by its state file. The agent is asked when that tells the end, and now and then, since
+        nothing is written there if the script was killed.
+        """
+        deadline = Deadline.after(_SECONDS_TO_ASK)
+        ran = time.monotonic() - self._started
+        if ran < _SECONDS_WITHOUT_FILE:
+            return execution.status(self.agent, self._pid, deadline=deadline)
+        try:
+            self._state_file = self._state_file or open_state_file(self.files, self._spool, deadline)
+            self._told_end = self._told_end or (self._state_file is not None and self._state_file.tells_end(deadline))
+        except GuestFileError:
+            # The agent was restarted, and has no files open.
+            self._state_file = None
+        if self._state_file is not None and not self._told_end and ran < self._ask_after:
+            return None
+        self._ask_after = 2 * ran
+        return execution.status(self.agent, self._pid, deadline=deadline)
+
+    def _forget_state_file(self) -> None:
+        """Have it opened anew: what it told last may be lost."""
+        state_file, self._state_file = self._state_file, None
+        if state_file is not None:
+            with contextlib.suppress(QgaError):
+                state_file.close()
+
     def wait(self, deadline: Deadline) -> Result:
         """Wait for the end of the program, and collect what it left.
 
@@ -133,6 +181,7 @@ class Program:
             if deadline.passed:
                 raise self._timed_out()
             self.pause(deadline)
+        self._forget_state_file()
         ended = t.cast(launcher.Ended, self._ended)
         until = Deadline.after(_SECONDS_TO_COLLECT)
         return Result(
@@ -143,6 +192,7 @@ class Program:
 
     def end(self) -> None:
         """End the program's process group: first by SIGTERM, and after two seconds by SIGKILL."""
+        self._forget_state_file()
         if self._leads_group:
             deadline = Deadline.after(_SECONDS_TO_END)
             execution.run_script(self.agent, launcher.END_GROUP, str(self._pid), deadline=deadline)
@@ -209,17 +259,3 @@ class Program:
                 )
             chunks.append(chunk)
         return b"".join(chunks)
-
-
-def read_state(files: Files, spool: str, deadline: Deadline) -> tuple[str, int, launcher.Ended | None] | None:
-    """What the state file of a spool says: where the spool is, the process id, and how the program ended if it has."""
-    for base in launcher.BASES:
-        try:
-            with files.open(f"{base}/{spool}.state", "r", deadline) as opened:
-                text = opened.read(deadline)[0]
-        except GuestFileError:
-            continue
-        state = launcher.parse_state(text)
-        if state is not None:
-            return (base, *state)
-    return None

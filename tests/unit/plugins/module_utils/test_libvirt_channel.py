@@ -154,7 +154,8 @@ def test_what_was_answered_before_is_told(hypervisor: Hypervisor) -> None:
 
 def test_replies_stay_small(hypervisor: Hypervisor) -> None:
     assert LibvirtChannel("db1", "qemu:///system", chunk=4 * 1024 * 1024).chunk == 1024 * 1024
-    assert LibvirtChannel("db1", "qemu:///system", chunk=1000).chunk == 1000
+    small = LibvirtChannel("db1", "qemu:///system", chunk=1000)
+    assert small.chunk == small.reply_chunk == 1000
 
 
 def test_a_connection_without_the_domain_is_closed(hypervisor: Hypervisor) -> None:

@@ -123,6 +123,33 @@ def test_finds_out_how_it_ended_although_the_answer_was_lost(
     assert processes.run(shell("echo out; exit 5"), deadline=soon()) == Result(5, b"out\n", b"")
 
 
+def test_looks_after_a_long_program_without_asking_the_agent(processes: Processes, guest: LocalGuest) -> None:
+    assert processes.run(shell("sleep 1; exit 3"), deadline=soon()).rc == 3
+    asked = len(guest.calls("guest-exec-status"))
+    # Of a second the first tenth is asked for, and then at twice the time, twice that and so on, and at the end.
+    assert len(guest.calls("guest-file-read")) > 5 and asked < 25
+    processes.run(shell("sleep 2; exit 3"), deadline=soon())
+    assert len(guest.calls("guest-exec-status")) - asked <= asked + 2
+
+
+def test_notices_that_the_script_was_killed(processes: Processes) -> None:
+    result = processes.run(shell("echo out; sleep 0.4; kill -KILL $PPID"), deadline=soon())
+    assert result == Result(128 + signal.SIGKILL, b"out\n", b"")
+
+
+def test_looks_on_after_the_agent_has_lost_its_files(processes: Processes, guest: LocalGuest) -> None:
+    def lose_files(usual: Usual, arguments: t.Any) -> t.Any:
+        if len(guest.calls("guest-file-read")) == 2:
+            for descriptor in guest.handles.values():
+                os.close(descriptor)
+            guest.handles.clear()
+        return usual(arguments)
+
+    guest.replace("guest-file-read", lose_files)
+    assert processes.run(shell("sleep 0.8; echo out"), deadline=soon()) == Result(0, b"out\n", b"")
+    assert [call["path"].rpartition(".")[2] for call in guest.calls("guest-file-open")] == ["state", "state", "out"]
+
+
 def test_gives_up_an_agent_that_stays_away(
     processes: Processes, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
