@@ -79,7 +79,7 @@ def vm_matrix(session: nox.Session) -> None:
         collection.symlink_to(Path.cwd())
     matrix = {
         "vm_connection": {},
-        "vm_tasks": {"VM_HOSTS": "guests:*-channel:*-tcp"},
+        "vm_tasks": {"VM_HOSTS": "guests:other_endpoints:!*-serial:!*-unix"},
     }
     for target, variables in matrix.items():
         session.chdir(collection / "tests" / "integration" / "targets" / target)
