@@ -24,7 +24,8 @@
     │       └── FilesystemsFrozen  it refuses because the guest's filesystems are frozen
     ├── ProcessError               a program in the guest could not be seen through to its end
     │   ├── ProcessTimedOut        it ran into its deadline and was killed
-    │   └── WrongUser              the agent runs as another user than was asked for
+    │   ├── WrongUser              the agent runs as another user than was asked for
+    │   └── CannotUnpack           there is no gzip for what was sent packed
     └── GuestFileError             a file in the guest could not be read or written
 
 For Ansible :exc:`Unreachable`, :exc:`OutcomeUnknown` and :exc:`ProtocolViolation` make a host *unreachable*, the

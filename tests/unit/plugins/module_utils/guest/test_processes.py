@@ -123,13 +123,22 @@ def test_finds_out_how_it_ended_although_the_answer_was_lost(
     assert processes.run(shell("echo out; exit 5"), deadline=soon()) == Result(5, b"out\n", b"")
 
 
-def test_looks_after_a_long_program_without_asking_the_agent(processes: Processes, guest: LocalGuest) -> None:
-    assert processes.run(shell("sleep 1; exit 3"), deadline=soon()).rc == 3
-    asked = len(guest.calls("guest-exec-status"))
-    # Of a second the first tenth is asked for, and then at twice the time, twice that and so on, and at the end.
-    assert len(guest.calls("guest-file-read")) > 5 and asked < 25
-    processes.run(shell("sleep 2; exit 3"), deadline=soon())
-    assert len(guest.calls("guest-exec-status")) - asked <= asked + 2
+def test_hardly_asks_the_agent_for_a_long_program(
+    processes: Processes, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = Deadline.after(0.3)
+    monkeypatch.setattr(program_module, "_SECONDS_WITHOUT_FILE", 0.3)
+    written_when_asked: list[bytes] = []
+
+    def ask(usual: Usual, arguments: t.Any) -> t.Any:
+        if quick.passed:
+            written_when_asked.extend(path.read_bytes() for path in spools(processes) if path.suffix == ".state")
+        return usual(arguments)
+
+    guest.replace("guest-exec-status", ask)
+    assert processes.run(shell("sleep 2; exit 3"), deadline=soon()).rc == 3
+    # At the first look, at twice the time, twice that and so on, until the end is written there.
+    assert len([text for text in written_when_asked if text.count(b"\n") < 2]) <= 8
 
 
 def test_notices_that_the_script_was_killed(processes: Processes) -> None:
