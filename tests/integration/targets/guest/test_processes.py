@@ -122,7 +122,7 @@ def test_nothing_is_left_in_the_guest(guest: SandboxedAgent, processes: Processe
     spools = pathlib.Path(f"/proc/{guest.pid}/root/dev/shm")
     before = set(spools.iterdir())
     shell(processes, "echo out; echo err >&2")
-    processes.run(["cat"], stdin=b"x" * (agent.chunk + 1), deadline=Deadline.after(60))
+    processes.run(["cat"], stdin=os.urandom(agent.chunk + 1), deadline=Deadline.after(60))
     left = set(spools.iterdir()) - before
     assert {path.suffix for path in left} == {".state", ".out", ".err", ".in"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in left} == {0o600}

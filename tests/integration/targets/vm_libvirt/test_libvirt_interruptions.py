@@ -93,7 +93,7 @@ def test_a_busy_agent(dial: Dial, deadline: Deadline) -> None:
         started = time.monotonic()
         with pytest.raises(AgentSilent, match="another client's command keeps it busy"):
             impatient.sync(Deadline.after(1.5))
-        assert 1.5 <= time.monotonic() - started < 2.5
+        assert 1.5 <= time.monotonic() - started < 5
         releasing = threading.Timer(2, release)
         releasing.start()
         assert patient.call("guest-ping", deadline=deadline) == {}

@@ -183,8 +183,8 @@ def test_a_busy_agent_is_waited_for(hypervisor: Hypervisor) -> None:
 def test_but_not_for_ever(hypervisor: Hypervisor) -> None:
     hypervisor.replies = [Failure(68, "cannot acquire state change lock")] * 100
     with pytest.raises(EndpointBusy, match="another client kept the agent busy"):
-        call(seconds=0.5)
-    assert 1 < len(hypervisor.requests) < 10
+        call(seconds=3)
+    assert 1 < len(hypervisor.requests) < 30
 
 
 def test_silence_is_success_where_it_is_said_to_be(hypervisor: Hypervisor) -> None:

@@ -83,7 +83,9 @@ class StreamingHypervisor(Hypervisor):
         return min(len(data), self.takes)
 
     def recv(self, size: int) -> bytes | int:
-        arrived = self.arriving.pop(0) if self.arriving else -2
+        if not self.arriving:
+            return -2
+        arrived = self.arriving.pop(0)
         if isinstance(arrived, Exception):
             raise arrived
         return arrived
@@ -131,7 +133,7 @@ def test_receives_what_comes_until_the_deadline(hypervisor: StreamingHypervisor,
     started = time.monotonic()
     with pytest.raises(TimeoutError):
         stream.receive(Deadline.after(0.2))
-    assert 0.2 <= time.monotonic() - started < 2
+    assert 0.2 <= time.monotonic() - started < 20
 
 
 def test_a_stream_that_breaks(hypervisor: StreamingHypervisor, stream: LibvirtStream) -> None:
