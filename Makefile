@@ -50,6 +50,7 @@ bench:
 	@benchmarks/setup.sh
 	@.cache/bench/venv/bin/python benchmarks/framing.py
 	@.cache/bench/venv/bin/python -m benchmarks.vm $(BENCH)
+	@.cache/bench/venv/bin/python -m benchmarks.forks
 
 ## clean        remove all that was set up or left here
 clean:

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How much faster four virtual machines are worked on side by side than one after the other.
 
-``make bench``, or ``python -m benchmarks.forks`` in the virtual environment that benchmarks/setup.sh has made. It starts
-the lab's fleet, and removes it at the end. More than the number of the machine's processors cannot be gained where
-guests are emulated, or do nothing but compute.
+``make bench``, or ``python -m benchmarks.forks`` in the virtual environment that benchmarks/setup.sh has made. It
+starts the lab's fleet, and removes it at the end. More than the number of the machine's processors cannot be gained
+where guests are emulated, or do nothing but compute.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def main() -> None:
         seconds(lab.inventory, collections, max(FORKS))
         rounds = [[seconds(lab.inventory, collections, forks) for forks in FORKS] for dummy in range(options.rounds)]
     one, four = (statistics.median(samples) for samples in zip(*rounds))
-    print(f"ping on 4 virtual machines: {one:.1f} s with --forks 1, {four:.1f} s with --forks 4, {one / four:.1f} × as fast")
-    print(f"on a machine of {os.cpu_count()} processors")
+    print(f"ping on 4 virtual machines, on a machine of {os.cpu_count()} processors:")
+    print(f"{one:.1f} s with --forks 1, {four:.1f} s with --forks 4, which is {one / four:.1f} × as fast")
 
 
 if __name__ == "__main__":

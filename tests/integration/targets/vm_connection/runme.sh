@@ -17,8 +17,8 @@ lab up "${guests[@]}"
 # They go through the hosts one by one. So the guests are worked on at the same time, each with its endpoints in turn.
 tests=()
 for guest in "${guests[@]}"; do
-    "${collection}/tests/guests/connection_tests.sh" "${inventory}" "${guest}:${guest}-channel:${guest}-unix:${guest}-tcp" \
-        "$@" > "${work}/${guest}.log" 2>&1 &
+    "${collection}/tests/guests/connection_tests.sh" "${inventory}" "~^${guest}(-(channel|unix|tcp))?$" "$@" \
+        > "${work}/${guest}.log" 2>&1 &
     tests+=($!)
 done
 status=0
