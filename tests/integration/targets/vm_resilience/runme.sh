@@ -13,7 +13,7 @@ collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"
 lab up bookworm qemu
 
 ansible-playbook -i "${inventory}" snapshots.yml -e lab="${work}/lab" "$@"
-ansible-playbook -i "${inventory}" libvirtd.yml -e lab="${work}/lab" "$@"
+ansible-playbook -i "${inventory}" libvirtd.yml -e lab="${work}/lab" -e collection="${collection}" "$@"
 
 # Two plays on the same guests at once.
 ansible-playbook -i "${inventory}" together.yml -e play=first "$@" &

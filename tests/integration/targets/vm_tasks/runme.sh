@@ -11,12 +11,13 @@ set -euxo pipefail
 collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"
 # shellcheck source=tests/lab/target.sh
 . "${collection}/tests/lab/target.sh"
+targets="${collection}/tests/integration/targets"
 
 read -ra guests <<< "${VM_GUESTS:-bookworm qemu}"
 tested="${VM_HOSTS:-guests}"
 lab up "${guests[@]}"
 
-ansible-playbook -i "${inventory}" ../connection_tasks/tasks.yml -e work="${work}" -e tested="${tested}" \
+ansible-playbook -i "${inventory}" "${targets}/connection_tasks/tasks.yml" -e work="${work}" -e tested="${tested}" \
     -e other_guest=qemu "$@"
 
 # A package that is nowhere but here, with a service in it.
@@ -42,4 +43,4 @@ bob ansible_host=$(endpoint "${guests[0]}" ansible_host) ansible_qga_endpoint=li
 ansible_connection=netless.qga.guest_agent
 INVENTORY
 "${collection}/tests/guests/passwords.sh" > "${work}/passwords.yml"
-ansible-playbook -i "${work}/users" ../connection_become/become.yml -e "@${work}/passwords.yml" "$@"
+ansible-playbook -i "${work}/users" "${targets}/connection_become/become.yml" -e "@${work}/passwords.yml" "$@"
