@@ -40,8 +40,9 @@ _SECONDS_TO_ASK = 30.0
 _SECONDS_TO_COLLECT = 600.0
 _SECONDS_TO_END = 10.0
 
-# How long a program has to run for it to be looked after by its state file.
-_SECONDS_WITHOUT_FILE = 0.1
+# How long a program has to run for it to be looked after by its state file, which is there when the guest's shell has
+# started. To look for it in vain takes several calls.
+_SECONDS_WITHOUT_FILE = 0.3
 
 # What the script takes for its exit after it has written down the end.
 _SECONDS_TO_EXIT = 0.005
@@ -102,6 +103,7 @@ class Program:
         self._state_file: StateFile | None = None
         self._told_end = False
         self._ask_after = 0.0
+        self._look_after = _SECONDS_WITHOUT_FILE
         self._ended: launcher.Ended | None = None
 
     def pause(self, deadline: Deadline) -> None:
@@ -152,7 +154,7 @@ class Program:
         """
         deadline = Deadline.after(_SECONDS_TO_ASK)
         ran = time.monotonic() - self._started
-        if ran < _SECONDS_WITHOUT_FILE:
+        if ran < self._look_after:
             return execution.status(self.agent, self._pid, deadline=deadline)
         try:
             self._state_file = self._state_file or open_state_file(self.files, self._spool, deadline)
@@ -160,7 +162,9 @@ class Program:
         except GuestFileError:
             # The agent was restarted, and has no files open.
             self._state_file = None
-        if self._state_file is not None and not self._told_end and ran < self._ask_after:
+        if self._state_file is None:
+            self._look_after = 2 * ran
+        elif not self._told_end and ran < self._ask_after:
             return None
         self._ask_after = 2 * ran
         return execution.status(self.agent, self._pid, deadline=deadline)

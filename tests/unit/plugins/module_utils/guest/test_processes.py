@@ -156,7 +156,7 @@ def test_looks_on_after_the_agent_has_lost_its_files(processes: Processes, guest
 
     guest.replace("guest-file-read", lose_files)
     assert processes.run(shell("sleep 0.8; echo out"), deadline=soon()) == Result(0, b"out\n", b"")
-    assert [call["path"].rpartition(".")[2] for call in guest.calls("guest-file-open")] == ["state", "state", "out"]
+    assert guest.calls("guest-file-open")[-1]["path"].endswith(".out")
 
 
 def test_gives_up_an_agent_that_stays_away(
