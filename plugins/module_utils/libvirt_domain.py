@@ -20,7 +20,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     Unreachable,
 )
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_event_loop import EventLoop
-from ansible_collections.netless.qga.plugins.module_utils.libvirt_pending import Pending
+from ansible_collections.netless.qga.plugins.module_utils.pending import Pending
 
 T = t.TypeVar("T")
 
@@ -105,6 +105,8 @@ class LibvirtDomain:
 
     def call(self, function: t.Callable[[t.Any], T], deadline: Deadline) -> T:
         """What the function returns for the ``libvirt.virDomain``.
+
+        Two calls on one connection are one too many: with libvirt 9.0 the second may wait for what the first waits for.
 
         :raises TimeoutError: it did not return before the deadline. Whatever it asked for may be done later. The
             connection is of no use until it does, so have it abandoned.

@@ -25,7 +25,7 @@ from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import 
     LibvirtDomain,
 )
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_event_loop import EventLoop
-from ansible_collections.netless.qga.plugins.module_utils.libvirt_pending import Pending
+from ansible_collections.netless.qga.plugins.module_utils.pending import Pending
 
 # What fits into one message with stream data (VIR_NET_MESSAGE_LEGACY_PAYLOAD_MAX).
 _PIECE = 262120

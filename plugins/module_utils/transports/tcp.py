@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import ipaddress
-import queue
 import re
 import socket
-import threading
 import typing as t
 from dataclasses import dataclass
 
@@ -23,6 +21,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     InvalidRequest,
     Unreachable,
 )
+from ansible_collections.netless.qga.plugins.module_utils.pending import Pending
 from ansible_collections.netless.qga.plugins.module_utils.transports import stream_socket
 
 _HOST_AND_PORT = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<host>[^\[\]:,\s]+)):(?P<port>[0-9]{1,5})", re.ASCII)
@@ -107,24 +106,14 @@ class TcpEndpoint:
 
     def _addresses(self, deadline: Deadline) -> list[tuple[int, _Address]]:
         """The host's addresses, with their families. A resolver that hangs is left alone at the deadline."""
-        answers: queue.SimpleQueue[list[tuple[int, _Address]] | Exception] = queue.SimpleQueue()
-
-        def look_up() -> None:
-            try:
-                found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-                answers.put([(row[0], row[4]) for row in found])
-            except (OSError, UnicodeError) as exc:
-                answers.put(exc)
-
-        threading.Thread(target=look_up, daemon=True).start()
+        query = Pending(lambda: socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM))
         try:
-            answer = answers.get(timeout=deadline.remaining())
-        except queue.Empty as exc:
+            return [(row[0], row[4]) for row in query.result(deadline)]
+        except TimeoutError as exc:
             raise EndpointUnavailable(f"{self.name}: the name server did not answer in time") from exc
-        if isinstance(answer, Exception):
-            reason = answer.strerror if isinstance(answer, OSError) else "not a name of a host"
-            raise EndpointUnavailable(f"{self.name}: the host's name cannot be resolved: {reason}") from answer
-        return answer
+        except (OSError, UnicodeError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else "not a name of a host"
+            raise EndpointUnavailable(f"{self.name}: the host's name cannot be resolved: {reason}") from exc
 
 
 def _set_options(channel: socket.socket) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Calls of libvirt's with a deadline. They have none of themselves: if a hypervisor is gone, they hang for ever."""
+"""Calls of libraries that have no deadline of their own, and hang when a hypervisor or a resolver is gone."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ T = t.TypeVar("T")
 
 class Pending(t.Generic[T]):
     """A call that is under way in a thread of its own. One that never returns is left behind there.
-
-    Two on one connection are one too many: up to libvirt 10.1 the second may wait for what the first waits for.
 
     :param function: what to call.
     """
