@@ -59,11 +59,13 @@ class Polls:
 
     def __init__(self) -> None:
         self._started = time.monotonic()
-        self._answered_in = 0.0
+        #: Seconds that the fastest answer took, 0 before there is one. The others had to wait for the program to let
+        #: the processor go.
+        self.answered_in = 0.0
 
     def next_wait(self) -> float:
         """Seconds until the next poll."""
-        cost = max(_CHEAPEST_POLL, _POLL_COST * self._answered_in)
+        cost = max(_CHEAPEST_POLL, _POLL_COST * self.answered_in)
         elapsed = time.monotonic() - self._started
         return max(_SHORTEST_WAIT, min(math.sqrt(2 * cost * elapsed), _LONGEST_WAIT))
 
@@ -73,8 +75,7 @@ class Polls:
         asked = time.monotonic()
         yield
         answered_in = time.monotonic() - asked
-        # The fastest answer of all: the others had to wait for the program to let the processor go.
-        self._answered_in = min(self._answered_in or answered_in, answered_in)
+        self.answered_in = min(self.answered_in or answered_in, answered_in)
 
 
 def start(

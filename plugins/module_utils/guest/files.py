@@ -69,11 +69,18 @@ class OpenFile:
         trace: TracebackType | None,
     ) -> None:
         if error is None:
-            self._call("close", "guest-file-close", {}, Deadline.after(_SECONDS_TO_CLOSE))
+            self.close()
         else:
             # The first error is the one that matters, and the agent may be gone.
             with contextlib.suppress(QgaError):
-                self._call("close", "guest-file-close", {}, Deadline.after(_SECONDS_TO_TRY))
+                self._close(Deadline.after(_SECONDS_TO_TRY))
+
+    def close(self) -> None:
+        """Have the agent close it."""
+        self._close(Deadline.after(_SECONDS_TO_CLOSE))
+
+    def _close(self, deadline: Deadline) -> None:
+        self._call("close", "guest-file-close", {}, deadline)
 
     def read(self, deadline: Deadline, most: int | None = None) -> tuple[bytes, bool]:
         """What comes next, and whether that is the end of the file, for now.

@@ -25,7 +25,7 @@ from ansible_collections.netless.qga.plugins.module_utils.guest import execution
 from ansible_collections.netless.qga.plugins.module_utils.guest.dialogue import Dialogue, converse
 from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
 from ansible_collections.netless.qga.plugins.module_utils.guest.program import Program, Result
-from ansible_collections.netless.qga.plugins.module_utils.guest.state_file import read_state
+from ansible_collections.netless.qga.plugins.module_utils.guest.watch import read_state
 
 # How long a program that may have been started has to show itself, and the cleaning up may take, in seconds.
 _SECONDS_TO_APPEAR = 5.0

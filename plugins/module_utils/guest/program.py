@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 import typing as t
 from dataclasses import dataclass
@@ -18,31 +17,21 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     CannotUnpack,
     CommandUnavailable,
     FilesystemsFrozen,
-    GuestFileError,
     OutcomeUnknown,
     ProcessError,
     ProcessTimedOut,
     ProtocolViolation,
-    QgaError,
     Unreachable,
     WrongUser,
 )
 from ansible_collections.netless.qga.plugins.module_utils.guest import execution, launcher
 from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.guest.state_file import (
-    StateFile,
-    open_state_file,
-    read_state,
-)
+from ansible_collections.netless.qga.plugins.module_utils.guest.watch import Watch, read_state
 
 # For what has to be done whatever became of the deadline, in seconds.
 _SECONDS_TO_ASK = 30.0
 _SECONDS_TO_COLLECT = 600.0
 _SECONDS_TO_END = 10.0
-
-# How long a program has to run for it to be looked after by its state file, which is there when the guest's shell has
-# started. To look for it in vain takes several calls.
-_SECONDS_WITHOUT_FILE = 0.3
 
 # What the script takes for its exit after it has written down the end.
 _SECONDS_TO_EXIT = 0.005
@@ -100,16 +89,13 @@ class Program:
         self._started = time.monotonic()
         self._base = ""
         self._away: Deadline | None = None
-        self._state_file: StateFile | None = None
-        self._told_end = False
-        self._ask_after = 0.0
-        self._look_after = _SECONDS_WITHOUT_FILE
+        self._watch = Watch(files, spool)
         self._ended: launcher.Ended | None = None
 
     def pause(self, deadline: Deadline) -> None:
         """Wait as long as it is sensible before the next look at the program."""
         wait = self._polls.next_wait()
-        self.agent.pause(min(wait, _SECONDS_TO_EXIT) if self._told_end else wait, deadline)
+        self.agent.pause(min(wait, _SECONDS_TO_EXIT) if self._watch.told_end else wait, deadline)
 
     def has_ended(self) -> bool:
         """Whether the program has ended.
@@ -125,7 +111,7 @@ class Program:
                 with self._polls.poll():
                     told = self._ask()
             except (FilesystemsFrozen, Unreachable, OutcomeUnknown):
-                self._forget_state_file()
+                self._watch.forget()
                 self._away = self._away or Deadline.after(_SECONDS_AWAY)
                 if self._away.passed:
                     raise
@@ -146,35 +132,11 @@ class Program:
         return self._ended is not None
 
     def _ask(self) -> execution.ExecStatus | None:
-        """How the script ended, or None while it runs.
-
-        The agent logs the question, which costs the guest more than the answer does. So a program that has run for a
-        while is looked after by its state file. The agent is asked when that tells the end, and now and then, since
-        nothing is written there if the script was killed.
-        """
+        """How the script ended, or None while it runs."""
         deadline = Deadline.after(_SECONDS_TO_ASK)
-        ran = time.monotonic() - self._started
-        if ran < self._look_after:
-            return execution.status(self.agent, self._pid, deadline=deadline)
-        try:
-            self._state_file = self._state_file or open_state_file(self.files, self._spool, deadline)
-            self._told_end = self._told_end or (self._state_file is not None and self._state_file.tells_end(deadline))
-        except GuestFileError:
-            # The agent was restarted, and has no files open.
-            self._state_file = None
-        if self._state_file is None:
-            self._look_after = 2 * ran
-        elif not self._told_end and ran < self._ask_after:
+        if not self._watch.is_time_to_ask(self._polls.answered_in, deadline):
             return None
-        self._ask_after = 2 * ran
         return execution.status(self.agent, self._pid, deadline=deadline)
-
-    def _forget_state_file(self) -> None:
-        """Have it opened anew: what it told last may be lost."""
-        state_file, self._state_file = self._state_file, None
-        if state_file is not None:
-            with contextlib.suppress(QgaError):
-                state_file.close()
 
     def wait(self, deadline: Deadline) -> Result:
         """Wait for the end of the program, and collect what it left.
@@ -185,7 +147,7 @@ class Program:
             if deadline.passed:
                 raise self._timed_out()
             self.pause(deadline)
-        self._forget_state_file()
+        self._watch.forget()
         ended = t.cast(launcher.Ended, self._ended)
         until = Deadline.after(_SECONDS_TO_COLLECT)
         return Result(
@@ -196,7 +158,7 @@ class Program:
 
     def end(self) -> None:
         """End the program's process group: first by SIGTERM, and after two seconds by SIGKILL."""
-        self._forget_state_file()
+        self._watch.forget()
         if self._leads_group:
             deadline = Deadline.after(_SECONDS_TO_END)
             execution.run_script(self.agent, launcher.END_GROUP, str(self._pid), deadline=deadline)

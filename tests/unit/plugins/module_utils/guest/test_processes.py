@@ -123,11 +123,8 @@ def test_finds_out_how_it_ended_although_the_answer_was_lost(
     assert processes.run(shell("echo out; exit 5"), deadline=soon()) == Result(5, b"out\n", b"")
 
 
-def test_hardly_asks_the_agent_for_a_long_program(
-    processes: Processes, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hardly_asks_the_agent_for_a_long_program(processes: Processes, guest: LocalGuest) -> None:
     quick = Deadline.after(0.3)
-    monkeypatch.setattr(program_module, "_SECONDS_WITHOUT_FILE", 0.3)
     written_when_asked: list[bytes] = []
 
     def ask(usual: Usual, arguments: t.Any) -> t.Any:
