@@ -30,12 +30,13 @@ from ansible_collections.netless.qga.plugins.module_utils.reply import from_base
 # keeps its mode, owner and links, and its contents until they are overwritten.
 _MAKE_PRIVATE = 'umask 077;: >>"$1"'
 
-_NO_GZIP = "no gzip"
-_MAKE_PACKED = (
-    f"{packing.HAS_GZIP}||{{ echo {_NO_GZIP};exit;}};{launcher.FIND_BASE};umask 077;"
-    ': >"$1"||exit;set -C;: >"$b/$2"&&echo "$b"'
-)
-_UNPACK = 'gzip -dc <"$1" >>"$2";r=$?;[ $# = 2 ]||rm -f "$1";exit $r'
+# Where packed contents are sent to first, and said; nobody else can read or foresee it.
+_MAKE_PACKED = f'{packing.CHECK_GZIP};{launcher.FIND_BASE};umask 077;: >>"$1"||exit;set -C;: >"$b/$2"&&echo "$b"'
+
+# The first segment takes the place of what is there. What was sent is removed after the last.
+_UNPACK_FIRST = ': >"$2"||exit;'
+_UNPACK = 'gzip -dc <"$1" >>"$2"'
+_UNPACK_LAST = '&&rm -f "$1"'
 
 # How much of a file is packed at a time, in bytes.
 _SEGMENT = 8 * 1024 * 1024
@@ -142,17 +143,16 @@ class Files:
         """Copy a file in compressed segments, so that neither side needs room for all of it; False without gzip."""
         name = f"netless-qga.{secrets.token_hex(16)}"
         base = self._shell("write", remote, _MAKE_PACKED, remote, name, deadline=deadline)
-        if base == _NO_GZIP:
+        if base == packing.NO_GZIP:
             return False
-        packed, chunk = f"{base}/{name}", self._agent.chunk
+        packed, first = f"{base}/{name}", _UNPACK_FIRST
         try:
             while segment:
-                view = memoryview(packing.pack(segment))
-                chunks = (bytes(view[start : start + chunk]) for start in range(0, len(view), chunk))
-                self.write(packed, chunks, deadline=deadline)
+                self.write_bytes(packed, packing.pack(segment), deadline=deadline)
                 segment = source.read(_SEGMENT)
-                last = [] if segment else ["last"]
-                self._shell("write", remote, _UNPACK, packed, remote, *last, deadline=deadline)
+                last = "" if segment else _UNPACK_LAST
+                self._shell("write", remote, first + _UNPACK + last, packed, remote, deadline=deadline)
+                first = ""
         except BaseException:
             with contextlib.suppress(QgaError):
                 run_quietly(self._agent, "rm", ["-f", packed], deadline=Deadline.after(_SECONDS_TO_TRY))
@@ -219,6 +219,12 @@ class Files:
             for chunk in chunks:
                 opened.write(chunk, deadline)
             opened.flush(deadline)
+
+    def write_bytes(self, remote: str, content: bytes, *, deadline: Deadline) -> None:
+        """The same with contents of any size."""
+        view, chunk = memoryview(content), self._agent.chunk
+        chunks = (bytes(view[start : start + chunk]) for start in range(0, len(view), chunk))
+        self.write(remote, chunks, deadline=deadline)
 
     def open(self, remote: str, mode: str, deadline: Deadline) -> OpenFile:
         """Have the agent open a file.

@@ -52,8 +52,6 @@ unset OLDPWD"""
 
 _CHECK_USER = 'u=$(id -un);[ "$u" = {user} ]||{{ echo "user $u";exit 0;}}'
 
-_CHECK_GZIP = f'{packing.HAS_GZIP}||{{ echo "no gzip";exit 0;}}'
-
 # The last process of a pipeline is the one that is killed, when the program ends without having been told anything.
 _FEED = """\
 mkfifo "$s.say" "$s.ask"||exit 125
@@ -70,7 +68,6 @@ exit 0"""
 
 _TOLD = re.compile(rb"(?P<base>/[a-z/]+) (?P<rc>\d{1,3}) (?P<streams>o?e?)\.\n\Z")
 _STATE = re.compile(rb"(?P<pid>\d{1,10})\n(?:(?P<rc>\d{1,3}) (?P<streams>o?e?)\.\n)?\Z")
-_NO_GZIP = b"no gzip\n"
 _USER = re.compile(rb"user (?P<user>[^\n]*)\n\Z")
 
 
@@ -114,7 +111,7 @@ def launch_script(
         # Nobody reads these again, and an empty file costs no memory.
         lines.append(f'o=$b/{finished};: >"$o.out" >"$o.err";[ ! -e "$o.in" ]||: >"$o.in"')
     if stdin_packed:
-        lines.append(_CHECK_GZIP)
+        lines.append(packing.CHECK_GZIP)
     if user is not None:
         lines.append(_CHECK_USER.format(user=shlex.quote(user)))
     lines += ["set -C", 'exec 3>"$s.state" 4<&0', "echo $$ >&3", _SET_ENVIRONMENT]
@@ -167,7 +164,7 @@ def parse_wrong_user(text: bytes) -> str | None:
 
 def parse_no_gzip(text: bytes) -> bool:
     """Whether the script said that it cannot unpack standard input."""
-    return text == _NO_GZIP
+    return text == packing.NO_GZIP.encode("ascii") + b"\n"
 
 
 def _ended(match: re.Match[bytes]) -> Ended:

@@ -23,8 +23,11 @@ _SAMPLE = 64 * 1024
 #: From how many bytes saved on it is faster to start a gzip in the guest than to send them, be that slow or fast.
 WORTHWHILE = 256 * 1024
 
-#: Does nothing where there is a gzip.
-HAS_GZIP = "command -v gzip >/dev/null"
+#: What a script says that ends because of the next.
+NO_GZIP = "no gzip"
+
+#: Ends a script where there is no gzip.
+CHECK_GZIP = f'command -v gzip >/dev/null||{{ echo "{NO_GZIP}";exit 0;}}'
 
 
 def pack(data: bytes) -> bytes:

@@ -76,12 +76,38 @@ class Processes:
         :raises OutcomeUnknown: it was started, or may have been, and its result is not to be had any more.
         :raises InvalidRequest: an argument holds a NUL, or bytes that are not UTF-8.
         """
-        if self._unpacks and self._is_to_be_packed(stdin):
-            try:
-                return self._run(argv, packing.pack(stdin), True, environment, user, dialogue, deadline)
-            except CannotUnpack:
-                self._unpacks = False
-        return self._run(argv, stdin, False, environment, user, dialogue, deadline)
+        self._runs += 1
+        spool = f"{self._prefix}.{self._runs}"
+        packed = self._unpacks and self._is_to_be_packed(stdin)
+        sent = packing.pack(stdin) if packed else stdin
+        spooled = len(sent) > self._agent.chunk
+        asks = dialogue is not None
+        try:
+            script = launcher.launch_script(
+                spool,
+                argv,
+                finished=self._finished,
+                stdin_spooled=spooled,
+                stdin_packed=packed,
+                asks=asks,
+                user=user,
+            )
+        except ValueError as exc:
+            raise InvalidRequest(f"{self._agent.endpoint}: an argument of {argv[0]!r}: {exc}") from exc
+        self._left += launcher.spool_paths(spool, stdin_spooled=spooled, asks=asks)
+        if spooled:
+            self._spool_stdin(spool, sent, deadline)
+        program = self._start(argv[0], spool, script if spooled else script + sent, environment, deadline)
+        try:
+            if dialogue is not None:
+                converse(program, dialogue, deadline)
+            result = program.wait(deadline)
+        except CannotUnpack:
+            # Nothing was run, and nothing is packed any more.
+            self._unpacks = False
+            return self.run(argv, deadline=deadline, stdin=stdin, environment=environment, user=user, dialogue=dialogue)
+        self._finished = spool
+        return result
 
     def close(self) -> None:
         """Remove what the runs have left in the guest. In one that cannot be reached it stays, until that reboots."""
@@ -92,41 +118,6 @@ class Processes:
                 # Without a shell, which would take longer than the removing does.
                 arguments = ["-f", *left[first : first + _REMOVED_AT_ONCE]]
                 execution.run_quietly(self._agent, "rm", arguments, deadline=deadline)
-
-    def _run(
-        self,
-        argv: t.Sequence[str],
-        stdin: bytes,
-        packed: bool,
-        environment: t.Mapping[str, str] | None,
-        user: str | None,
-        dialogue: Dialogue | None,
-        deadline: Deadline,
-    ) -> Result:
-        self._runs += 1
-        spool = f"{self._prefix}.{self._runs}"
-        spooled = len(stdin) > self._agent.chunk
-        try:
-            script = launcher.launch_script(
-                spool,
-                argv,
-                finished=self._finished,
-                stdin_spooled=spooled,
-                stdin_packed=packed,
-                asks=dialogue is not None,
-                user=user,
-            )
-        except ValueError as exc:
-            raise InvalidRequest(f"{self._agent.endpoint}: an argument of {argv[0]!r}: {exc}") from exc
-        self._left += launcher.spool_paths(spool, stdin_spooled=spooled, asks=dialogue is not None)
-        if spooled:
-            self._spool_stdin(spool, stdin, deadline)
-        program = self._start(argv[0], spool, script if spooled else script + stdin, environment, deadline)
-        if dialogue is not None:
-            converse(program, dialogue, deadline)
-        result = program.wait(deadline)
-        self._finished = spool
-        return result
 
     def _is_to_be_packed(self, stdin: bytes) -> bool:
         """Whether it is too large to be sent along as it is, and packing makes it fit, or saves much."""
@@ -141,9 +132,7 @@ class Processes:
             said = made.stderr.decode("utf-8", errors="replace").strip()
             raise ProcessError(f"{self._agent.endpoint}: the guest has no place for standard input: {said}")
         base = made.stdout.decode("ascii", errors="replace").strip()
-        view, chunk = memoryview(stdin), self._agent.chunk
-        pieces = (bytes(view[start : start + chunk]) for start in range(0, len(view), chunk))
-        self._files.write(f"{base}/{spool}.in", pieces, deadline=deadline)
+        self._files.write_bytes(f"{base}/{spool}.in", stdin, deadline=deadline)
 
     def _start(
         self,
