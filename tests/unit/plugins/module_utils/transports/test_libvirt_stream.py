@@ -168,6 +168,19 @@ def test_but_not_for_ever(hypervisor: StreamingHypervisor) -> None:
     assert len(hypervisor.open_channel_failures) > 90 and hypervisor.closed
 
 
+def test_names_the_permission_that_is_missing(hypervisor: StreamingHypervisor) -> None:
+    hypervisor.open_channel_failures = [Failure(88, "access denied")]
+    with pytest.raises(EndpointUnavailable, match=r"domain\.open-device is needed: access denied$"):
+        connect()
+
+
+@pytest.mark.parametrize("code", [1, 55])
+def test_what_libvirt_says_when_it_refuses_is_cut(hypervisor: StreamingHypervisor, code: int) -> None:
+    hypervisor.open_channel_failures = [Failure(code, "x" * 9000)]
+    with pytest.raises(EndpointUnavailable, match=r": x{200,300}\.\.\.$"):
+        connect()
+
+
 def test_a_channel_that_is_no_socket(hypervisor: StreamingHypervisor) -> None:
     hypervisor.channels += channel_xml("com.redhat.spice.0", 2, kind="spicevmc")
     for name in ("com.redhat.spice.0", "channel2"):

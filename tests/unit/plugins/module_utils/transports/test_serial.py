@@ -26,12 +26,12 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     ChannelClosed,
     EndpointBusy,
-    EndpointUnavailable,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import Answer
 from ansible_collections.netless.qga.plugins.module_utils.transports.serial import SerialEndpoint
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.transports.any_endpoint import refusal
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.transports.ordinary_user import as_nobody
 
 EVERY_BYTE = bytes(range(256))
@@ -54,15 +54,6 @@ def fixture_line() -> t.Iterator[Line]:
         os.close(terminal)
         with contextlib.suppress(OSError):
             os.close(guest)
-
-
-def refusal(path: str) -> str:
-    """What is said about a device that cannot be opened."""
-    with pytest.raises(EndpointUnavailable) as caught:
-        SerialEndpoint(path).connect(Deadline.after(30))
-    text = str(caught.value)
-    assert text.startswith(f"serial:{path}: ")
-    return text
 
 
 @contextlib.contextmanager
@@ -205,9 +196,9 @@ def test_gives_up_sending_at_the_deadline_and_does_not_wait_when_closed(line: Li
 
 def test_names_what_is_no_serial_device(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
-    assert "no such device" in refusal(str(tmp_path / "missing"))
+    assert "no such device" in refusal(SerialEndpoint(str(tmp_path / "missing")))
     for path in (str(tmp_path / "file"), str(tmp_path), "/dev/null"):
-        assert "not a serial device" in refusal(path)
+        assert "not a serial device" in refusal(SerialEndpoint(path))
 
 
 def test_names_a_lack_of_permission() -> None:
@@ -217,11 +208,11 @@ def test_names_a_lack_of_permission() -> None:
         path = pathlib.Path(directory, "device")
         path.touch(0)
         with as_nobody():
-            assert "permission denied. Run Ansible as a user who may" in refusal(str(path))
+            assert "permission denied. Run Ansible as a user who may" in refusal(SerialEndpoint(str(path)))
 
 
 def test_closes_what_it_cannot_use(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
     before = os.listdir("/proc/self/fd")
-    refusal(str(tmp_path / "file"))
+    refusal(SerialEndpoint(str(tmp_path / "file")))
     assert os.listdir("/proc/self/fd") == before

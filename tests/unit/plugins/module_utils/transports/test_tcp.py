@@ -19,11 +19,13 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
-    ChannelClosed,
-    EndpointUnavailable,
     InvalidRequest,
 )
 from ansible_collections.netless.qga.plugins.module_utils.transports.tcp import TcpEndpoint
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.transports.any_endpoint import (
+    check_both_ways,
+    refusal,
+)
 
 ADDRESSES = ["127.0.0.1"]
 with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
@@ -43,15 +45,6 @@ def fixture_free_port() -> int:
     """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
-
-
-def refusal(endpoint: TcpEndpoint, seconds: float = 30) -> str:
-    """What is said about an endpoint that cannot be connected to."""
-    with pytest.raises(EndpointUnavailable) as caught:
-        endpoint.connect(Deadline.after(seconds))
-    text = str(caught.value)
-    assert text.startswith(f"{endpoint.name}: ")
-    return text
 
 
 @pytest.mark.parametrize(
@@ -102,17 +95,7 @@ def test_is_the_same_channel_however_the_address_is_written() -> None:
 
 
 def test_passes_bytes_both_ways(listener: socket.socket) -> None:
-    transport = TcpEndpoint(*listener.getsockname()[:2]).connect(Deadline.after(30))
-    server, dummy = listener.accept()
-    with server:
-        transport.send(b"there", Deadline.after(30))
-        assert server.recv(100) == b"there"
-        server.sendall(b"back")
-        assert transport.receive(Deadline.after(30)) == b"back"
-    assert transport.receive(Deadline.after(30)) == b""
-    assert isinstance(transport.ending(), ChannelClosed)
-    transport.close()
-    transport.close()
+    check_both_ways(TcpEndpoint(*listener.getsockname()[:2]), listener)
 
 
 def test_sends_small_packets_at_once_and_notices_a_peer_that_vanished(listener: socket.socket) -> None:

@@ -17,11 +17,13 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
-    ChannelClosed,
     EndpointBusy,
-    EndpointUnavailable,
 )
 from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.transports.any_endpoint import (
+    check_both_ways,
+    refusal,
+)
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.transports.ordinary_user import as_nobody
 
 
@@ -34,41 +36,32 @@ def fixture_listener(tmp_path: pathlib.Path) -> t.Iterator[socket.socket]:
         yield listener
 
 
-def refusal(path: str) -> str:
-    """What is said about a path that cannot be connected to."""
-    with pytest.raises(EndpointUnavailable) as caught:
-        UnixEndpoint(path).connect(Deadline.after(30))
-    text = str(caught.value)
-    assert text.startswith(f"unix:{path}: ")
-    return text
-
-
 def test_names_what_is_wrong_with_the_path(tmp_path: pathlib.Path) -> None:
-    assert "no such socket" in refusal(str(tmp_path / "missing"))
+    assert "no such socket" in refusal(UnixEndpoint(str(tmp_path / "missing")))
     (tmp_path / "file").touch()
-    assert "no such socket" in refusal(str(tmp_path / "file" / "s"))
-    assert "longer than the 107 bytes" in refusal("/" + "x" * 107)
-    assert "no such socket" in refusal("/" + "x" * 106)
+    assert "no such socket" in refusal(UnixEndpoint(str(tmp_path / "file" / "s")))
+    assert "longer than the 107 bytes" in refusal(UnixEndpoint("/" + "x" * 107))
+    assert "no such socket" in refusal(UnixEndpoint("/" + "x" * 106))
     # The limit is one of bytes.
-    assert "longer than the 107 bytes" in refusal("/" + "é" * 54)
+    assert "longer than the 107 bytes" in refusal(UnixEndpoint("/" + "é" * 54))
 
 
 def test_names_a_socket_that_nobody_listens_on(tmp_path: pathlib.Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
-    assert "nobody listens" in refusal(str(tmp_path / "s"))
+    assert "nobody listens" in refusal(UnixEndpoint(str(tmp_path / "s")))
 
 
 def test_names_a_socket_of_another_kind(tmp_path: pathlib.Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(tmp_path / "s"))
-        assert "not a stream socket" in refusal(str(tmp_path / "s"))
+        assert "not a stream socket" in refusal(UnixEndpoint(str(tmp_path / "s")))
 
 
 def test_names_what_is_no_socket(tmp_path: pathlib.Path) -> None:
     # Linux says the same of a file as of a socket without a server.
     (tmp_path / "file").touch()
-    assert "nobody listens" in refusal(str(tmp_path / "file"))
+    assert "nobody listens" in refusal(UnixEndpoint(str(tmp_path / "file")))
 
 
 def test_names_a_lack_of_permission() -> None:
@@ -79,7 +72,7 @@ def test_names_a_lack_of_permission() -> None:
         os.chmod(f"{directory}/s", 0)
         listener.listen(1)
         with as_nobody():
-            text = refusal(f"{directory}/s")
+            text = refusal(UnixEndpoint(f"{directory}/s"))
     assert "permission denied. Run Ansible as a user who may" in text
 
 
@@ -91,18 +84,7 @@ def test_is_the_same_channel_under_every_name(listener: socket.socket, tmp_path:
 
 
 def test_passes_bytes_both_ways(listener: socket.socket, tmp_path: pathlib.Path) -> None:
-    transport = UnixEndpoint(str(tmp_path / "s")).connect(Deadline.after(30))
-    server, dummy = listener.accept()
-    with server:
-        transport.send(b"there", Deadline.after(30))
-        assert server.recv(100) == b"there"
-        server.sendall(b"back")
-        assert transport.receive(Deadline.after(30)) == b"back"
-        assert isinstance(transport.silence(), AgentSilent)
-    assert transport.receive(Deadline.after(30)) == b""
-    assert isinstance(transport.ending(), ChannelClosed)
-    transport.close()
-    transport.close()
+    check_both_ways(UnixEndpoint(str(tmp_path / "s")), listener)
 
 
 def test_tells_a_socket_that_is_held_from_an_agent_that_is_silent(

@@ -12,24 +12,16 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
-    AgentSilent,
-    EndpointUnavailable,
     InvalidRequest,
 )
 from ansible_collections.netless.qga.plugins.module_utils.transports.vsock import VsockEndpoint
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.transports.any_endpoint import (
+    check_both_ways,
+    refusal,
+)
 
 LOOPBACK_CID = 1
-
-
-def refusal(endpoint: VsockEndpoint) -> str:
-    """What is said about an endpoint that cannot be connected to."""
-    with pytest.raises(EndpointUnavailable) as caught:
-        endpoint.connect(Deadline.after(30))
-    text = str(caught.value)
-    assert text.startswith(f"{endpoint.name}: ")
-    return text
 
 
 @pytest.mark.parametrize(
@@ -108,13 +100,4 @@ def fixture_listener(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[socket.socke
 
 
 def test_passes_bytes_both_ways(listener: socket.socket) -> None:
-    transport = VsockEndpoint(LOOPBACK_CID, listener.getsockname()[1]).connect(Deadline.after(30))
-    server, dummy = listener.accept()
-    with server:
-        transport.send(b"there", Deadline.after(30))
-        assert server.recv(100) == b"there"
-        server.sendall(b"back")
-        assert transport.receive(Deadline.after(30)) == b"back"
-        assert isinstance(transport.silence(), AgentSilent)
-    assert transport.receive(Deadline.after(30)) == b""
-    transport.close()
+    check_both_ways(VsockEndpoint(LOOPBACK_CID, listener.getsockname()[1]), listener)
