@@ -53,7 +53,7 @@ COVERAGE_REQUIRED = 0.95
 VM_TARGETS = "vm_*"
 VM_GUESTS = ("bookworm", "qemu")
 """The virtual machines of the integration tests."""
-TIME_LIMIT = 15 * 60
+TIME_LIMIT = 10 * 60
 """Seconds; a step that takes longer hangs."""
 TIME_TO_CLEAN_UP = 60
 """Seconds that it has for ending what it started."""
