@@ -217,7 +217,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.endpoint import make_channel
+from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address, make_channel
 from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
 from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
 from ansible_collections.netless.qga.plugins.plugin_utils.become import Escalation
@@ -315,9 +315,7 @@ class Connection(ConnectionBase):
         host = self.get_option("remote_addr")
         return Agent(
             make_channel(
-                self.get_option("endpoint"),
-                domain=host,
-                uri=self.get_option("libvirt_uri"),
+                Address(self.get_option("endpoint"), host, self.get_option("libvirt_uri")),
                 connect_timeout=self.get_option("timeout"),
                 reply_timeout=self.get_option("reply_timeout"),
                 chunk=self.get_option("transfer_chunk"),

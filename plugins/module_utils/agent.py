@@ -17,7 +17,9 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     CommandMissing,
     FilesystemsFrozen,
     OutcomeUnknown,
+    ProtocolViolation,
     QgaError,
+    excerpt,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import Answer, Refusal
 from ansible_collections.netless.qga.plugins.module_utils.reply import member, optional
@@ -50,10 +52,15 @@ class Agent:
     """One guest's agent.
 
     :param channel: the way to it.
+    :param check_reply: is given each command and the value of its reply before that is used, and raises
+        :exc:`ProtocolViolation` if it is not what it has to be.
     """
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(
+        self, channel: Channel, *, check_reply: t.Callable[[str, t.Any], None] = lambda command, reply: None
+    ) -> None:
         self._channel = channel
+        self._check_reply = check_reply
         self._info: AgentInfo | None = None
 
     @property
@@ -159,6 +166,10 @@ class Agent:
 
     def _result(self, call: Call, outcome: Outcome, deadline: Deadline) -> t.Any:
         if isinstance(outcome, Answer):
+            try:
+                self._check_reply(call.command, outcome.value)
+            except ProtocolViolation as exc:
+                raise ProtocolViolation(f"{self.endpoint}: {exc}") from exc
             return outcome.value
         if isinstance(outcome, Silence):
             return None
@@ -166,7 +177,7 @@ class Agent:
 
     def _refused(self, call: Call, refusal: Refusal, deadline: Deadline) -> AgentRefused:
         kind, advice = self._reason(call.command, deadline)
-        said = f"{self.endpoint}: {call.command}: {refusal.desc or refusal.error_class}"
+        said = f"{self.endpoint}: {call.command}: {excerpt(refusal.desc or refusal.error_class)}"
         return kind(f"{said}. {advice}" if advice else said, error_class=refusal.error_class, desc=refusal.desc)
 
     def _reason(self, command: str, deadline: Deadline) -> tuple[type[AgentRefused], str]:
@@ -180,7 +191,7 @@ class Agent:
         try:
             info = self._read_info(deadline)
             if command not in info.commands:
-                return CommandMissing, f"This agent, version {info.version}, does not know the command"
+                return CommandMissing, f"This agent, version {excerpt(info.version)}, does not know the command"
             if info.commands[command]:
                 return AgentRefused, ""
             if info.commands.get("guest-fsfreeze-status"):

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils.channel import Channel
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
@@ -47,31 +48,58 @@ def parse_endpoint(text: str) -> Endpoint:
     return _BYTE_STREAMS[kind](rest)
 
 
-def make_channel(
-    text: str,
-    *,
-    domain: str,
-    uri: str,
-    connect_timeout: float,
-    reply_timeout: float,
-    chunk: int | None,
-    log: t.Callable[[str], None],
-) -> Channel:
-    """The channel to the agent at the endpoint that a user wrote. It is opened when it is first used.
+@dataclass(frozen=True)
+class Address:
+    """Where a guest's agent is, as users say it.
 
-    :param text: ``libvirt``, ``libvirt:NAME``, or what :func:`parse_endpoint` takes.
+    :param endpoint: ``libvirt``, ``libvirt:NAME``, or what :func:`parse_endpoint` takes.
     :param domain: the domain's name or UUID; only libvirt needs it, and the next.
     :param uri: libvirt's, of the hypervisor.
+    """
+
+    endpoint: str = "libvirt"
+    domain: str = ""
+    uri: str = "qemu:///system"
+
+    @property
+    def is_of_libvirt(self) -> bool:
+        """Whether it names a domain, which libvirt can be asked about besides its agent."""
+        return self.endpoint.partition(":")[0] == "libvirt"
+
+
+def make_channel(
+    address: Address,
+    *,
+    connect_timeout: float,
+    reply_timeout: float,
+    chunk: int | None = None,
+    own_calls: bool = False,
+    log: t.Callable[[str], None] = lambda line: None,
+) -> Channel:
+    """The channel to the agent at an address. It is opened when it is first used.
+
     :param connect_timeout: seconds until the agent has to have answered for the first time.
     :param reply_timeout: seconds that the agent may take for one reply.
     :param chunk: how many bytes of a file go into one request or reply, if not what suits the endpoint.
+    :param own_calls: see :class:`LibvirtChannel`.
     :param log: takes lines of names, sizes and times.
-    :raises InvalidRequest: it is no endpoint.
+    :raises InvalidRequest: it is no address.
     """
-    if text == "libvirt":
+    kind, name = address.endpoint.partition(":")[::2]
+    if kind == "libvirt" and not address.domain:
+        raise InvalidRequest(f"the endpoint {address.endpoint} is one of a domain of libvirt's, and none is named")
+    if address.endpoint == "libvirt":
         return LibvirtChannel(
-            domain, uri, connect_timeout=connect_timeout, reply_timeout=reply_timeout, chunk=chunk, log=log
+            address.domain,
+            address.uri,
+            connect_timeout=connect_timeout,
+            reply_timeout=reply_timeout,
+            chunk=chunk,
+            own_calls=own_calls,
+            log=log,
         )
-    kind, name = text.partition(":")[::2]
-    endpoint = LibvirtStreamEndpoint(name, domain, uri) if kind == "libvirt" and name else parse_endpoint(text)
+    if kind == "libvirt" and name:
+        endpoint: Endpoint = LibvirtStreamEndpoint(name, address.domain, address.uri)
+    else:
+        endpoint = parse_endpoint(address.endpoint)
     return FramedChannel(endpoint, connect_timeout=connect_timeout, reply_timeout=reply_timeout, chunk=chunk, log=log)

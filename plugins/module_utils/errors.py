@@ -30,10 +30,20 @@
 
 For Ansible :exc:`Unreachable`, :exc:`OutcomeUnknown` and :exc:`ProtocolViolation` make a host *unreachable*, the
 others make the task *failed*. Messages say what was tried, on which endpoint, and what to do next; they never hold
-arguments, standard input or file contents.
+arguments, standard input or file contents. What others say is put into them by :func:`excerpt`.
 """
 
 from __future__ import annotations
+
+# Enough for what agents, shells and libvirt say. A guest may say anything, of any length.
+_LONGEST_EXCERPT = 300
+
+
+def excerpt(text: str) -> str:
+    """What somebody else said, as a part of a message: one line, and the beginning of it if it is long."""
+    text = text.strip()
+    beginning = "".join(char if char.isprintable() else " " for char in text[:_LONGEST_EXCERPT]).strip()
+    return beginning if len(text) <= _LONGEST_EXCERPT else f"{beginning}..."
 
 
 class QgaError(Exception):

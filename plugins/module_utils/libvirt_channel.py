@@ -11,6 +11,7 @@ guest-sync-delimited: a reply with a 0xFF in front breaks its link to the agent,
 from __future__ import annotations
 
 import math
+import re
 import secrets
 import time
 import typing as t
@@ -24,8 +25,10 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     OutcomeUnknown,
     ProtocolViolation,
     Unreachable,
+    excerpt,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import Answer, Refusal
+from ansible_collections.netless.qga.plugins.module_utils.libvirt_calls import OwnCall, limited, own_call
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils.limits import DEFAULT_LIMITS, Limits
 from ansible_collections.netless.qga.plugins.module_utils.strict_json import UnacceptableJson, dumps, loads
@@ -44,6 +47,15 @@ _NO_ANSWER = (
 )
 
 
+def _whole_seconds(deadline: Deadline) -> int:
+    """What is left, as libvirt takes it.
+
+    libvirt may need more: 9.0 five for its sync, and 30 if another client's command is under way. Rounded down, so that
+    its own answer comes before we give up and leave the connection behind.
+    """
+    return max(1, math.floor(deadline.remaining()))
+
+
 class LibvirtChannel:
     """One domain's agent, through libvirt.
 
@@ -52,6 +64,8 @@ class LibvirtChannel:
     :param connect_timeout: seconds for connecting to libvirt and the first answer of the agent.
     :param reply_timeout: seconds that the agent may take for one reply.
     :param chunk: how many bytes of a file go into one request or reply, if not what suits libvirt; at most 1 MiB.
+    :param own_calls: whether libvirt's own calls are used for the commands that it has some for. The others, or else all,
+        are passed on as they are.
     :param log: takes lines of names, sizes and times. Contents are never logged.
     """
 
@@ -63,6 +77,7 @@ class LibvirtChannel:
         connect_timeout: float = 10.0,
         reply_timeout: float = 30.0,
         chunk: int | None = None,
+        own_calls: bool = False,
         limits: Limits = DEFAULT_LIMITS,
         log: t.Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -72,6 +87,7 @@ class LibvirtChannel:
         self.reply_chunk = min(chunk or _LARGEST_CHUNK, _LARGEST_CHUNK)
         self.connect_timeout = connect_timeout
         self.reply_timeout = reply_timeout
+        self._own_calls = own_calls
         self._limits = limits
         self._log = log
 
@@ -91,8 +107,9 @@ class LibvirtChannel:
         """See :meth:`Channel.exchange`. libvirtd carries them out one by one."""
         outcomes: list[Outcome] = []
         try:
-            self._domain.make_ready(deadline.within(self.connect_timeout))
             for call in calls:
+                # A call that was not answered leaves no connection behind for the next one.
+                self._domain.make_ready(deadline.within(self.connect_timeout))
                 outcomes.append(self._exchange(call, deadline.within(self.reply_timeout)))
         except Unreachable as exc:
             if not outcomes:
@@ -115,10 +132,11 @@ class LibvirtChannel:
             text = dumps({"execute": call.command, "arguments": dict(call.arguments)}).decode("ascii")
         except UnacceptableJson as exc:
             raise InvalidRequest(f"{call.command}: its arguments cannot be sent: {exc}") from exc
+        own = own_call(self._domain.library(), call.command, call.arguments) if self._own_calls else None
         started = time.monotonic()
         while True:
             try:
-                reply = self._command(text, deadline)
+                value = self._parse(call, self._command(text, deadline)) if own is None else self._own(own, deadline)
                 break
             except TimeoutError as exc:
                 self._domain.abandon()
@@ -126,38 +144,48 @@ class LibvirtChannel:
                     return Silence()
                 raise self._unknown(call, _NO_ANSWER) from exc
             except self._domain.library().libvirtError as exc:
-                outcome = self._understand(call, exc, deadline)
+                outcome = self._understand(call, exc, deadline, own=own is not None)
                 if outcome is not None:
                     return outcome
         self._log(f"{call.command}: {len(text)} bytes sent, answered after {time.monotonic() - started:.4f} s")
-        return Answer(0, self._parse(call, reply))
+        return Answer(0, value)
 
     def _command(self, text: str, deadline: Deadline) -> str:
         # It comes with the other one.
         import libvirt_qemu  # pylint: disable=import-error
 
-        # libvirt takes whole seconds, and may need more: 9.0 five for its sync, and 30 if another client's command is
-        # under way. Rounded down, so that its own answer comes before we give up and leave the connection behind.
-        seconds = max(1, math.floor(deadline.remaining()))
+        seconds = _whole_seconds(deadline)
         return self._domain.call(
             lambda domain: t.cast(str, libvirt_qemu.qemuAgentCommand(domain, text, seconds, 0)), deadline
         )
 
-    def _understand(self, call: Call, exc: t.Any, deadline: Deadline) -> Outcome | None:
+    def _own(self, call: OwnCall, deadline: Deadline) -> t.Any:
+        return self._domain.call(limited(self._domain.library(), call, _whole_seconds(deadline)), deadline)
+
+    def _understand(self, call: Call, exc: t.Any, deadline: Deadline, *, own: bool) -> Outcome | None:
         """What an error of libvirt's means for a call: an outcome, an exception, or None to try again."""
         virt, code, text = self._domain.library(), exc.get_error_code(), exc.get_error_message()
         if not self._domain.broken:
-            ours = text.partition(f"'{call.command}'")
+            # libvirt may have given a list of mountpoints to guest-fsfreeze-freeze-list by itself.
+            ours = re.search(rf"'{re.escape(call.command)}(?:-list)?'(?:: )?", text)
             if code == getattr(virt, "VIR_ERR_AGENT_COMMAND_FAILED", None) or (
-                code == virt.VIR_ERR_INTERNAL_ERROR and ours[1]
+                code == virt.VIR_ERR_INTERNAL_ERROR and ours
             ):
                 # The agent's own error; its class is lost on the way.
-                return Refusal(0, "GenericError", ours[2].removeprefix(": ") or text)
+                return Refusal(0, "GenericError", (text[ours.end() :] if ours else "") or text)
+            if own and code in (
+                virt.VIR_ERR_INVALID_ARG,
+                virt.VIR_ERR_OPERATION_FAILED,
+                virt.VIR_ERR_OPERATION_UNSUPPORTED,
+            ):
+                return Refusal(0, "GenericError", text)
             if code in (virt.VIR_ERR_OPERATION_TIMEOUT, virt.VIR_ERR_OPERATION_FAILED):
                 # Another client's command is under way, and ours was not sent.
                 deadline.sleep(_RETRY_SECONDS)
                 if deadline.passed:
-                    raise EndpointBusy(f"{self.endpoint}: another client kept the agent busy all the time: {text}")
+                    raise EndpointBusy(
+                        f"{self.endpoint}: another client kept the agent busy all the time: {excerpt(text)}"
+                    )
                 return None
             if refusal := self._domain.refusal(exc):
                 if isinstance(refusal, AgentSilent) and self._domain.is_settling and not deadline.passed:
@@ -166,7 +194,7 @@ class LibvirtChannel:
                 raise refusal
         if not call.success_response:
             return Silence()
-        raise self._unknown(call, text)
+        raise self._unknown(call, excerpt(text))
 
     def _unknown(self, call: Call, reason: str) -> OutcomeUnknown:
         paused = ". The domain is paused" if self._domain.paused else ""

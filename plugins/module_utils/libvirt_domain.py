@@ -18,6 +18,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     EndpointUnavailable,
     LibraryMissing,
     Unreachable,
+    excerpt,
 )
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_event_loop import EventLoop
 from ansible_collections.netless.qga.plugins.module_utils.pending import Pending
@@ -70,10 +71,12 @@ class LibvirtDomain:
 
     :param name: its name or UUID.
     :param uri: of the hypervisor, like ``qemu:///system``.
+    :param permission: what libvirt's access control has to allow besides reading; by default what its agent takes.
     """
 
-    def __init__(self, name: str, uri: str) -> None:
+    def __init__(self, name: str, uri: str, *, permission: str = "domain.write") -> None:
         self.description = f"libvirt domain {name} on {uri}"
+        self._permission = permission
         self._name = name
         self._uri = uri
         self._connection: t.Any = None
@@ -97,7 +100,9 @@ class LibvirtDomain:
             raise EndpointUnavailable(f"{self.description}: no answer from libvirt in time") from exc
         except libvirt.libvirtError as exc:
             self.close()
-            refusal = self.refusal(exc) or EndpointUnavailable(f"{self.description}: {exc.get_error_message()}")
+            refusal = self.refusal(exc) or EndpointUnavailable(
+                f"{self.description}: {excerpt(exc.get_error_message())}"
+            )
             raise refusal from exc
         if reason := _reason_not_to_answer(libvirt, state):
             self._trusted_until = 0.0
@@ -121,22 +126,23 @@ class LibvirtDomain:
     def refusal(self, exc: t.Any) -> Unreachable | None:
         """What a ``libvirt.libvirtError`` means, if it is certain that libvirt did nothing; None if it is not."""
         virt, code, text = self.library(), exc.get_error_code(), exc.get_error_message()
+        said = excerpt(text)
         reasons = {
-            virt.VIR_ERR_NO_DOMAIN: f"there is no such domain: {text}",
-            virt.VIR_ERR_OPERATION_INVALID: f"the domain is off: {text}",
+            virt.VIR_ERR_NO_DOMAIN: f"there is no such domain: {said}",
+            virt.VIR_ERR_OPERATION_INVALID: f"the domain is off: {said}",
             virt.VIR_ERR_ARGUMENT_UNSUPPORTED: _NO_CHANNEL,
-            virt.VIR_ERR_OPERATION_DENIED: f"the connection to libvirt is read-only: {text}",
-            virt.VIR_ERR_ACCESS_DENIED: f"libvirt's access control forbids it; domain:write is needed: {text}",
-            virt.VIR_ERR_AUTH_FAILED: f"libvirt did not accept who we are: {text}",
+            virt.VIR_ERR_OPERATION_DENIED: f"the connection to libvirt is read-only: {said}",
+            virt.VIR_ERR_ACCESS_DENIED: f"libvirt's access control forbids it; {self._permission} is needed: {said}",
+            virt.VIR_ERR_AUTH_FAILED: f"libvirt did not accept who we are: {said}",
         }
         if code in reasons:
             return EndpointUnavailable(f"{self.description}: {reasons[code]}")
         if code == virt.VIR_ERR_AGENT_UNRESPONSIVE:
             # The same code tells that a command was sent and not answered. Only the text tells it from these two, and
             # if it is translated what happened to the command counts as unknown.
-            for said, reason in _NO_AGENT.items():
-                if said in text:
-                    return AgentSilent(f"{self.description}: {reason} ({text})")
+            for sign, reason in _NO_AGENT.items():
+                if sign in text:
+                    return AgentSilent(f"{self.description}: {reason} ({said})")
         return None
 
     @property

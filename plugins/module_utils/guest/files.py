@@ -21,6 +21,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     GuestFileError,
     ProtocolViolation,
     QgaError,
+    excerpt,
 )
 from ansible_collections.netless.qga.plugins.module_utils.guest import launcher, packing
 from ansible_collections.netless.qga.plugins.module_utils.guest.execution import run_quietly, run_script
@@ -166,7 +167,7 @@ class Files:
         """
         done = run_script(self._agent, script, *arguments, deadline=deadline)
         if done.rc:
-            reason = done.stderr.decode("utf-8", errors="replace").strip()
+            reason = excerpt(done.stderr.decode("utf-8", errors="replace"))
             raise GuestFileError(f"{self._agent.endpoint}: cannot {doing} {path} in the guest: {reason}")
         return done.stdout.decode("ascii", errors="replace").strip()
 
@@ -245,4 +246,4 @@ def _naming(agent: Agent, doing: str, path: str) -> t.Iterator[None]:
     except CommandUnavailable:
         raise
     except AgentRefused as exc:
-        raise GuestFileError(f"{agent.endpoint}: cannot {doing} {path} in the guest: {exc.desc}") from exc
+        raise GuestFileError(f"{agent.endpoint}: cannot {doing} {path} in the guest: {excerpt(exc.desc)}") from exc

@@ -20,6 +20,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     OutcomeUnknown,
     ProcessError,
     QgaError,
+    excerpt,
 )
 from ansible_collections.netless.qga.plugins.module_utils.guest import execution, launcher, packing
 from ansible_collections.netless.qga.plugins.module_utils.guest.dialogue import Dialogue, converse
@@ -129,7 +130,7 @@ class Processes:
     def _spool_stdin(self, spool: str, stdin: bytes, deadline: Deadline) -> None:
         made = execution.run_script(self._agent, launcher.SPOOL_STDIN, spool, deadline=deadline)
         if made.rc:
-            said = made.stderr.decode("utf-8", errors="replace").strip()
+            said = excerpt(made.stderr.decode("utf-8", errors="replace"))
             raise ProcessError(f"{self._agent.endpoint}: the guest has no place for standard input: {said}")
         base = made.stdout.decode("ascii", errors="replace").strip()
         self._files.write_bytes(f"{base}/{spool}.in", stdin, deadline=deadline)

@@ -23,6 +23,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ProtocolViolation,
     Unreachable,
     WrongUser,
+    excerpt,
 )
 from ansible_collections.netless.qga.plugins.module_utils.guest import execution, launcher
 from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
@@ -189,15 +190,16 @@ class Program:
             return report[1]
         user = launcher.parse_wrong_user(told.stdout)
         if user is not None:
+            found = excerpt(user)
             raise WrongUser(
-                f"{self.agent.endpoint}: the guest agent runs as {user}, and no other user can be logged in as through "
-                f"it. Leave remote_user unset, or set it to {user}, and use become to act as somebody else"
+                f"{self.agent.endpoint}: the guest agent runs as {found}, and no other user can be logged in as "
+                f"through it. Leave remote_user unset, or set it to {found}, and use become to act as somebody else"
             )
         if launcher.parse_no_gzip(told.stdout):
             raise CannotUnpack(f"{self.agent.endpoint}: the guest has no gzip")
         written = self._ended_by_state()
         if written is None and not self._base:
-            said = told.stderr.decode("utf-8", errors="replace").strip()
+            said = excerpt(told.stderr.decode("utf-8", errors="replace"))
             raise ProcessError(f"{self.agent.endpoint}: the guest's {execution.SHELL} cannot run programs: {said}")
         # The script was killed together with the program, and could not write down how that ended.
         return written or launcher.Ended(told.rc, ("out", "err"))

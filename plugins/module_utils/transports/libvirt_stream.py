@@ -18,6 +18,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     EndpointBusy,
     EndpointUnavailable,
     Unreachable,
+    excerpt,
 )
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import (
     AGENT_CHANNEL,
@@ -71,7 +72,7 @@ class LibvirtStreamEndpoint:
 
     def connect(self, deadline: Deadline) -> LibvirtStream:
         """Open the channel, and wait until no other stream holds it."""
-        domain = LibvirtDomain(self.domain, self.uri)
+        domain = LibvirtDomain(self.domain, self.uri, permission="domain.open-device")
         loop = EventLoop(domain.library())
         try:
             domain.make_ready(deadline)
@@ -116,7 +117,7 @@ class LibvirtStreamEndpoint:
                 domain.abandon()
                 raise EndpointUnavailable(f"{self.name}: libvirt did not open the channel in time") from exc
             except libvirt.libvirtError as exc:
-                text = exc.get_error_message()
+                text = excerpt(exc.get_error_message())
                 if exc.get_error_code() != libvirt.VIR_ERR_OPERATION_FAILED:
                     raise domain.refusal(exc) or EndpointUnavailable(f"{self.name}: {text}") from exc
                 deadline.sleep(_RETRY_SECONDS)
@@ -198,5 +199,5 @@ class LibvirtStream:
         self._loop.close()
 
     def _ended(self, exc: t.Any) -> str:
-        self._reason = exc.get_error_message()
+        self._reason = excerpt(exc.get_error_message())
         return self._reason

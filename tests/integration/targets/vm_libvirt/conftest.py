@@ -19,7 +19,7 @@ import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.endpoint import make_channel
+from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address, make_channel
 from ansible_collections.netless.qga.tests.integration.targets.vm_libvirt.domains import (
     CHANNELS,
     GUEST,
@@ -36,7 +36,7 @@ def dial() -> t.Iterator[Dial]:
 
         def dial(endpoint: str, domain: str = GUEST, uri: str = URI, **options: t.Any) -> Agent:
             settings = {"connect_timeout": 20.0, "reply_timeout": 60.0, "chunk": None, "log": lambda line: None}
-            agent = Agent(make_channel(endpoint, domain=domain, uri=uri, **{**settings, **options}))
+            agent = Agent(make_channel(Address(endpoint, domain, uri), **{**settings, **options}))
             stack.callback(agent.close)
             return agent
 

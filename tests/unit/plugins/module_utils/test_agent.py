@@ -71,6 +71,15 @@ def test_raises_what_the_agent_refuses(dial: Dial) -> None:
     assert str(error).endswith("guest-exec: Failed to execute child process")
 
 
+def test_quotes_no_more_than_the_beginning_of_a_long_text(dial: Dial) -> None:
+    script = ScriptedAgent()
+    desc = "Failed:\n\x1b[31m" + "x" * 1_000_000
+    script.handlers["guest-exec"] = refuse(desc)
+    error = refusal(Agent(dial(script)))
+    assert error.desc == desc
+    assert "guest-exec: Failed:  [31mxxx" in str(error) and str(error).endswith("xxx...") and len(str(error)) < 600
+
+
 def test_says_something_about_an_error_without_words(dial: Dial) -> None:
     script = ScriptedAgent()
     script.handlers["guest-exec"] = refuse("", "Odd")

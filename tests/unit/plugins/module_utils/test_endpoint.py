@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.channel import Channel
-from ansible_collections.netless.qga.plugins.module_utils.endpoint import make_channel, parse_endpoint
+from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address, make_channel, parse_endpoint
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
 from ansible_collections.netless.qga.plugins.module_utils.transports.exec import ExecEndpoint
 from ansible_collections.netless.qga.plugins.module_utils.transports.serial import SerialEndpoint
@@ -39,15 +39,7 @@ def test_parses_networks_and_lines() -> None:
 
 def test_channels_of_domains() -> None:
     def made(text: str) -> Channel:
-        return make_channel(
-            text,
-            domain="db1",
-            uri="qemu:///system",
-            connect_timeout=10,
-            reply_timeout=30,
-            chunk=None,
-            log=lambda line: None,
-        )
+        return make_channel(Address(text, "db1"), connect_timeout=10, reply_timeout=30)
 
     assert made("libvirt").endpoint == "libvirt domain db1 on qemu:///system"
     assert made("libvirt:io.netless.agent.0").endpoint == (
@@ -55,6 +47,12 @@ def test_channels_of_domains() -> None:
     )
     with pytest.raises(InvalidRequest, match="libvirt:NAME"):
         made("libvirt:")
+
+
+@pytest.mark.parametrize("text", ["libvirt", "libvirt:io.netless.agent.0"])
+def test_libvirt_needs_a_domain(text: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"{text} is one of a domain of libvirt's, and none is named"):
+        make_channel(Address(text), connect_timeout=10, reply_timeout=30)
 
 
 @pytest.mark.parametrize("text", ["tcp:host", "vsock:any:1"])

@@ -25,6 +25,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     OutcomeUnknown,
     ProtocolViolation,
 )
+from ansible_collections.netless.qga.plugins.module_utils.framing_events import Answer
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_channel import LibvirtChannel
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.hypervisor import (
     NEWER_CODES,
@@ -70,11 +71,14 @@ def test_a_domain_by_its_uuid(hypervisor: Hypervisor) -> None:
         (Failure(55, "domain is not running"), EndpointUnavailable, "the domain is off"),
         (Failure(74), EndpointUnavailable, "name='org.qemu.guest_agent.0'"),
         (Failure(29), EndpointUnavailable, "read-only"),
-        (Failure(88), EndpointUnavailable, "domain:write"),
+        (Failure(88), EndpointUnavailable, r"forbids it; domain\.write is needed"),
         (Failure(86, "Guest agent not available for now"), OutcomeUnknown, "the answer to guest-ping is lost"),
         (Failure(112), OutcomeUnknown, "the answer to guest-ping is lost"),
         (Failure(39, "Unable to encode message payload"), OutcomeUnknown, "Unable to encode message payload"),
         (Failure(1, "internal error: malformed return value"), OutcomeUnknown, "malformed return value"),
+        (Failure(1, "malformed\n'" + "x" * 9000), OutcomeUnknown, r"malformed 'x{200,300}\.\.\.$"),
+        (Failure(55, "x" * 9000), EndpointUnavailable, r"the domain is off: x{200,300}\.\.\.$"),
+        (Failure(86, "QEMU guest agent is not connected" + "x" * 9000), AgentSilent, r"x{200,300}\.\.\.\)$"),
     ],
 )
 def test_errors_are_told_apart(
@@ -88,6 +92,12 @@ def test_errors_are_told_apart(
     assert caught.type is kind
     assert "libvirt domain db1 on qemu:///system" in str(caught.value)
     assert len(hypervisor.requests) == 1
+
+
+def test_what_libvirt_says_when_it_is_connected_to_is_cut(hypervisor: Hypervisor) -> None:
+    hypervisor.open_failures = [Failure(38, "x" * 9000)]
+    with pytest.raises(EndpointUnavailable, match=r"qemu:///system: x{200,300}\.\.\.$"):
+        call()
 
 
 def test_no_such_domain(hypervisor: Hypervisor) -> None:
@@ -152,6 +162,43 @@ def test_what_was_answered_before_is_told(hypervisor: Hypervisor) -> None:
         LibvirtChannel("db1", "qemu:///system").exchange([Call("guest-ping")] * 2, Deadline.after(5))
 
 
+@pytest.fixture(name="released")
+def fixture_released() -> t.Iterator[threading.Event]:
+    """What hangs in a test waits for it."""
+    released = threading.Event()
+    yield released
+    released.set()
+
+
+def test_the_next_command_gets_a_new_connection_after_silence(
+    hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch, released: threading.Event
+) -> None:
+    def hanging_once(*arguments: t.Any) -> None:
+        monkeypatch.setattr(sys.modules["libvirt_qemu"], "qemuAgentCommand", hypervisor.command)
+        released.wait()
+
+    monkeypatch.setattr(sys.modules["libvirt_qemu"], "qemuAgentCommand", hanging_once)
+    hypervisor.replies = ['{"return": {}}']
+    channel = LibvirtChannel("db1", "qemu:///system", reply_timeout=0.2)
+    calls = [Call("guest-suspend-ram", success_response=False), Call("guest-ping")]
+    assert channel.exchange(calls, Deadline.after(30)) == [Silence(), Answer(0, {})]
+    assert hypervisor.opened == 2
+
+
+def test_the_commands_after_silence_are_unknown_if_there_is_no_new_connection(
+    hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch, released: threading.Event
+) -> None:
+    def hanging(*arguments: t.Any) -> None:
+        hypervisor.open_failures = [Failure(38, "Connection refused")]
+        released.wait()
+
+    monkeypatch.setattr(sys.modules["libvirt_qemu"], "qemuAgentCommand", hanging)
+    channel = LibvirtChannel("db1", "qemu:///system", reply_timeout=0.2)
+    calls = [Call("guest-suspend-ram", success_response=False), Call("guest-ping")]
+    with pytest.raises(OutcomeUnknown, match=r"Connection refused\. Of 2 commands the agent has answered 1 before"):
+        channel.exchange(calls, Deadline.after(30))
+
+
 def test_replies_stay_small(hypervisor: Hypervisor) -> None:
     assert LibvirtChannel("db1", "qemu:///system", chunk=4 * 1024 * 1024).chunk == 1024 * 1024
     small = LibvirtChannel("db1", "qemu:///system", chunk=1000)
@@ -182,7 +229,7 @@ def test_a_busy_agent_is_waited_for(hypervisor: Hypervisor) -> None:
 
 def test_but_not_for_ever(hypervisor: Hypervisor) -> None:
     hypervisor.replies = [Failure(68, "cannot acquire state change lock")] * 100
-    with pytest.raises(EndpointBusy, match="another client kept the agent busy"):
+    with pytest.raises(EndpointBusy, match="another client kept the agent busy all the time: cannot acquire"):
         call(seconds=3)
     assert 1 < len(hypervisor.requests) < 30
 
@@ -218,9 +265,9 @@ def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("where", ["open", "command"])
-def test_a_hypervisor_that_does_not_answer(hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    released = threading.Event()
-
+def test_a_hypervisor_that_does_not_answer(
+    hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch, released: threading.Event, where: str
+) -> None:
     def hanging(*arguments: t.Any) -> None:
         released.wait()
 
@@ -234,4 +281,3 @@ def test_a_hypervisor_that_does_not_answer(hypervisor: Hypervisor, monkeypatch: 
     # What hangs is not touched again: closing it would hang as well.
     channel.close()
     assert not hypervisor.closed
-    released.set()

@@ -230,6 +230,7 @@ BROKEN_WRITES: dict[str, tuple[str, t.Callable[[Usual, t.Any], t.Any], type[Exce
     "negative": ("write", lambda usual, arguments: {"count": -1}, GuestFileError, "took -1 of 1000"),
     "no count": ("write", lambda usual, arguments: {}, ProtocolViolation, "count"),
     "refused": ("write", refuse_with("Bad file descriptor"), GuestFileError, "Bad file descriptor"),
+    "refused at length": ("write", refuse_with("x" * 9000), GuestFileError, r"in the guest: x{200,300}\.\.\.$"),
     "full": ("flush", refuse_with("No space left on device"), GuestFileError, "No space left on device"),
     "lost": ("write", lambda usual, arguments: NO_REPLY, OutcomeUnknown, "guest-file-write"),
     "lost at the end": ("flush", lambda usual, arguments: NO_REPLY, OutcomeUnknown, "guest-file-flush"),

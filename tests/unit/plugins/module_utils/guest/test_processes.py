@@ -287,6 +287,26 @@ def test_says_that_there_is_no_place_for_standard_input(processes: Processes, gu
     guest.handlers["guest-exec"] = usual
 
 
+@pytest.mark.parametrize(
+    ("size", "script"),
+    [
+        (0, "printf %09000d 0 >&2; exit 1"),
+        (2 * CHUNK, "printf %09000d 0 >&2; exit 1"),
+        (0, "printf 'user %09000d\n' 0"),
+    ],
+    ids=["the shell", "the place for standard input", "the user"],
+)
+def test_quotes_no_more_than_the_beginning_of_a_long_text(
+    processes: Processes, guest: LocalGuest, size: int, script: str
+) -> None:
+    usual = guest.handlers["guest-exec"]
+    guest.handlers["guest-exec"] = lambda arguments: usual({"path": "sh", "arg": ["-c", script]})
+    with pytest.raises(ProcessError, match=r" 0{200,300}\.\.\.") as caught:
+        processes.run(["cat"], stdin=os.urandom(size), deadline=soon())
+    assert len(str(caught.value)) < 1000
+    guest.handlers["guest-exec"] = usual
+
+
 def test_runs_as_the_right_user_only(processes: Processes, tmp_path: pathlib.Path) -> None:
     with pytest.raises(WrongUser, match=r"the guest agent runs as .* Leave remote_user unset, or set it to"):
         processes.run(["touch", str(tmp_path / "run")], user="somebody-else", deadline=soon())
