@@ -201,6 +201,8 @@ def make_plan(parts: Sequence[str], here: Sequence[str]) -> Plan:
 
     if os.geteuid() == 0:
         plan.checks.append(Step("integration", "guest-trees", [sys.executable, GUEST_TREES, *SUITES], preparation))
+        schema = [sys.executable, "-m", "dev.generate_schema", "--check"]
+        plan.checks.append(Step("integration", "schema", schema))
         lab = [sys.executable, "-m", "tests.lab", "prepare", *VM_GUESTS]
         plan.checks.append(Step("vms", "guests", lab, preparation))
         plan.alone.append(nox("integration", "guests", count=unit_tests))

@@ -55,6 +55,8 @@ _OPTIONS = (
     # snapshot.
     '--aptopt=Acquire::Check-Valid-Until "false"',
     "--dpkgopt=path-exclude=/usr/share/doc/*",
+    # Among it is QEMU's description of the agent's commands.
+    "--dpkgopt=path-include=/usr/share/doc/qemu-guest-agent/*",
     "--dpkgopt=path-exclude=/usr/share/locale/*",
     "--dpkgopt=path-exclude=/usr/share/man/*",
     f"--customize-hook={_CUSTOMIZE}",
