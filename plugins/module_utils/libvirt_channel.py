@@ -64,8 +64,8 @@ class LibvirtChannel:
     :param connect_timeout: seconds for connecting to libvirt and the first answer of the agent.
     :param reply_timeout: seconds that the agent may take for one reply.
     :param chunk: how many bytes of a file go into one request or reply, if not what suits libvirt; at most 1 MiB.
-    :param own_calls: whether libvirt's own calls are used for the commands that it has some for. The others, or else all,
-        are passed on as they are.
+    :param own_calls: whether libvirt's own calls are used for the commands that it has some for. The others are passed
+        on as they are.
     :param log: takes lines of names, sizes and times. Contents are never logged.
     """
 

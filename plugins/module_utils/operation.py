@@ -1,0 +1,192 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a module does, wherever it runs: as a module on a hypervisor, or on the controller over a host's connection."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address, make_channel
+from ansible_collections.netless.qga.plugins.module_utils.errors import QgaError
+from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import LibvirtDomain
+from ansible_collections.netless.qga.plugins.module_utils.schema.validation import check_reply
+
+Result = dict[str, t.Any]
+
+#: Seconds that most commands of an agent may take.
+USUAL_SECONDS = 30.0
+
+# The options of doc_fragments/endpoint.py. None has a default, so that a connection's options are used where they
+# are not given.
+_ENDPOINT_ARGUMENTS: dict[str, dict[str, t.Any]] = {
+    "domain": {"type": "str"},
+    "uri": {"type": "str"},
+    "endpoint": {"type": "str"},
+    "timeout": {"type": "float"},
+}
+
+
+class Failed(Exception):
+    """A module's own failure, besides those of :mod:`.errors`.
+
+    :param message: what was tried, on which endpoint, and what to do next.
+    :param results: what there is to return all the same.
+    """
+
+    def __init__(self, message: str, **results: t.Any) -> None:
+        super().__init__(message)
+        self.results = results
+
+
+@dataclass(frozen=True)
+class Way:
+    """The way to an agent, and how patient to be on it.
+
+    :param address: where the agent is.
+    :param connect_timeout: seconds until it has to have answered for the first time.
+    :param reply_timeout: seconds that it may take for one answer, if a command does not usually take longer.
+    :param limit: seconds that it may take for any answer, if the user said so.
+    :param log: takes lines of names, sizes and times.
+    """
+
+    address: Address
+    connect_timeout: float = 10.0
+    reply_timeout: float = USUAL_SECONDS
+    limit: float | None = None
+    log: t.Callable[[str], None] = lambda line: None
+
+    def given(self, params: t.Mapping[str, t.Any]) -> Way:
+        """The same, but for what the options of a module say."""
+        timeout = params["timeout"]
+        address = Address(
+            endpoint=params["endpoint"] or self.address.endpoint,
+            domain=params["domain"] or self.address.domain,
+            uri=params["uri"] or self.address.uri,
+        )
+        return Way(
+            address,
+            connect_timeout=self.connect_timeout if timeout is None else timeout,
+            reply_timeout=self.reply_timeout,
+            limit=self.limit if timeout is None else timeout,
+            log=self.log,
+        )
+
+    def agent(self, *, own_calls: bool = True, check_replies: bool = True) -> Agent:
+        """The agent there.
+
+        :param own_calls: see :class:`LibvirtChannel`.
+        :param check_replies: whether its replies are checked against QEMU's schema.
+        """
+        channel = make_channel(
+            self.address,
+            connect_timeout=self.connect_timeout,
+            # What a command may take is up to the deadline of its call.
+            reply_timeout=math.inf,
+            own_calls=own_calls,
+            log=self.log,
+        )
+        return Agent(channel, check_reply=check_reply) if check_replies else Agent(channel)
+
+    def libvirt_domain(self) -> LibvirtDomain | None:
+        """The domain at the address, if it is one of libvirt's."""
+        address = self.address
+        return LibvirtDomain(address.domain, address.uri, permission="domain.write") if address.is_of_libvirt else None
+
+    def deadline(self, usual: float = USUAL_SECONDS) -> Deadline:
+        """When a command has to have been answered.
+
+        :param usual: seconds that it may well take.
+        """
+        return Deadline.after(max(usual, self.reply_timeout) if self.limit is None else self.limit)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an operation is to do, and with what.
+
+    :param params: the module's options.
+    :param check_mode: whether it is only to tell what it would change.
+    :param diff_mode: whether it is to return what it changes, before and after.
+    :param way: to the agent.
+    :param agent: the agent.
+    :param domain: the guest's domain, if libvirt can be asked about it.
+    :param warnings: what the user should know besides the result.
+    """
+
+    params: t.Mapping[str, t.Any]
+    check_mode: bool
+    diff_mode: bool
+    way: Way
+    agent: Agent
+    domain: LibvirtDomain | None
+    warnings: list[str] = field(default_factory=list)
+
+    def deadline(self, usual: float = USUAL_SECONDS) -> Deadline:
+        """See :meth:`Way.deadline`."""
+        return self.way.deadline(usual)
+
+    def changed(self, before: t.Any, after: t.Any) -> Result:
+        """The part of a result that tells of a change, if there is one."""
+        result: Result = {"changed": before != after}
+        if self.diff_mode:
+            result["diff"] = {"before": before, "after": after}
+        return result
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a module does, and its options.
+
+    :param run: does it.
+    :param arguments: its own options, as AnsibleModule's ``argument_spec`` has them.
+    :param constraints: others of AnsibleModule's parameters, like ``mutually_exclusive``.
+    :param own_calls: whether libvirt's own calls are used where it has one. Not for commands that are sent as they are.
+    """
+
+    run: t.Callable[[Task], Result]
+    arguments: t.Mapping[str, t.Mapping[str, t.Any]] = field(default_factory=dict)
+    constraints: t.Mapping[str, t.Any] = field(default_factory=dict)
+    own_calls: bool = True
+
+    @property
+    def argument_spec(self) -> dict[str, t.Any]:
+        """All its options, those of the endpoint included."""
+        return {**_ENDPOINT_ARGUMENTS, **self.arguments}
+
+    def carry_out(self, params: t.Mapping[str, t.Any], way: Way, *, check_mode: bool, diff_mode: bool) -> Result:
+        """Do it, and let go of all that it took.
+
+        :returns: the module's result. If it failed, ``failed`` is true, ``msg`` tells what happened, and ``error`` is
+            the name of the class in :mod:`.errors`, in lower case with underscores.
+        """
+        way = way.given(params)
+        with contextlib.ExitStack() as stack:
+            try:
+                agent = way.agent(own_calls=self.own_calls)
+                stack.callback(agent.close)
+                domain = way.libvirt_domain()
+                if domain is not None:
+                    stack.callback(domain.close)
+                task = Task(params, check_mode, diff_mode, way, agent, domain)
+                result = {"changed": False, **self.run(task)}
+            except QgaError as exc:
+                return {"failed": True, "changed": False, "msg": str(exc), "error": _name(type(exc))}
+            except Failed as exc:
+                return {"failed": True, "changed": False, "msg": str(exc), **exc.results}
+            except OSError as exc:
+                return {"failed": True, "changed": False, "msg": str(exc), "error": "os_error"}
+        if task.warnings:
+            result["warnings"] = task.warnings
+        return result
+
+
+def _name(kind: type[QgaError]) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()

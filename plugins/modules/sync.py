@@ -1,0 +1,133 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: sync
+short_description: Resync with a guest agent, and wait until it answers
+version_added: 0.1.0
+author:
+  - The netless.qga authors (@netless)
+description:
+  - Resyncs the channel to a guest agent as the agent's protocol has it, so that whatever an earlier client left in it
+    is thrown away, and tells what it found. This shows that the agent is there and answers.
+  - Waits for a virtual machine that is still booting, if O(wait_timeout) allows it.
+extends_documentation_fragment:
+  - netless.qga.endpoint
+  - netless.qga.attributes
+  - netless.qga.attributes.actiongroup_qga
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: N/A
+    description: It changes nothing.
+  idempotent:
+    support: full
+  platform:
+    support: full
+    platforms: all
+options:
+  wait_timeout:
+    description:
+      - Seconds to wait for an agent that does not answer yet.
+      - With V(0) there is one attempt, of O(timeout) seconds.
+    type: float
+    default: 0
+seealso:
+  - module: ansible.builtin.wait_for_connection
+  - module: netless.qga.diagnose
+"""
+
+EXAMPLES = r"""
+- name: Wait until the virtual machine has booted, over its own connection
+  netless.qga.sync:
+    wait_timeout: 300
+
+- name: See on the hypervisor whether the agent of a domain answers
+  netless.qga.sync:
+    domain: web1
+
+- name: Bring the channel of a virtual machine of QEMU's back in sync
+  netless.qga.sync:
+    endpoint: unix:/run/vms/web1.sock
+"""
+
+RETURN = r"""
+sync_id:
+  description: The random number that the agent gave back.
+  type: int
+  returned: success
+  sample: 5577006791947779410
+discarded:
+  description: How many bytes of earlier conversations were thrown away.
+  type: int
+  returned: success
+  sample: 78
+delimited:
+  description:
+    - Whether the reply had a byte 0xFF in front, which nothing else can have.
+    - This is not so with agents that do not know C(guest-sync-delimited), and through libvirt, which syncs by itself.
+  type: bool
+  returned: success
+  sample: true
+round_trip:
+  description: Seconds from the request to the reply.
+  type: float
+  returned: success
+  sample: 0.0021
+waited:
+  description: Seconds until the agent answered.
+  type: float
+  returned: success
+  sample: 12.5
+attempts:
+  description: How many attempts it took.
+  type: int
+  returned: success
+  sample: 3
+agent_version:
+  description: The version of the agent, which is that of QEMU.
+  type: str
+  returned: success
+  sample: 7.2.22
+"""
+
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.guest.presence import wait_for_agent
+from ansible_collections.netless.qga.plugins.module_utils.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
+
+
+def run(task: Task) -> Result:
+    """Sync, and ask who answered."""
+    presence = wait_for_agent(
+        task.agent,
+        attempt_seconds=task.way.connect_timeout,
+        deadline=Deadline.after(task.params["wait_timeout"]),
+    )
+    report = presence.report
+    return {
+        "sync_id": report.sync_id,
+        "discarded": report.discarded,
+        "delimited": report.delimited,
+        "round_trip": report.seconds,
+        "waited": presence.waited,
+        "attempts": presence.attempts,
+        "agent_version": task.agent.info(task.deadline()).version,
+    }
+
+
+OPERATION = Operation(run, {"wait_timeout": {"type": "float", "default": 0}})
+
+
+def main() -> None:
+    """Run as a module."""
+    run_module(OPERATION)
+
+
+if __name__ == "__main__":
+    main()

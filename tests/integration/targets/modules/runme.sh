@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The agent's commands as modules, on an old agent, a new one, and one that may neither run programs nor handle files;
+# over the host's own connection, and on the host that has the socket.
+set -euxo pipefail
+
+guests="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests"
+work="$(mktemp -d)"
+
+stop() {
+    for guest in bullseye forky without_exec; do
+        python "${guests}/sandbox.py" stop --state "${work}/${guest}"
+    done
+    rm -rf "${work}"
+}
+trap stop EXIT
+
+bullseye="$(python "${guests}/sandbox.py" start --state "${work}/bullseye" --suite bullseye)"
+forky="$(python "${guests}/sandbox.py" start --state "${work}/forky" --suite forky)"
+without_exec="$(python "${guests}/sandbox.py" start --state "${work}/without_exec" --suite bookworm \
+    --block guest-exec,guest-exec-status,guest-file-open,guest-file-read,guest-file-write,guest-file-close)"
+cat > "${work}/inventory" <<INVENTORY
+[agents]
+bullseye ansible_qga_endpoint=${bullseye}
+forky ansible_qga_endpoint=${forky}
+[restricted]
+without_exec ansible_qga_endpoint=${without_exec}
+[all:vars]
+ansible_connection=netless.qga.guest_agent
+[controller]
+localhost ansible_connection=local ansible_python_interpreter=$(command -v python)
+INVENTORY
+
+# shellcheck disable=SC2086 # Several.
+for playbook in ${PLAYBOOKS:-*.yml}; do
+    ansible-playbook -i "${work}/inventory" -e work="${work}" "${playbook}" "$@"
+done

@@ -1,0 +1,65 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Syncing with an agent as a module."""
+
+from __future__ import annotations
+
+import threading
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
+
+from .conftest import RunModule
+
+
+def test_tells_what_it_found(run_module: RunModule) -> None:
+    result = run_module("sync", ScriptedAgent("stale"))
+    assert not result["changed"]
+    assert 0 < result["sync_id"] < 2**63
+    assert result["discarded"] > 100 and result["delimited"] and result["attempts"] == 1
+    assert 0 < result["round_trip"] <= result["waited"] < 2
+    assert result["agent_version"] == "9.2.0"
+
+
+def test_agents_without_a_sentinel(run_module: RunModule) -> None:
+    assert run_module("sync", ScriptedAgent("no_delimited"))["delimited"] is False
+
+
+def test_works_in_check_mode_and_while_frozen(run_module: RunModule) -> None:
+    assert "failed" not in run_module("sync", ScriptedAgent("frozen"), check_mode=True)
+
+
+def test_waits_for_an_agent(run_module: RunModule) -> None:
+    agent = ScriptedAgent("silence")
+    threading.Timer(1.0, setattr, (agent, "silent", False)).start()
+    result = run_module("sync", agent, timeout=0.5, wait_timeout=20)
+    assert result["attempts"] > 1 and 0.9 < result["waited"] < 20
+
+
+def test_gives_up_when_the_time_is_over(run_module: RunModule) -> None:
+    result = run_module("sync", ScriptedAgent("silence"), timeout=0.2, wait_timeout=0.5)
+    assert result["failed"] and result["error"] == "agent_silent" and "unix:" in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "error"),
+    [
+        ("never", "outcome_unknown"),
+        ("garbage", "protocol_violation"),
+        ("hangs_up", "outcome_unknown"),
+        ("wrong_types", "protocol_violation"),
+    ],
+)
+def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
+    """The sync itself goes well with all of them."""
+    result = run_module("sync", ScriptedAgent(profile), timeout=0.5)
+    assert result["failed"] and result["error"] == error
+
+
+def test_there_is_always_one_attempt(run_module: RunModule, tmp_path: t.Any) -> None:
+    result = run_module("sync", f"unix:{tmp_path}/nothing")
+    assert result["failed"] and result["error"] == "endpoint_unavailable"
