@@ -88,8 +88,8 @@ def make_channel(
     kind, name = address.endpoint.partition(":")[::2]
     if kind == "libvirt" and not address.domain:
         raise InvalidRequest(
-            f"the endpoint {address.endpoint} is one of a domain of libvirt's, and none is named: give the option domain, "
-            f"or another endpoint"
+            f"the endpoint {address.endpoint} is one of a domain of libvirt's, and none is named: give the option "
+            f"domain, or another endpoint"
         )
     if address.endpoint == "libvirt":
         return LibvirtChannel(

@@ -18,7 +18,8 @@ def run_module(operation: Operation) -> None:
     """Carry out an operation with the options of this process, print the result, and exit."""
     module = AnsibleModule(argument_spec=operation.argument_spec, supports_check_mode=True, **operation.constraints)
     way = Way(Address(uri=os.environ.get("LIBVIRT_DEFAULT_URI") or Address.uri))
-    result = operation.carry_out(module.params, way, check_mode=module.check_mode, diff_mode=module._diff)
+    diff_mode = module._diff  # pylint: disable=protected-access  # it has no other name
+    result = operation.carry_out(module.params, way, check_mode=module.check_mode, diff_mode=diff_mode)
     if result.get("failed"):
         module.fail_json(**result)
     module.exit_json(**result)
