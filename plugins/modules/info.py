@@ -1,0 +1,709 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: info
+short_description: Tell what a guest agent knows about its guest
+version_added: 0.1.0
+author:
+  - The netless.qga authors (@netless)
+description:
+  - Asks a guest agent for everything that it tells about its guest, with all questions at once.
+  - It takes no Python in the guest, nor an agent that may run programs. What an agent cannot tell, because it is too
+    old for it or not allowed to, is listed in RV(unavailable) and is no error.
+extends_documentation_fragment:
+  - netless.qga.endpoint
+  - netless.qga.attributes
+  - netless.qga.attributes.actiongroup_qga
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: N/A
+    details: It changes nothing.
+  idempotent:
+    support: full
+  platform:
+    support: full
+    platforms: all
+options:
+  subset:
+    description:
+      - What to ask for.
+      - Any of V(agent), V(cpu_statistics), V(devices), V(disk_statistics), V(disks), V(filesystems), V(fsfreeze),
+        V(hostname), V(interfaces), V(load), V(memory), V(os), V(routes), V(time), V(timezone), V(users) and V(vcpus).
+        See RV(qga) for what they are.
+      - V(all) is all of them.
+      - With V(!) in front, like in V(!disks), one is left out, of all if nothing else is named.
+    type: list
+    elements: str
+    default: [all]
+  facts:
+    description:
+      - Whether to keep the result as facts of the host, in C(ansible_facts.qga).
+      - They replace what was there from an earlier time.
+    type: bool
+    default: false
+seealso:
+  - module: ansible.builtin.setup
+  - module: netless.qga.time
+  - module: netless.qga.vcpus
+"""
+
+EXAMPLES = r"""
+- name: Ask a guest for everything over its own connection
+  netless.qga.info:
+  register: guest
+
+- name: Show its addresses
+  ansible.builtin.debug:
+    msg: >-
+      {{ guest.qga.interfaces | map(attribute='ip_addresses', default=[]) | flatten | map(attribute='ip_address') }}
+
+- name: On the hypervisor, ask a domain for its operating system and host name
+  netless.qga.info:
+    domain: web1
+    subset: [os, hostname]
+
+- name: Keep everything but the disks of a virtual machine of QEMU's as facts
+  netless.qga.info:
+    endpoint: unix:/run/vms/web1.sock
+    subset: ["!disks", "!disk_statistics"]
+    facts: true
+
+- name: Use the facts
+  ansible.builtin.debug:
+    msg: "{{ ansible_facts.qga.os.pretty_name | default('an unknown system') }}"
+"""
+
+RETURN = r"""
+qga:
+  description:
+    - What the agent tells, by subset. One that it does not tell is in RV(unavailable) instead.
+    - Names are the agent's with C(-) turned into C(_). Newer agents may tell more than is described here.
+    - It is the guest that says all this, and whoever has power over the guest can make it say anything.
+  type: dict
+  returned: success
+  contains:
+    agent:
+      description: The agent itself.
+      type: dict
+      contains:
+        version:
+          description: Its version, which is that of QEMU.
+          type: str
+          sample: 7.2.22
+        supported_commands:
+          description: The commands that it knows.
+          type: list
+          elements: dict
+          contains:
+            name:
+              description: Its name.
+              type: str
+              sample: guest-get-osinfo
+            enabled:
+              description: Whether it is allowed. Nearly none is while filesystems are frozen.
+              type: bool
+            success_response:
+              description: Whether there is a reply if it succeeds.
+              type: bool
+    cpu_statistics:
+      description: What the guest's CPUs have done since it booted, in ticks of the guest's kernel.
+      type: list
+      elements: dict
+      contains:
+        type:
+          description: The kind of statistics, V(linux). For another one there are other members.
+          type: str
+        cpu:
+          description: The CPU's number.
+          type: int
+        user:
+          description: In programs.
+          type: int
+        nice:
+          description: In programs of low priority.
+          type: int
+        system:
+          description: In the kernel.
+          type: int
+        idle:
+          description: Nothing.
+          type: int
+        iowait:
+          description: Nothing while something waited for a device.
+          type: int
+          returned: if the guest counts it, as the following
+        irq:
+          description: In interrupts.
+          type: int
+        softirq:
+          description: In soft interrupts.
+          type: int
+        steal:
+          description: Nothing while it wanted to, because the hypervisor did something else.
+          type: int
+        guest:
+          description: In guests of its own.
+          type: int
+        guestnice:
+          description: In guests of its own of low priority.
+          type: int
+    devices:
+      description: The devices with drivers. Only agents on Windows tell them.
+      type: list
+      elements: dict
+      contains:
+        driver_name:
+          description: The driver's name.
+          type: str
+          sample: Red Hat VirtIO Ethernet Adapter
+        driver_date:
+          description: The driver's date in nanoseconds since 1970.
+          type: int
+          returned: if it has one
+        driver_version:
+          description: The driver's version.
+          type: str
+          returned: if it has one
+        id:
+          description: What the device is.
+          type: dict
+          returned: if it is known
+          contains:
+            type:
+              description: The kind of device, V(pci). For another one there are other members.
+              type: str
+            vendor_id:
+              description: The vendor's number.
+              type: int
+            device_id:
+              description: The vendor's number for the device.
+              type: int
+    disk_statistics:
+      description: What the disks have done since the guest booted, as in C(/proc/diskstats).
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: The disk's or partition's name.
+          type: str
+          sample: vda
+        major:
+          description: The device's major number.
+          type: int
+        minor:
+          description: The device's minor number.
+          type: int
+        stats:
+          description: The numbers, as far as the guest's kernel has them.
+          type: dict
+          contains:
+            read_sectors:
+              description: Sectors read.
+              type: int
+            read_ios:
+              description: Reads done.
+              type: int
+            read_merges:
+              description: Reads made one with others.
+              type: int
+            read_ticks:
+              description: Milliseconds spent on reads.
+              type: int
+            write_sectors:
+              description: Sectors written.
+              type: int
+            write_ios:
+              description: Writes done.
+              type: int
+            write_merges:
+              description: Writes made one with others.
+              type: int
+            write_ticks:
+              description: Milliseconds spent on writes.
+              type: int
+            discard_sectors:
+              description: Sectors discarded.
+              type: int
+            discard_ios:
+              description: Discards done.
+              type: int
+            discard_merges:
+              description: Discards made one with others.
+              type: int
+            discard_ticks:
+              description: Milliseconds spent on discards.
+              type: int
+            flush_ios:
+              description: Flushes done.
+              type: int
+            flush_ticks:
+              description: Milliseconds spent on flushes.
+              type: int
+            ios_pgr:
+              description: Requests under way.
+              type: int
+            total_ticks:
+              description: Milliseconds in which something was under way.
+              type: int
+            weight_ticks:
+              description: Milliseconds that all requests took together.
+              type: int
+    disks:
+      description: The disks and partitions.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Its device, or on Windows its name in the device namespace.
+          type: str
+          sample: /dev/vda
+        partition:
+          description: Whether it is a partition.
+          type: bool
+        dependencies:
+          description: The devices that it is on.
+          type: list
+          elements: str
+          returned: if the agent knows them
+        alias:
+          description: Another name for it, like one of LVM.
+          type: str
+          returned: if it has one
+        address:
+          description: Where it is on which bus, as RV(qga.filesystems[].disk[]).
+          type: dict
+          returned: for disks, if the agent knows it
+        smart:
+          description: What it says about its health, with a C(type) and for V(nvme) the members of its log page.
+          type: dict
+          returned: for NVMe disks
+    filesystems:
+      description: The mounted filesystems that are on disks.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: The device that it is on.
+          type: str
+          sample: vda1
+        mountpoint:
+          description: Where it is mounted.
+          type: str
+          sample: /
+        type:
+          description: Its kind.
+          type: str
+          sample: ext4
+        used_bytes:
+          description: Bytes in use.
+          type: int
+          returned: if the agent knows it, since QEMU 3.0
+        total_bytes:
+          description: Bytes that ordinary users can use.
+          type: int
+          returned: if the agent knows it, since QEMU 3.0
+        total_bytes_privileged:
+          description: Bytes that there are.
+          type: int
+          returned: if the agent knows it, since QEMU 9.1
+        disk:
+          description: The disks that it is on.
+          type: list
+          elements: dict
+          contains:
+            bus_type:
+              description: The kind of bus.
+              type: str
+              sample: virtio
+            bus:
+              description: The bus's number.
+              type: int
+            target:
+              description: The target's number.
+              type: int
+            unit:
+              description: The unit's number.
+              type: int
+            pci_controller:
+              description: The PCI address of the bus's controller. Numbers that the agent does not know are V(-1).
+              type: dict
+              contains:
+                domain:
+                  description: The domain.
+                  type: int
+                bus:
+                  description: The bus.
+                  type: int
+                slot:
+                  description: The slot.
+                  type: int
+                function:
+                  description: The function.
+                  type: int
+            ccw_address:
+              description: The address in the channel subsystem of IBM Z.
+              type: dict
+              returned: if it has one
+              contains:
+                cssid:
+                  description: The channel subsystem.
+                  type: int
+                ssid:
+                  description: The set of subchannels.
+                  type: int
+                subchno:
+                  description: The subchannel.
+                  type: int
+                devno:
+                  description: The device.
+                  type: int
+            serial:
+              description: The serial number.
+              type: str
+              returned: if it has one
+            dev:
+              description: The device.
+              type: str
+              returned: if the agent knows it
+              sample: /dev/vda1
+    fsfreeze:
+      description: Whether the agent has frozen the guest's filesystems, V(thawed) or V(frozen).
+      type: str
+      sample: thawed
+    hostname:
+      description: The guest's name.
+      type: str
+      sample: web1.example.com
+    interfaces:
+      description: The network interfaces.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Its name.
+          type: str
+          sample: eth0
+        hardware_address:
+          description: Its MAC address.
+          type: str
+          returned: if it has one
+        ip_addresses:
+          description: Its IP addresses.
+          type: list
+          elements: dict
+          returned: if it has any
+          contains:
+            ip_address:
+              description: The address.
+              type: str
+              sample: 192.0.2.17
+            ip_address_type:
+              description: V(ipv4) or V(ipv6).
+              type: str
+            prefix:
+              description: The length of the network's prefix.
+              type: int
+              sample: 24
+        statistics:
+          description: What it has received and sent.
+          type: dict
+          returned: if the guest counts it
+          contains:
+            rx_bytes:
+              description: Bytes received.
+              type: int
+            rx_packets:
+              description: Packets received.
+              type: int
+            rx_errs:
+              description: Packets received with errors.
+              type: int
+            rx_dropped:
+              description: Packets received and dropped.
+              type: int
+            tx_bytes:
+              description: Bytes sent.
+              type: int
+            tx_packets:
+              description: Packets sent.
+              type: int
+            tx_errs:
+              description: Packets not sent because of errors.
+              type: int
+            tx_dropped:
+              description: Packets dropped before they were sent.
+              type: int
+    load:
+      description: How busy the guest is. Agents tell it since QEMU 10.0.
+      type: dict
+      contains:
+        load1m:
+          description: Processes that could run, on average over one minute.
+          type: float
+          sample: 0.12
+        load5m:
+          description: The same over five minutes.
+          type: float
+        load15m:
+          description: The same over a quarter of an hour.
+          type: float
+    memory:
+      description: The memory, in blocks that can be taken online and offline.
+      type: dict
+      contains:
+        blocks:
+          description: The blocks.
+          type: list
+          elements: dict
+          contains:
+            phys_index:
+              description: Its number.
+              type: int
+            online:
+              description: Whether it is used.
+              type: bool
+            can_offline:
+              description: Whether the guest can do without it.
+              type: bool
+        block_size:
+          description: Bytes in a block.
+          type: int
+          sample: 134217728
+        online_bytes:
+          description: Bytes in all blocks that are used. The guest's kernel keeps some for itself.
+          type: int
+          sample: 536870912
+    os:
+      description: The operating system. Each of its members is there only if the agent knows it.
+      type: dict
+      contains:
+        id:
+          description: A name for programs, as in C(/etc/os-release). V(mswindows) for Windows.
+          type: str
+          sample: debian
+        name:
+          description: A name for people.
+          type: str
+          sample: Debian GNU/Linux
+        pretty_name:
+          description: A name and version for people.
+          type: str
+          sample: Debian GNU/Linux 12 (bookworm)
+        version:
+          description: The version for people.
+          type: str
+          sample: 12 (bookworm)
+        version_id:
+          description: The version for programs.
+          type: str
+          sample: "12"
+        variant:
+          description: The edition for people.
+          type: str
+        variant_id:
+          description: The edition for programs.
+          type: str
+        kernel_release:
+          description: The kernel's release.
+          type: str
+          sample: 6.1.0-40-cloud-amd64
+        kernel_version:
+          description: The kernel's version.
+          type: str
+          sample: "#1 SMP PREEMPT_DYNAMIC Debian 6.1.153-1 (2025-09-20)"
+        machine:
+          description: The kind of machine.
+          type: str
+          sample: x86_64
+    routes:
+      description: The routes. Agents tell them since QEMU 9.1.
+      type: list
+      elements: dict
+      contains:
+        iface:
+          description: The interface.
+          type: str
+          sample: eth0
+        version:
+          description: V(4) for IPv4 and V(6) for IPv6.
+          type: int
+        destination:
+          description: The destination.
+          type: str
+          sample: 0.0.0.0
+        metric:
+          description: The lower, the better.
+          type: int
+        mask:
+          description: The mask of an IPv4 destination.
+          type: str
+          returned: for IPv4, as the following
+        gateway:
+          description: The next hop.
+          type: str
+        irtt:
+          description: The initial round-trip time.
+          type: int
+        flags:
+          description: The kernel's flags of the route.
+          type: int
+        refcnt:
+          description: How often it is referred to.
+          type: int
+        use:
+          description: How often it was looked up.
+          type: int
+        window:
+          description: The TCP window.
+          type: int
+        mtu:
+          description: The largest packet.
+          type: int
+        desprefixlen:
+          description: The length of the destination's prefix.
+          type: str
+          returned: for IPv6, as the following
+        source:
+          description: The source.
+          type: str
+        srcprefixlen:
+          description: The length of the source's prefix.
+          type: str
+        nexthop:
+          description: The next hop.
+          type: str
+    time:
+      description: What the guest's clock said when it was asked.
+      type: dict
+      contains:
+        nanoseconds:
+          description: Nanoseconds since 1970 in UTC.
+          type: int
+          sample: 1767225600123456000
+        iso8601:
+          description: The same as a date and time in UTC.
+          type: str
+          sample: "2026-01-01T00:00:00.123456Z"
+    timezone:
+      description: The time zone.
+      type: dict
+      contains:
+        zone:
+          description: Its name.
+          type: str
+          returned: if the agent knows it
+          sample: CET
+        offset:
+          description: Seconds that it is ahead of UTC.
+          type: int
+          sample: 3600
+    users:
+      description: Who is logged in, each once.
+      type: list
+      elements: dict
+      contains:
+        user:
+          description: The user's name.
+          type: str
+          sample: root
+        login_time:
+          description: When, in seconds since 1970.
+          type: float
+        domain:
+          description: The user's domain on Windows.
+          type: str
+          returned: on Windows
+    vcpus:
+      description: The virtual CPUs.
+      type: list
+      elements: dict
+      contains:
+        logical_id:
+          description: The number by which the guest knows it.
+          type: int
+        online:
+          description: Whether it is used.
+          type: bool
+        can_offline:
+          description: Whether the guest can do without it.
+          type: bool
+unavailable:
+  description: The subsets that were asked for and that the agent does not tell, each with the reason.
+  type: dict
+  returned: success
+  sample:
+    routes:
+      reason: command_missing
+      msg: "unix:/run/vms/web1.sock: guest-network-get-route: this agent, version 7.2.22, does not know it. There it is
+        since QEMU 9.1, and not on every operating system"
+  contains:
+    "*":
+      description: The name of a subset.
+      type: dict
+      contains:
+        reason:
+          description:
+            - V(command_missing) if the agent does not know the command, as it is too old or not made for it.
+            - V(command_disabled) if its configuration does not allow it, or, before QEMU 9.1, if its guest's operating
+              system has nothing of the kind.
+            - V(filesystems_frozen) if it does not do it as long as filesystems are frozen.
+            - V(agent_refused) if it tried and failed.
+          type: str
+        msg:
+          description: The reason for people.
+          type: str
+ansible_facts:
+  description: RV(qga) as facts.
+  type: dict
+  returned: if O(facts) is true
+  contains:
+    qga:
+      description: The same as RV(qga).
+      type: dict
+"""
+
+from ansible_collections.netless.qga.plugins.module_utils.guest.facts import gather, select
+from ansible_collections.netless.qga.plugins.module_utils.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
+
+# Everything together. Disks that are asleep take their time.
+_USUAL_SECONDS = 60.0
+
+
+def run(task: Task) -> Result:
+    """Ask, and tell."""
+    facts = gather(task.agent, select(task.params["subset"]), task.deadline(_USUAL_SECONDS))
+    result: Result = {
+        "qga": facts.found,
+        "unavailable": {
+            name: {"reason": subset.reason, "msg": subset.message} for name, subset in facts.unavailable.items()
+        },
+    }
+    if task.params["facts"]:
+        result["ansible_facts"] = {"qga": facts.found}
+    return result
+
+
+OPERATION = Operation(
+    run,
+    {
+        "subset": {"type": "list", "elements": "str", "default": ["all"]},
+        "facts": {"type": "bool", "default": False},
+    },
+)
+
+
+def main() -> None:
+    """Run as a module."""
+    run_module(OPERATION)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: time
+short_description: Tell and set a guest's clock
+version_added: 0.1.0
+author:
+  - The netless.qga authors (@netless)
+description:
+  - Tells what time it is in the guest, and how far that is off the clock of the host where the module runs.
+  - Sets the guest's clock if it is too far off, for example after the guest was suspended or restored.
+extends_documentation_fragment:
+  - netless.qga.endpoint
+  - netless.qga.attributes
+  - netless.qga.attributes.actiongroup_qga
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: partial
+    details:
+      - O(sync=rtc) cannot know whether there is anything to do. It reports a change only if the clock was changed.
+      - A O(time) that has passed is set again.
+  platform:
+    support: full
+    platforms: all
+options:
+  sync:
+    description:
+      - With V(host), the guest's clock is set to that of the host where the module runs. This is the controller for a
+        host whose connection is P(netless.qga.guest_agent#connection).
+      - With V(rtc), the guest sets its clock by its own real-time clock, which QEMU keeps. Agents on Windows cannot.
+    type: str
+    choices: [host, rtc]
+  time:
+    description:
+      - The time to set, as a date and time of ISO 8601 that ends with V(Z) or an offset from UTC, or as seconds since
+        1970.
+    type: str
+  max_drift:
+    description:
+      - Seconds that the guest's clock may be off without being set.
+      - What cannot be known because the agent takes time to answer is put on top, see RV(uncertainty).
+    type: float
+    default: 1
+notes:
+  - The agent also sets the guest's real-time clock. Agents of QEMU before 9.0 need C(hwclock) in the guest for it,
+    which is in the package C(util-linux-extra) in Debian and Ubuntu, and refuse to do anything without it.
+  - A time service in the guest, like C(chrony), may set the clock back.
+seealso:
+  - module: netless.qga.info
+"""
+
+EXAMPLES = r"""
+- name: Tell how far a guest's clock is off
+  netless.qga.time:
+  register: clock
+
+- name: Set the clock of a domain that was just restored from a saved state, on its hypervisor
+  netless.qga.time:
+    domain: web1
+    sync: host
+
+- name: Set the clock of a virtual machine of QEMU's if it is more than a minute off
+  netless.qga.time:
+    endpoint: unix:/run/vms/web1.sock
+    sync: host
+    max_drift: 60
+
+- name: Set a guest's clock to a time for a test
+  netless.qga.time:
+    time: "2038-01-19T03:14:00Z"
+"""
+
+RETURN = r"""
+time:
+  description: What the guest's clock says. In check mode what it would say, as far as that can be known.
+  type: dict
+  returned: success
+  contains:
+    nanoseconds:
+      description: Nanoseconds since 1970 in UTC.
+      type: int
+      sample: 1767225600123456000
+    iso8601:
+      description: The same as a date and time in UTC.
+      type: str
+      sample: "2026-01-01T00:00:00.123456Z"
+drift:
+  description: Seconds that it is ahead of the clock of the host where the module runs, negative if it is behind.
+  type: float
+  returned: success
+  sample: -0.0421
+uncertainty:
+  description: Seconds that RV(drift) may be wrong, which is half of the time that the agent took to answer.
+  type: float
+  returned: success
+  sample: 0.0011
+drift_before:
+  description: Seconds that it was ahead before it was set.
+  type: float
+  returned: success
+  sample: -3600.0421
+"""
+
+from ansible_collections.netless.qga.plugins.module_utils.guest.clock import Adjustment, Clock, Reading, moment, parse
+from ansible_collections.netless.qga.plugins.module_utils.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils.operation import Failed, Operation, Result, Task
+
+_NANOSECONDS = 10**9
+
+
+def run(task: Task) -> Result:
+    """Read the clock, set it if it is off, and read it again."""
+    wanted = None if task.params["time"] is None else parse(task.params["time"])
+    clock = Clock(task.agent, task.deadline, max_drift=task.params["max_drift"], check_mode=task.check_mode)
+    if task.params["sync"] == "host":
+        adjustment = clock.follow_host()
+    elif task.params["sync"] == "rtc":
+        adjustment = clock.follow_rtc()
+    elif wanted is not None:
+        adjustment = clock.set(wanted)
+    else:
+        reading = clock.read()
+        adjustment = Adjustment(reading, reading, changed=False)
+    result = _result(task, adjustment)
+    refusal = adjustment.refusal
+    if adjustment.reached:
+        if refusal is not None:
+            task.warnings.append(f"The guest's clock was set, and its agent reports an error all the same: {refusal}")
+        return result
+    if refusal is not None:
+        raise Failed(
+            f"{refusal}. The guest's clock is {result['drift']:.3f} s ahead of this host's, and that is not where it "
+            f"should be",
+            error="agent_refused",
+            **result,
+        )
+    raise Failed(
+        f"{task.agent.endpoint}: the agent says that it has set the guest's clock, which is {result['drift']:.3f} s "
+        f"ahead of this host's, and that is not where it should be. A time service in the guest may have set it back",
+        error="clock_not_set",
+        **result,
+    )
+
+
+def _result(task: Task, adjustment: Adjustment) -> Result:
+    before, after = adjustment.before, adjustment.after
+    result: Result = {
+        "changed": adjustment.changed,
+        "time": moment(after.nanoseconds),
+        "drift": after.drift / _NANOSECONDS,
+        "uncertainty": after.uncertainty / _NANOSECONDS,
+        "drift_before": before.drift / _NANOSECONDS,
+    }
+    if task.diff_mode and adjustment.changed:
+        result["diff"] = {"before": _summary(before), "after": _summary(after)}
+    return result
+
+
+def _summary(reading: Reading) -> dict[str, str]:
+    return {"drift": f"{reading.drift / _NANOSECONDS:+.3f} s", "time": moment(reading.nanoseconds)["iso8601"]}
+
+
+OPERATION = Operation(
+    run,
+    {
+        "sync": {"type": "str", "choices": ["host", "rtc"]},
+        "time": {"type": "str"},
+        "max_drift": {"type": "float", "default": 1},
+    },
+    {"mutually_exclusive": [("sync", "time")]},
+)
+
+
+def main() -> None:
+    """Run as a module."""
+    run_module(OPERATION)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Commands as they are, as a module."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
+
+from .conftest import RunModule
+
+
+def sent(agent: ScriptedAgent) -> list[t.Any]:
+    """The commands that the agent got, without the syncs."""
+    return [request for request in agent.requests if not request["execute"].startswith("guest-sync")]
+
+
+def test_reads(run_module: RunModule) -> None:
+    result = run_module("command", ScriptedAgent(), command="guest-get-host-name", check_mode=True)
+    assert result == {"changed": False, "reply": {"host-name": "scripted"}}
+
+
+def test_changes(run_module: RunModule) -> None:
+    agent = ScriptedAgent()
+    arguments = {"path": "/bin/true", "capture-output": True}
+    result = run_module("command", agent, command="guest-exec", arguments=arguments)
+    assert result == {"changed": True, "reply": {"pid": 4711}}
+    assert sent(agent)[-1]["arguments"] == arguments
+
+
+def test_check_mode_sends_nothing_that_changes(run_module: RunModule) -> None:
+    agent = ScriptedAgent()
+    result = run_module("command", agent, command="guest-exec", arguments={"path": "/bin/true"}, check_mode=True)
+    assert result == {"changed": True} and not agent.requests
+    result = run_module("command", agent, command="guest-exec", check_mode=True)
+    assert result["failed"] and result["error"] == "invalid_request" and not agent.requests
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "said"),
+    [
+        ("guest-get-hostname", {}, "guest-get-host-name"),
+        ("guest-exec", {}, "path: missing, expected a string"),
+        ("guest-ping", {"loud": True}, "'loud' not expected"),
+        ("guest-exec", {"path": "/bin/true", "arg": ["-v", 1]}, "arg[1]: expected a string, got an integer"),
+        ("guest-set-time", {"time": 1.5}, "time: expected an integer, got a floating-point number"),
+        ("guest-sync", {"id": 2**63}, "id: expected an integer of at most"),
+    ],
+)
+def test_refuses_what_is_no_command(
+    run_module: RunModule, command: str, arguments: dict[str, t.Any], said: str
+) -> None:
+    agent = ScriptedAgent()
+    result = run_module("command", agent, command=command, arguments=arguments)
+    assert result["failed"] and result["error"] == "invalid_request" and said in result["msg"]
+    assert not agent.requests
+
+
+def test_checks_replies(run_module: RunModule) -> None:
+    agent = ScriptedAgent()
+    agent.handlers["guest-get-host-name"] = lambda arguments: {"host-name": 1}
+    result = run_module("command", agent, command="guest-get-host-name")
+    assert result["failed"] and result["error"] == "protocol_violation" and "host-name" in result["msg"]
+    result = run_module("command", agent, command="guest-get-host-name", validate=False)
+    assert result == {"changed": False, "reply": {"host-name": 1}}
+
+
+def test_sends_anything_without_validation(run_module: RunModule) -> None:
+    agent = ScriptedAgent()
+    agent.handlers["vendor-thing"] = lambda arguments: [arguments]
+    result = run_module("command", agent, command="vendor-thing", arguments={"a": {"b": [1, None]}}, validate=False)
+    assert result == {"changed": True, "reply": [{"a": {"b": [1, None]}}]}
+    result = run_module("command", agent, command="guest-ping", arguments={"loud": True}, validate=False)
+    assert result == {"changed": False, "reply": {}}
+    result = run_module("command", agent, command="vendor-other", validate=False)
+    assert result["failed"] and result["error"] == "command_missing"
+
+
+@pytest.mark.parametrize("validate", [True, False])
+def test_never_breaks_the_link_of_libvirtd(run_module: RunModule, validate: bool) -> None:
+    agent = ScriptedAgent()
+    result = run_module("command", agent, command="guest-sync-delimited", arguments={"id": 1}, validate=validate)
+    assert result["failed"] and result["error"] == "invalid_request" and "netless.qga.sync" in result["msg"]
+    assert not agent.requests
+
+
+def test_a_plain_sync_is_a_command_like_any_other(run_module: RunModule) -> None:
+    result = run_module("command", ScriptedAgent(), command="guest-sync", arguments={"id": 4711})
+    assert result == {"changed": False, "reply": 4711}
+
+
+def test_silent_commands(run_module: RunModule) -> None:
+    agent = ScriptedAgent()
+    result = run_module("command", agent, command="guest-shutdown", arguments={"mode": "halt"}, timeout=0.3)
+    assert result == {"changed": True, "reply": None}
+    assert sent(agent) == [
+        {"execute": "guest-shutdown", "arguments": {"mode": "halt"}, "id": sent(agent)[0]["id"]},
+    ]
+
+
+def refuse(arguments: dict[str, t.Any]) -> t.Any:
+    raise Refusal("mode is invalid")
+
+
+def test_silent_commands_report_errors(run_module: RunModule) -> None:
+    agent = ScriptedAgent()
+    agent.handlers["guest-shutdown"] = refuse
+    result = run_module("command", agent, command="guest-shutdown", arguments={"mode": "sideways"})
+    assert result["failed"] and result["error"] == "agent_refused" and "mode is invalid" in result["msg"]
+
+
+def test_silence_of_nobody_is_no_success(run_module: RunModule) -> None:
+    result = run_module("command", ScriptedAgent("silence"), command="guest-shutdown", timeout=0.2)
+    assert result["failed"] and result["error"] == "agent_silent"
+
+
+@pytest.mark.parametrize("validate", [True, False])
+@pytest.mark.parametrize(
+    ("profile", "command", "error"),
+    [
+        ("modern", "guest-get-osinfo", "command_missing"),
+        ("blocked", "guest-exec", "command_disabled"),
+        ("frozen", "guest-exec", "filesystems_frozen"),
+        ("frozen_newer_text", "guest-exec", "filesystems_frozen"),
+        ("silence", "guest-ping", "agent_silent"),
+        ("never", "guest-exec", "outcome_unknown"),
+        ("hangs_up", "guest-exec", "outcome_unknown"),
+        ("garbage", "guest-exec", "protocol_violation"),
+    ],
+)
+def test_errors_have_a_class(run_module: RunModule, profile: str, command: str, error: str, validate: bool) -> None:
+    arguments = {"path": "secret-tool", "input-data": "c2VjcmV0"} if command == "guest-exec" else {}
+    agent = ScriptedAgent(profile)
+    result = run_module("command", agent, command=command, arguments=arguments, validate=validate, timeout=0.3)
+    assert result["failed"] and result["error"] == error
+    assert "secret" not in repr(result) and "c2VjcmV0" not in repr(result)
+    assert sum(request["execute"] == command for request in agent.requests) <= 1
+
+
+def test_the_agents_own_error(run_module: RunModule) -> None:
+    agent = ScriptedAgent()
+    agent.handlers["guest-exec"] = refuse
+    result = run_module("command", agent, command="guest-exec", arguments={"path": "/nothing"})
+    assert result["failed"] and result["error"] == "agent_refused" and "unix:" in result["msg"]

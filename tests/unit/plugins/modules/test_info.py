@@ -1,0 +1,247 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a guest's agent tells, as a module."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
+
+from .conftest import RunModule
+
+ADDRESS = {
+    "pci-controller": {"domain": 0, "bus": 0, "slot": 4, "function": 0},
+    "bus-type": "virtio",
+    "bus": 0,
+    "target": 0,
+    "unit": 0,
+    "dev": "/dev/vda1",
+}
+REPLIES: dict[str, t.Any] = {
+    "guest-get-cpustats": [{"type": "linux", "cpu": 0, "user": 1, "nice": 2, "system": 3, "idle": 4, "guestnice": 5}],
+    "guest-get-devices": [{"driver-name": "viostor", "id": {"type": "pci", "vendor-id": 6900, "device-id": 4097}}],
+    "guest-get-diskstats": [{"name": "vda", "major": 254, "minor": 0, "stats": {"read-ios": 7}}],
+    "guest-get-disks": [{"name": "/dev/vda1", "partition": True, "dependencies": ["/dev/vda"], "address": ADDRESS}],
+    "guest-get-fsinfo": [
+        {"name": "vda1", "mountpoint": "/", "type": "ext4", "used-bytes": 1, "total-bytes": 2, "disk": [ADDRESS]}
+    ],
+    "guest-get-load": {"load1m": 0.5, "load5m": 0.25, "load15m": 0},
+    "guest-get-memory-block-info": {"size": 2**27},
+    "guest-get-memory-blocks": [
+        {"phys-index": 0, "online": True, "can-offline": False},
+        {"phys-index": 1, "online": False, "can-offline": True},
+    ],
+    "guest-get-osinfo": {"id": "debian", "pretty-name": "Debian GNU/Linux 12 (bookworm)"},
+    "guest-get-time": 1767225600123456000,
+    "guest-get-timezone": {"zone": "CET", "offset": 3600},
+    "guest-get-users": [{"user": "root", "login-time": 1767225600.5}],
+    "guest-get-vcpus": [{"logical-id": 0, "online": True, "can-offline": False}],
+    "guest-network-get-interfaces": [
+        {
+            "name": "eth0",
+            "hardware-address": "52:54:00:00:00:01",
+            "ip-addresses": [{"ip-address": "192.0.2.17", "ip-address-type": "ipv4", "prefix": 24}],
+        }
+    ],
+    "guest-network-get-route": [{"iface": "eth0", "destination": "0.0.0.0", "metric": 100, "version": 4}],
+}
+SUBSETS = {
+    "agent",
+    "cpu_statistics",
+    "devices",
+    "disk_statistics",
+    "disks",
+    "filesystems",
+    "fsfreeze",
+    "hostname",
+    "interfaces",
+    "load",
+    "memory",
+    "os",
+    "routes",
+    "time",
+    "timezone",
+    "users",
+    "vcpus",
+}
+
+
+def telling_agent(*profiles: str) -> ScriptedAgent:
+    """An agent that can tell everything."""
+    agent = ScriptedAgent(*profiles)
+
+    def tell(command: str) -> t.Callable[[t.Any], t.Any]:
+        return lambda arguments: REPLIES[command]
+
+    agent.handlers.update({command: tell(command) for command in REPLIES})
+    return agent
+
+
+def asked(agent: ScriptedAgent) -> list[str]:
+    """The commands that the agent was asked for, without the syncs."""
+    return [name for name in (request["execute"] for request in agent.requests) if not name.startswith("guest-sync")]
+
+
+def reasons(result: dict[str, t.Any]) -> dict[str, str]:
+    """Why which subset is not told."""
+    return {name: subset["reason"] for name, subset in result["unavailable"].items()}
+
+
+def test_tells_everything(run_module: RunModule) -> None:
+    result = run_module("info", telling_agent())
+    qga = result["qga"]
+    assert not result["changed"] and not result["unavailable"] and "ansible_facts" not in result
+    assert set(qga) == SUBSETS
+    assert qga["agent"]["version"] == "9.2.0"
+    assert {"name": "guest-shutdown", "enabled": True, "success_response": False} in qga["agent"]["supported_commands"]
+    assert qga["hostname"] == "scripted" and qga["fsfreeze"] == "thawed"
+    assert qga["os"]["pretty_name"] == "Debian GNU/Linux 12 (bookworm)"
+    assert qga["time"] == {"nanoseconds": 1767225600123456000, "iso8601": "2026-01-01T00:00:00.123456Z"}
+    assert qga["interfaces"][0]["ip_addresses"][0]["ip_address"] == "192.0.2.17"
+    assert qga["filesystems"][0]["disk"][0]["pci_controller"]["slot"] == 4
+    assert qga["devices"][0]["id"]["vendor_id"] == 6900
+    assert qga["memory"] == {
+        "blocks": [
+            {"phys_index": 0, "online": True, "can_offline": False},
+            {"phys_index": 1, "online": False, "can_offline": True},
+        ],
+        "block_size": 2**27,
+        "online_bytes": 2**27,
+    }
+
+
+def test_as_facts(run_module: RunModule) -> None:
+    result = run_module("info", telling_agent(), facts=True, subset=["os"], check_mode=True)
+    assert result["ansible_facts"] == {"qga": {"os": {"id": "debian", "pretty_name": "Debian GNU/Linux 12 (bookworm)"}}}
+
+
+@pytest.mark.parametrize(
+    ("subset", "found"),
+    [
+        (["all"], SUBSETS),
+        (["hostname", "os"], {"hostname", "os"}),
+        (["!memory", "!disks"], SUBSETS - {"memory", "disks"}),
+        (["all", "!agent"], SUBSETS - {"agent"}),
+        (["os", "load", "!load"], {"os"}),
+    ],
+)
+def test_subsets(run_module: RunModule, subset: list[str], found: set[str]) -> None:
+    assert set(run_module("info", telling_agent(), subset=subset)["qga"]) == found
+
+
+def test_asks_only_for_what_was_asked_of_it(run_module: RunModule) -> None:
+    agent = telling_agent()
+    run_module("info", agent, subset=["os", "hostname"])
+    assert asked(agent)[0] == "guest-info"
+    assert {"guest-get-osinfo", "guest-get-host-name"} <= set(asked(agent))
+    assert not set(asked(agent)) & (set(REPLIES) - {"guest-get-osinfo"})
+
+
+@pytest.mark.parametrize("subset", [["disk"], ["!disk"], ["!all"]])
+def test_unknown_subsets(run_module: RunModule, subset: list[str]) -> None:
+    agent = telling_agent()
+    result = run_module("info", agent, subset=subset)
+    assert result["failed"] and result["error"] == "invalid_request" and "disk_statistics" in result["msg"]
+    assert not agent.requests
+
+
+def test_what_an_agent_cannot_do(run_module: RunModule) -> None:
+    agent = telling_agent()
+    agent.version = "7.2.22"
+    for command in ("guest-network-get-route", "guest-get-load", "guest-get-memory-block-info"):
+        del agent.handlers[command]
+    agent.disabled = {"guest-get-devices", "guest-get-users"}
+    result = run_module("info", agent)
+    assert reasons(result) == {
+        "devices": "command_disabled",
+        "load": "command_missing",
+        "memory": "command_missing",
+        "routes": "command_missing",
+        "users": "command_disabled",
+    }
+    assert set(result["qga"]) == SUBSETS - set(result["unavailable"])
+    routes = result["unavailable"]["routes"]["msg"]
+    assert "unix:" in routes and "guest-network-get-route" in routes and "7.2.22" in routes and "9.1" in routes
+    assert "guest-get-users" not in asked(agent) and "guest-network-get-route" not in asked(agent)
+
+
+@pytest.mark.parametrize("profile", ["frozen", "frozen_newer_text"])
+def test_while_frozen(run_module: RunModule, profile: str) -> None:
+    result = run_module("info", telling_agent(profile))
+    assert set(result["qga"]) == {"agent", "fsfreeze"} and result["qga"]["fsfreeze"] == "frozen"
+    assert set(reasons(result).values()) == {"filesystems_frozen"}
+
+
+def test_while_frozen_and_nobody_asked(run_module: RunModule) -> None:
+    result = run_module("info", telling_agent("frozen"), subset=["users"])
+    assert not result["qga"] and reasons(result) == {"users": "filesystems_frozen"}
+
+
+def refuse(arguments: dict[str, t.Any]) -> t.Any:
+    raise Refusal("failed to look that up: no such file")
+
+
+def test_what_an_agent_refuses(run_module: RunModule) -> None:
+    agent = telling_agent()
+    agent.handlers["guest-get-users"] = refuse
+    result = run_module("info", agent)
+    assert reasons(result) == {"users": "agent_refused"}
+    assert "no such file" in result["unavailable"]["users"]["msg"]
+
+
+def test_frozen_in_between(run_module: RunModule) -> None:
+    agent = telling_agent()
+
+    def freeze(arguments: dict[str, t.Any]) -> t.Any:
+        agent.frozen = True
+        return REPLIES["guest-get-cpustats"]
+
+    agent.handlers["guest-get-cpustats"] = freeze
+    result = run_module("info", agent, subset=["cpu_statistics", "os"])
+    assert set(result["qga"]) == {"cpu_statistics"} and reasons(result) == {"os": "filesystems_frozen"}
+
+
+def test_an_agent_that_says_nothing_about_itself(run_module: RunModule) -> None:
+    agent = telling_agent()
+    agent.disabled = {"guest-info"}
+    del agent.handlers["guest-get-load"]
+    result = run_module("info", agent)
+    assert set(result["qga"]) == SUBSETS - {"agent", "load"}
+    assert reasons(result) == {"agent": "agent_refused", "load": "agent_refused"}
+
+
+@pytest.mark.parametrize(
+    ("command", "reply", "where"),
+    [
+        ("guest-get-vcpus", [{"logical-id": "0", "online": True}], "[0].logical-id"),
+        ("guest-get-host-name", {}, "host-name"),
+        ("guest-get-time", 1.5, "guest-get-time"),
+        ("guest-get-memory-block-info", {"size": -1}, "size"),
+        ("guest-info", {"version": "9.2.0", "supported_commands": [{"name": "guest-ping"}]}, "supported_commands[0]"),
+    ],
+)
+def test_hostile_replies(run_module: RunModule, command: str, reply: t.Any, where: str) -> None:
+    agent = telling_agent()
+    agent.handlers[command] = lambda arguments: reply
+    result = run_module("info", agent)
+    assert result["failed"] and result["error"] == "protocol_violation"
+    assert command in result["msg"] and where in result["msg"] and "unix:" in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "error"),
+    [("silence", "agent_silent"), ("never", "outcome_unknown"), ("garbage", "protocol_violation")],
+)
+def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
+    result = run_module("info", telling_agent(profile), timeout=0.3)
+    assert result["failed"] and result["error"] == error
+
+
+def test_nobody_there(run_module: RunModule, tmp_path: t.Any) -> None:
+    result = run_module("info", f"unix:{tmp_path}/nothing")
+    assert result["failed"] and result["error"] == "endpoint_unavailable"

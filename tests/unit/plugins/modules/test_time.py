@@ -1,0 +1,174 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A guest's clock as a module."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
+
+from .conftest import RunModule
+
+HOUR = 3600 * 10**9
+
+
+class GuestWithClock:
+    """A guest whose clock is ahead.
+
+    :param ahead: nanoseconds.
+    """
+
+    def __init__(self, *profiles: str, ahead: int = 0) -> None:
+        self.agent = ScriptedAgent(*profiles)
+        self.ahead = ahead
+        self.rtc_ahead = 0
+        self.agent.handlers["guest-get-time"] = lambda arguments: time.time_ns() + self.ahead
+        self.agent.handlers["guest-set-time"] = self.set
+
+    @property
+    def was_told(self) -> list[t.Any]:
+        """What its agent was told to set."""
+        return [request.get("arguments") for request in self.agent.requests if request["execute"] == "guest-set-time"]
+
+    def set(self, arguments: dict[str, t.Any]) -> t.Any:
+        """Sets it, as the agent does."""
+        self.ahead = arguments["time"] - time.time_ns() if "time" in arguments else self.rtc_ahead
+        return {}
+
+
+def test_tells(run_module: RunModule) -> None:
+    guest = GuestWithClock(ahead=-HOUR)
+    result = run_module("time", guest.agent)
+    assert not result["changed"] and not guest.was_told
+    assert result["drift"] == result["drift_before"] == pytest.approx(-3600, abs=1)
+    assert 0 <= result["uncertainty"] < 1
+    assert abs(result["time"]["nanoseconds"] + HOUR - time.time_ns()) < HOUR / 2
+    assert result["time"]["iso8601"].startswith(time.strftime("%Y", time.gmtime(time.time() - 3600)))
+    assert result["time"]["iso8601"].endswith("Z")
+
+
+def test_follows_the_host(run_module: RunModule) -> None:
+    guest = GuestWithClock(ahead=HOUR)
+    would = run_module("time", guest.agent, sync="host", check_mode=True)
+    assert would["changed"] and not guest.was_told and abs(would["drift"]) < 1
+    result = run_module("time", guest.agent, sync="host")
+    assert result["changed"] and len(guest.was_told) == 1 and abs(guest.ahead) < 10**9
+    assert abs(result["drift"]) < 1 and result["drift_before"] == pytest.approx(3600, abs=1)
+    assert result["diff"]["before"]["drift"].startswith("+3") and "time" in result["diff"]["after"]
+    again = run_module("time", guest.agent, sync="host")
+    assert not again["changed"] and len(guest.was_told) == 1 and "diff" not in again
+
+
+def test_goes_without_being_set_if_it_is_not_far_off(run_module: RunModule) -> None:
+    guest = GuestWithClock(ahead=HOUR)
+    assert not run_module("time", guest.agent, sync="host", max_drift=3700)["changed"]
+    assert not guest.was_told
+
+
+@pytest.mark.parametrize("written", ["{seconds}", "{seconds}.25", "{date}Z", "{date}+00:00"])
+def test_sets_a_time(run_module: RunModule, written: str) -> None:
+    guest = GuestWithClock()
+    seconds = int(time.time()) + 3600
+    wanted = written.format(seconds=seconds, date=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)))
+    result = run_module("time", guest.agent, time=wanted)
+    assert result["changed"] and abs(result["drift"] - 3600) < 2 and abs(guest.ahead - HOUR) < 2 * 10**9
+    assert not run_module("time", guest.agent, time=wanted, max_drift=60)["changed"]
+
+
+@pytest.mark.parametrize(
+    "written", ["noon", "", "2026-01-31", "2026-01-31T12:00:00", "-1", "1e40", "NaN", "Infinity", "1e999999"]
+)
+def test_what_is_no_time(run_module: RunModule, written: str) -> None:
+    guest = GuestWithClock()
+    result = run_module("time", guest.agent, time=written)
+    assert result["failed"] and result["error"] == "invalid_request" and not guest.agent.requests
+
+
+def test_follows_its_rtc(run_module: RunModule) -> None:
+    guest = GuestWithClock(ahead=HOUR)
+    guest.rtc_ahead = -HOUR
+    assert run_module("time", guest.agent, sync="rtc", check_mode=True)["changed"] and not guest.was_told
+    result = run_module("time", guest.agent, sync="rtc")
+    assert result["changed"] and result["drift"] == pytest.approx(-3600, abs=1)
+    assert guest.was_told in ([None], [{}])
+    assert not run_module("time", guest.agent, sync="rtc")["changed"]
+
+
+def test_an_error_after_the_clock_was_set(run_module: RunModule) -> None:
+    guest = GuestWithClock(ahead=HOUR)
+
+    def set_and_fail(arguments: dict[str, t.Any]) -> t.Any:
+        guest.set(arguments)
+        raise Refusal("hwclock failed to set hardware clock to system time")
+
+    guest.agent.handlers["guest-set-time"] = set_and_fail
+    result = run_module("time", guest.agent, sync="host")
+    assert result["changed"] and "failed" not in result and abs(result["drift"]) < 1
+    assert "hwclock failed" in result["warnings"][0]
+
+
+def test_an_error_and_the_clock_was_not_set(run_module: RunModule) -> None:
+    guest = GuestWithClock(ahead=HOUR)
+
+    def fail(arguments: dict[str, t.Any]) -> t.Any:
+        raise Refusal("this feature or command is not currently supported")
+
+    guest.agent.handlers["guest-set-time"] = fail
+    all_options: list[dict[str, t.Any]] = [{"sync": "host"}, {"sync": "rtc"}, {"time": "1"}]
+    for options in all_options:
+        result = run_module("time", guest.agent, **options)
+        assert result["failed"] and result["error"] == "agent_refused" and not result["changed"]
+        assert "not currently supported" in result["msg"]
+
+
+def test_an_agent_that_only_says_so(run_module: RunModule) -> None:
+    guest = GuestWithClock(ahead=HOUR)
+    guest.agent.handlers["guest-set-time"] = lambda arguments: {}
+    result = run_module("time", guest.agent, sync="host")
+    assert result["failed"] and result["error"] == "clock_not_set" and not result["changed"]
+    assert result["drift"] == pytest.approx(3600, abs=1) and "unix:" in result["msg"]
+
+
+@pytest.mark.parametrize("reply", [-(2**63), 2**63 - 1, 0])
+def test_absurd_times(run_module: RunModule, reply: int) -> None:
+    guest = GuestWithClock()
+    guest.agent.handlers["guest-get-time"] = lambda arguments: reply
+    assert run_module("time", guest.agent)["time"]["nanoseconds"] == reply
+
+
+@pytest.mark.parametrize(
+    ("profile", "error"),
+    [
+        ("frozen", "filesystems_frozen"),
+        ("silence", "agent_silent"),
+        ("never", "outcome_unknown"),
+        ("garbage", "protocol_violation"),
+        ("wrong_types", "protocol_violation"),
+    ],
+)
+def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
+    guest = GuestWithClock(profile)
+    result = run_module("time", guest.agent, sync="host", timeout=0.3)
+    assert result["failed"] and result["error"] == error and not guest.was_told
+
+
+def test_a_lost_answer(run_module: RunModule) -> None:
+    guest = GuestWithClock(ahead=HOUR)
+    guest.agent.deliveries.append(lambda line: [None] if guest.was_told else [line])
+    result = run_module("time", guest.agent, sync="host")
+    assert result["failed"] and result["error"] == "outcome_unknown" and len(guest.was_told) == 1
+
+
+@pytest.mark.parametrize("missing", ["guest-get-time", "guest-set-time"])
+def test_what_an_agent_cannot_do(run_module: RunModule, missing: str) -> None:
+    guest = GuestWithClock(ahead=HOUR)
+    guest.agent.disabled = {missing}
+    assert run_module("time", guest.agent, sync="host")["error"] == "command_disabled"
+    del guest.agent.handlers[missing]
+    assert run_module("time", guest.agent, sync="host")["error"] == "command_missing"
