@@ -24,13 +24,15 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import Answer, Refusal
 from ansible_collections.netless.qga.plugins.module_utils.reply import member, optional
 
-_HOW_TO_ALLOW = (
+#: What to do about commands that are blocked.
+HOW_TO_ALLOW = (
     "The agent's configuration in the guest blocks it, as that of RHEL, CentOS Stream, AlmaLinux and Rocky Linux does "
     "by default with guest-exec and guest-file-*, and that of newer SUSE with guest-exec. To allow it, edit "
     "FILTER_RPC_ARGS (or BLACKLIST_RPC, BLOCK_RPCS) in /etc/sysconfig/qemu-ga there, or block-rpcs and allow-rpcs in "
     "/etc/qemu/qemu-ga.conf on Debian and Ubuntu, and restart the service qemu-guest-agent"
 )
-_HOW_TO_THAW = (
+#: What to do about frozen filesystems.
+HOW_TO_THAW = (
     "The guest's filesystems are frozen, and until they are thawed the agent does little else: end the backup or "
     "snapshot that froze them, or thaw them with guest-fsfreeze-thaw (virsh domfsthaw for a VM of libvirt's)"
 )
@@ -197,8 +199,8 @@ class Agent:
             if info.commands.get("guest-fsfreeze-status"):
                 status = self.call("guest-fsfreeze-status", deadline=deadline, repeatable=True)
                 if status == "frozen":
-                    return FilesystemsFrozen, _HOW_TO_THAW
-            return CommandDisabled, _HOW_TO_ALLOW
+                    return FilesystemsFrozen, HOW_TO_THAW
+            return CommandDisabled, HOW_TO_ALLOW
         except QgaError:
             # The refusal itself is certain, and worth more than the error of asking why.
             return AgentRefused, ""

@@ -103,8 +103,8 @@ def _validator_class() -> type[Validator]:
         from jsonschema import Draft202012Validator, validators
     except ImportError as exc:
         raise LibraryMissing(
-            "Python's jsonschema is needed to check commands, version 4.0 or newer: install it for the Python that "
-            "runs this, or send the command with validate: false"
+            "Python's jsonschema is needed to check commands and replies, version 4.0 or newer: install "
+            "python3-jsonschema of the distribution, or jsonschema from PyPI, for the Python that runs this"
         ) from exc
     # To the agent 1.0 is no integer, a caller's tuple becomes a list on the wire, and some versions of jsonschema trip
     # over names that are no strings.

@@ -13,6 +13,6 @@ collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"
 
 lab up bookworm qemu
 
-for playbook in ${PLAYBOOKS:-reading.yml accounts.yml clock.yml freezing.yml power.yml}; do
+for playbook in ${PLAYBOOKS:-reading.yml diagnosing.yml accounts.yml clock.yml freezing.yml power.yml}; do
     ansible-playbook -i "${inventory}" -e work="${work}" "${playbook}" "$@"
 done
