@@ -34,7 +34,7 @@ HOW_TO_ALLOW = (
 #: What to do about frozen filesystems.
 HOW_TO_THAW = (
     "The guest's filesystems are frozen, and until they are thawed the agent does little else: end the backup or "
-    "snapshot that froze them, or thaw them with guest-fsfreeze-thaw (virsh domfsthaw for a VM of libvirt's)"
+    "snapshot that froze them, or thaw them with the module netless.qga.fsfreeze"
 )
 
 

@@ -35,6 +35,8 @@ arguments, standard input or file contents. What others say is put into them by 
 
 from __future__ import annotations
 
+import re
+
 # Enough for what agents, shells and libvirt say. A guest may say anything, of any length.
 _LONGEST_EXCERPT = 300
 
@@ -44,6 +46,11 @@ def excerpt(text: str) -> str:
     text = text.strip()
     beginning = "".join(char if char.isprintable() else " " for char in text[:_LONGEST_EXCERPT]).strip()
     return beginning if len(text) <= _LONGEST_EXCERPT else f"{beginning}..."
+
+
+def error_name(error: QgaError) -> str:
+    """What the results of modules call it: a :class:`CommandMissing` is ``command_missing``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
 
 
 class QgaError(Exception):

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address, make_channel
-from ansible_collections.netless.qga.plugins.module_utils.errors import QgaError
+from ansible_collections.netless.qga.plugins.module_utils.errors import QgaError, error_name
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils.schema.validation import check_reply
 
@@ -65,9 +64,12 @@ class Way:
 
     def given(self, params: t.Mapping[str, t.Any]) -> Way:
         """The same, but for what the options of a module say."""
-        timeout = params["timeout"]
+        timeout, endpoint = params["timeout"], params["endpoint"]
+        if params["domain"] and not endpoint and not self.address.is_of_libvirt:
+            # Who names a domain means that one, and not the guest at some socket.
+            endpoint = Address.endpoint
         address = Address(
-            endpoint=params["endpoint"] or self.address.endpoint,
+            endpoint=endpoint or self.address.endpoint,
             domain=params["domain"] or self.address.domain,
             uri=params["uri"] or self.address.uri,
         )
@@ -168,6 +170,7 @@ class Operation:
             the name of the class in :mod:`.errors`, in lower case with underscores.
         """
         way = way.given(params)
+        warnings: list[str] = []
         with contextlib.ExitStack() as stack:
             try:
                 agent = way.agent(own_calls=self.own_calls)
@@ -175,18 +178,14 @@ class Operation:
                 domain = way.libvirt_domain()
                 if domain is not None:
                     stack.callback(domain.close)
-                task = Task(params, check_mode, diff_mode, way, agent, domain)
+                task = Task(params, check_mode, diff_mode, way, agent, domain, warnings)
                 result = {"changed": False, **self.run(task)}
             except QgaError as exc:
-                return {"failed": True, "changed": False, "msg": str(exc), "error": _name(type(exc))}
+                result = {"failed": True, "changed": False, "msg": str(exc), "error": error_name(exc)}
             except Failed as exc:
-                return {"failed": True, "changed": False, "msg": str(exc), **exc.results}
+                result = {"failed": True, "changed": False, "msg": str(exc), **exc.results}
             except OSError as exc:
-                return {"failed": True, "changed": False, "msg": str(exc), "error": "os_error"}
-        if task.warnings:
-            result["warnings"] = task.warnings
+                result = {"failed": True, "changed": False, "msg": str(exc), "error": "os_error"}
+        if warnings:
+            result["warnings"] = warnings
         return result
-
-
-def _name(kind: type[QgaError]) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()

@@ -14,20 +14,12 @@ from ansible_collections.netless.qga.plugins.module_utils.channel import Call
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
-    CommandDisabled,
-    CommandMissing,
-    FilesystemsFrozen,
     InvalidRequest,
+    error_name,
     excerpt,
 )
 from ansible_collections.netless.qga.plugins.module_utils.guest.clock import moment
 from ansible_collections.netless.qga.plugins.module_utils.schema.validation import since
-
-_REASONS: dict[type[AgentRefused], str] = {
-    CommandMissing: "command_missing",
-    CommandDisabled: "command_disabled",
-    FilesystemsFrozen: "filesystems_frozen",
-}
 
 
 @dataclass(frozen=True)
@@ -167,7 +159,7 @@ def _sorted_out(subsets: t.Sequence[str], replies: t.Mapping[str, t.Any]) -> Fac
 
 
 def _refusal(exc: AgentRefused) -> Unavailable:
-    return Unavailable(_REASONS.get(type(exc), "agent_refused"), str(exc))
+    return Unavailable(error_name(exc), str(exc))
 
 
 def _not_asked(
