@@ -49,6 +49,10 @@ class AgentInfo:
     version: str
     commands: t.Mapping[str, bool]
 
+    def allows(self, *commands: str) -> bool:
+        """Whether the agent knows all these commands, and they are enabled."""
+        return all(self.commands.get(command) for command in commands)
+
 
 class Agent:
     """One guest's agent.

@@ -20,6 +20,8 @@ def run_module(operation: Operation) -> None:
     way = Way(Address(uri=os.environ.get("LIBVIRT_DEFAULT_URI") or Address.uri))
     diff_mode = module._diff  # pylint: disable=protected-access  # it has no other name
     result = operation.carry_out(module.params, way, check_mode=module.check_mode, diff_mode=diff_mode)
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
     if result.get("failed"):
         module.fail_json(**result)
     module.exit_json(**result)

@@ -81,17 +81,18 @@ class Way:
             log=self.log,
         )
 
-    def agent(self, *, own_calls: bool = True, check_replies: bool = True) -> Agent:
+    def agent(self, *, own_calls: bool = True, check_replies: bool = True, many_calls: bool = False) -> Agent:
         """The agent there.
 
         :param own_calls: see :class:`LibvirtChannel`.
         :param check_replies: whether its replies are checked against QEMU's schema.
+        :param many_calls: whether it is for calls with one deadline, so that each answer needs a limit besides.
         """
         channel = make_channel(
             self.address,
             connect_timeout=self.connect_timeout,
-            # What a command may take is up to the deadline of its call.
-            reply_timeout=math.inf,
+            # Otherwise what a command may take is up to the deadline of its call.
+            reply_timeout=(self.limit or self.reply_timeout) if many_calls else math.inf,
             own_calls=own_calls,
             log=self.log,
         )
@@ -151,12 +152,14 @@ class Operation:
     :param arguments: its own options, as AnsibleModule's ``argument_spec`` has them.
     :param constraints: others of AnsibleModule's parameters, like ``mutually_exclusive``.
     :param own_calls: whether libvirt's own calls are used where it has one. Not for commands that are sent as they are.
+    :param many_calls: whether it has one deadline for many calls, so that each answer needs a limit besides.
     """
 
     run: t.Callable[[Task], Result]
     arguments: t.Mapping[str, t.Mapping[str, t.Any]] = field(default_factory=dict)
     constraints: t.Mapping[str, t.Any] = field(default_factory=dict)
     own_calls: bool = True
+    many_calls: bool = False
 
     @property
     def argument_spec(self) -> dict[str, t.Any]:
@@ -173,7 +176,7 @@ class Operation:
         warnings: list[str] = []
         with contextlib.ExitStack() as stack:
             try:
-                agent = way.agent(own_calls=self.own_calls)
+                agent = way.agent(own_calls=self.own_calls, many_calls=self.many_calls)
                 stack.callback(agent.close)
                 domain = way.libvirt_domain()
                 if domain is not None:

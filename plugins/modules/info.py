@@ -296,7 +296,7 @@ qga:
         mountpoint:
           description: Where it is mounted.
           type: str
-          sample: /
+          sample: /srv
         type:
           description: Its kind.
           type: str

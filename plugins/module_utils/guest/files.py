@@ -18,6 +18,7 @@ from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadli
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CommandUnavailable,
+    FilesystemsFrozen,
     GuestFileError,
     ProtocolViolation,
     QgaError,
@@ -96,6 +97,14 @@ class OpenFile:
         if len(chunk) != member(command, reply, "count", int) or len(chunk) > most or not (chunk or eof):
             raise ProtocolViolation(f"{self._agent.endpoint}: {command}: the count, the data and the end do not fit")
         return chunk, eof
+
+    def chunks(self, deadline: Deadline) -> t.Iterator[bytes]:
+        """All that comes until the end, a chunk at a time."""
+        eof = False
+        while not eof:
+            chunk, eof = self.read(deadline)
+            if chunk:
+                yield chunk
 
     def write(self, chunk: bytes, deadline: Deadline) -> None:
         """Write a chunk. The agent buffers it."""
@@ -194,21 +203,29 @@ class Files:
         """The contents of a file, a chunk at a time.
 
         :raises FileNotFoundError: there is no such file.
-        :raises GuestFileError: it cannot be read.
+        :raises GuestFileError: it cannot be read; or there is none, and the agent may not look.
         """
         try:
             opened = self.open(remote, "r", deadline)
         except GuestFileError as exc:
             # The reason is only in the agent's text, which is for humans and in the guest's language.
-            if run_script(self._agent, _EXISTS, remote, deadline=deadline).rc:
+            if self.exists(remote, deadline=deadline) is False:
                 raise FileNotFoundError(f"{self._agent.endpoint}: the guest has no file {remote}") from exc
             raise
         with opened:
-            eof = False
-            while not eof:
-                chunk, eof = opened.read(deadline)
-                if chunk:
-                    yield chunk
+            yield from opened.chunks(deadline)
+
+    def exists(self, path: str, *, deadline: Deadline) -> bool | None:
+        """Whether there is such a file, or anything else of that name; None if the agent may not look.
+
+        It has no command for that but to run a program.
+        """
+        try:
+            return not run_script(self._agent, _EXISTS, path, deadline=deadline).rc
+        except FilesystemsFrozen:
+            raise
+        except CommandUnavailable:
+            return None
 
     def write(self, remote: str, chunks: t.Iterable[bytes], *, deadline: Deadline) -> None:
         """Write the contents of a file, in place of those it has.

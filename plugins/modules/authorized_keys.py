@@ -1,0 +1,190 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: authorized_keys
+short_description: Let a guest's user in by ssh keys
+version_added: 0.1.0
+author:
+  - The netless.qga authors (@netless)
+description:
+  - Puts public keys into the file C(.ssh/authorized_keys) of a user in the guest, or removes them. The file and its
+    directory are made by the agent, for nobody but the user, if they are not there.
+  - This is the way into a guest that has no key yet, and works where the agent may not run programs nor handle files,
+    as in RHEL and its relatives. It takes an agent of QEMU 5.2 or newer.
+  - A key is the same with another comment or other options; the line that it is in is replaced then.
+extends_documentation_fragment:
+  - netless.qga.endpoint
+  - netless.qga.attributes
+  - netless.qga.attributes.actiongroup_qga
+attributes:
+  check_mode:
+    support: full
+    details: For a user who has no file with keys it cannot be told whether there is such a user.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+  platform:
+    support: full
+    platforms: posix
+options:
+  user:
+    description:
+      - The user in the guest, who has to exist there.
+    type: str
+    required: true
+  keys:
+    description:
+      - The public keys, each as the line of a C(.pub) file, with options before it or without.
+      - An element may be several lines, as a file with keys has them. Empty lines and comments are left out.
+      - Give a list, even for one key, if there are options with commas.
+    type: list
+    elements: str
+    required: true
+  state:
+    description:
+      - Whether the keys are to be there.
+    type: str
+    choices: [absent, present]
+    default: present
+  exclusive:
+    description:
+      - Whether all other keys are to be removed. If there is anything to change, comments in the file are lost then.
+      - Only for O(state=present).
+    type: bool
+    default: false
+notes:
+  - The agent always uses C(.ssh/authorized_keys) in the user's home directory, whatever C(AuthorizedKeysFile) in the
+    guest's C(sshd_config) says.
+  - With SELinux in the guest, it needs the boolean C(virt_qemu_ga_manage_ssh) there, which is off by default.
+  - The agent ends the file without a newline. Who adds a line by a shell has to begin with one.
+seealso:
+  - module: ansible.posix.authorized_key
+    description: Works over the connection, and needs Python in the guest.
+  - module: netless.qga.user_password
+"""
+
+EXAMPLES = r"""
+- name: Let Alice in, over the host's own connection
+  netless.qga.authorized_keys:
+    user: alice
+    keys:
+      - "{{ lookup('ansible.builtin.file', '~/.ssh/id_ed25519.pub') }}"
+
+- name: Let nobody else than these in as root, on the hypervisor
+  netless.qga.authorized_keys:
+    domain: web1
+    user: root
+    keys:
+      - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO8mOh2BqsVUScKgZlBmZGAqYHcYbX2Fr5PmyHb1UsnO ops@example.org
+      - from="10.0.0.1",no-pty ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMFBLvqYdZ9Y5i9eAyzwfGOTWqBMlIHlV06i2DJbmDwN backup
+    exclusive: true
+
+- name: Keep somebody out of a virtual machine of QEMU's
+  netless.qga.authorized_keys:
+    endpoint: unix:/run/vms/db1.sock
+    user: root
+    keys: "{{ [lookup('ansible.builtin.file', 'keys/of-those-who-left')] }}"
+    state: absent
+"""
+
+RETURN = r"""
+user:
+  description: The user.
+  type: str
+  returned: success
+  sample: alice
+authorized_keys:
+  description: All lines with keys in the user's file, as they are now or would be.
+  type: list
+  elements: str
+  returned: success
+  sample: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO8mOh2BqsVUScKgZlBmZGAqYHcYbX2Fr5PmyHb1UsnO ops@example.org"]
+added:
+  description: The lines that were added, or would be.
+  type: list
+  elements: str
+  returned: success
+  sample: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO8mOh2BqsVUScKgZlBmZGAqYHcYbX2Fr5PmyHb1UsnO ops@example.org"]
+removed:
+  description: The lines that were removed, or would be.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+"""
+
+import typing as t
+
+from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
+from ansible_collections.netless.qga.plugins.module_utils.guest.authorized_keys import (
+    AuthorizedKeys,
+    check_keys,
+    key_lines,
+    plan_absent,
+    plan_present,
+)
+from ansible_collections.netless.qga.plugins.module_utils.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
+
+
+def run(task: Task) -> Result:
+    """Add or remove keys."""
+    user, present, exclusive = task.params["user"], task.params["state"] == "present", task.params["exclusive"]
+    lines = key_lines(task.params["keys"])
+    if not lines:
+        raise InvalidRequest("there is no key among the keys. Nothing was done, so that nobody is locked out by that")
+    if exclusive and not present:
+        raise InvalidRequest("exclusive=true is for state=present, and not for state=absent")
+    check_keys(lines)
+    keys = AuthorizedKeys(task.agent, user, task.deadline)
+    known = keys.read()
+    before = known or []
+    plan = plan_present(before, lines, exclusive=exclusive) if present else plan_absent(before, lines)
+    if known is None and task.check_mode:
+        task.warnings.append(
+            f"{task.agent.endpoint}: the keys of {user} cannot be read. That is so if there are none, and also if "
+            f"there is no such user"
+        )
+    elif known is None and not present:
+        # It succeeds without a file, and fails without a user.
+        keys.remove(lines)
+    if plan.changes and not task.check_mode and keys.carry_out(plan, exclusive=exclusive) and not exclusive:
+        task.warnings.append(f"the file with the keys of {user} was written anew, and comments in it are lost")
+    return {
+        **task.changed(_text(plan.before), _text(plan.after)),
+        "changed": plan.changes,
+        "user": user,
+        "authorized_keys": plan.after,
+        "added": plan.add,
+        "removed": plan.remove,
+    }
+
+
+def _text(lines: t.Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+OPERATION = Operation(
+    run,
+    {
+        "user": {"type": "str", "required": True},
+        "keys": {"type": "list", "elements": "str", "required": True, "no_log": False},
+        "state": {"type": "str", "choices": ["absent", "present"], "default": "present"},
+        "exclusive": {"type": "bool", "default": False},
+    },
+)
+
+
+def main() -> None:
+    """Run as a module."""
+    run_module(OPERATION)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Running programs as a module, in a guest that is this machine."""
+
+from __future__ import annotations
+
+import base64
+import pathlib
+import re
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils.guest.launcher import BASES
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.guest.local_guest import LocalGuest
+
+from .conftest import RunModule
+
+
+def commands(agent: ScriptedAgent) -> set[str]:
+    """The commands that an agent was asked for."""
+    return {request["execute"] for request in agent.requests}
+
+
+@pytest.fixture(name="guest")
+def fixture_guest() -> t.Iterator[LocalGuest]:
+    """A guest in which nothing is left at the end."""
+    guest = LocalGuest()
+    yield guest
+    assert not guest.handles
+    scripts = b"".join(base64.b64decode(call.get("input-data", "")) for call in guest.calls("guest-exec"))
+    names = {name.decode() for name in re.findall(rb"netless-qga\.[0-9a-f]{32}\.[0-9]+", scripts)}
+    assert not [path for base in BASES for name in names for path in pathlib.Path(base).glob(f"{name}.*")]
+
+
+def test_runs_a_program(run_module: RunModule, guest: LocalGuest) -> None:
+    result = run_module("exec", guest, argv=["printf", "%s\n", 'it\'s "here"', "汉语\n"])
+    assert result["changed"] and result["rc"] == 0
+    assert result["cmd"][0] == "printf"
+    assert result["stdout"] == 'it\'s "here"\n汉语'
+    assert result["stdout_lines"] == ['it\'s "here"', "汉语"]
+    assert result["stderr"] == "" and result["stderr_lines"] == []
+    assert "stdout_base64" not in result and "stderr_base64" not in result
+    assert result["start"] < result["end"] and result["delta"].startswith("0:00:0")
+
+
+def test_runs_a_command_line(run_module: RunModule, guest: LocalGuest) -> None:
+    result = run_module("exec", guest, cmd="echo a | tr a b; echo c >&2; cat", stdin="in")
+    assert (result["stdout"], result["stderr"], result["cmd"]) == ("b\nin", "c", "echo a | tr a b; echo c >&2; cat")
+
+
+def test_failure_of_the_program(run_module: RunModule, guest: LocalGuest) -> None:
+    result = run_module("exec", guest, cmd="echo out; echo err >&2; exit 3")
+    assert result["failed"] and result["error"] == "program_failed" and result["changed"]
+    assert (result["rc"], result["stdout"], result["stderr"]) == (3, "out", "err")
+    assert "exit status 3" in result["msg"]
+
+
+def test_program_that_is_not_there(run_module: RunModule, guest: LocalGuest) -> None:
+    result = run_module("exec", guest, argv=["/no/such/program"])
+    assert result["failed"] and result["rc"] == 127 and "/no/such/program" in result["stderr"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, b""),
+        ({"stdin": "text"}, b"text\n"),
+        ({"stdin": ""}, b"\n"),
+        ({"stdin": "text", "stdin_add_newline": False}, b"text"),
+        ({"stdin_base64": base64.b64encode(bytes(range(256))).decode()}, bytes(range(256))),
+        ({"stdin": "large" * 100_000, "stdin_add_newline": False}, b"large" * 100_000),
+    ],
+    ids=["none", "text", "empty", "as it is", "bytes", "large"],
+)
+def test_standard_input(
+    run_module: RunModule, guest: LocalGuest, options: dict[str, t.Any], expected: bytes, tmp_path: pathlib.Path
+) -> None:
+    run_module("exec", guest, cmd=f"cat >{tmp_path}/in", **options)
+    assert (tmp_path / "in").read_bytes() == expected
+
+
+def test_output_that_is_no_text(run_module: RunModule, guest: LocalGuest) -> None:
+    result = run_module("exec", guest, cmd=r"printf 'a\377\000\n'; printf '\376' >&2")
+    assert result["stdout"] == "a\ufffd\0" and base64.b64decode(result["stdout_base64"]) == b"a\xff\0\n"
+    assert result["stderr"] == "\ufffd" and base64.b64decode(result["stderr_base64"]) == b"\xfe"
+
+
+def test_environment_and_directory(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
+    directory = tmp_path / "it's -here"
+    directory.mkdir()
+    result = run_module(
+        "exec",
+        guest,
+        cmd='pwd; printf "%s\n" "$TEXT" "$NUMBER" "${PATH:+set}"',
+        chdir=str(directory),
+        env={"TEXT": 'it\'s $HOME "here"\n2', "NUMBER": 7},
+    )
+    assert result["stdout_lines"] == [str(directory), 'it\'s $HOME "here"', "2", "7", "set"]
+
+
+def test_path_of_the_environment_finds_the_program(
+    run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path
+) -> None:
+    program = tmp_path / "greet"
+    program.write_text("#!/bin/sh\necho hello\n", encoding="utf-8")
+    program.chmod(0o755)
+    assert run_module("exec", guest, argv=["greet"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"})["stdout"] == "hello"
+
+
+def test_a_directory_that_is_not_there(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
+    result = run_module("exec", guest, argv=["touch", f"{tmp_path}/made"], chdir=f"{tmp_path}/none")
+    assert result["failed"] and result["error"] == "process_error" and f"{tmp_path}/none" in result["msg"]
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "pattern", "runs"),
+    [
+        ("creates", "there", False),
+        ("creates", "not there", True),
+        ("creates", "th*", False),
+        ("creates", "*.none", True),
+        ("creates", "with blanks", False),
+        ("creates", "dangling", False),
+        ("removes", "there", True),
+        ("removes", "not there", False),
+        ("removes", "th*", True),
+        ("removes", "*.none", False),
+    ],
+)
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_conditions(
+    run_module: RunModule,
+    guest: LocalGuest,
+    tmp_path: pathlib.Path,
+    option: str,
+    pattern: str,
+    runs: bool,
+    check_mode: bool,
+) -> None:
+    for name in ("there", "with blanks"):
+        (tmp_path / name).touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    options: dict[str, t.Any] = {option: pattern}
+    result = run_module("exec", guest, check_mode=check_mode, argv=["touch", "made"], chdir=str(tmp_path), **options)
+    assert result["changed"] is runs and result["rc"] == 0 and "failed" not in result
+    assert (tmp_path / "made").exists() is (runs and not check_mode)
+    assert runs or pattern in result["msg"]
+
+
+def test_check_mode_without_conditions(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
+    result = run_module("exec", guest, check_mode=True, argv=["touch", f"{tmp_path}/made"])
+    assert result["skipped"] and not result["changed"]
+    assert not guest.requests
+
+
+def test_a_program_that_takes_too_long_is_killed(
+    run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path
+) -> None:
+    started = time.monotonic()
+    result = run_module("exec", guest, cmd=f"echo $$ >{tmp_path}/pid; sleep 600 & wait", exec_timeout=0.5)
+    assert result["failed"] and result["error"] == "process_timed_out" and "killed" in result["msg"]
+    assert time.monotonic() - started < 15
+    assert not pathlib.Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"argv": []},
+        {"argv": [""]},
+        {"argv": ["a\0b"]},
+        {"argv": ["true"], "env": {"A-B": "1"}},
+        {"argv": ["true"], "env": {"A=1;rm": "1"}},
+        {"argv": ["true"], "env": {"A": ["b"]}},
+        {"argv": ["true"], "stdin_base64": "no base64!"},
+    ],
+)
+def test_what_cannot_be_run(run_module: RunModule, options: dict[str, t.Any]) -> None:
+    agent = ScriptedAgent()
+    result = run_module("exec", agent, **options)
+    assert result["failed"] and result["error"] == "invalid_request"
+    assert "guest-exec" not in commands(agent)
+
+
+@pytest.mark.parametrize(
+    ("profile", "error"),
+    [
+        ("blocked", "command_disabled"),
+        ("frozen", "filesystems_frozen"),
+        ("never", "outcome_unknown"),
+        ("hangs_up", "outcome_unknown"),
+        ("garbage", "protocol_violation"),
+        ("wrong_types", "protocol_violation"),
+        ("silence", "agent_silent"),
+    ],
+)
+def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
+    secret = "a password"
+    result = run_module("exec", ScriptedAgent(profile), cmd="cat", stdin=secret, timeout=0.3)
+    assert result["failed"] and result["error"] == error
+    assert secret not in str(result)
+
+
+def test_an_agent_without_the_command(run_module: RunModule) -> None:
+    agent = ScriptedAgent()
+    del agent.handlers["guest-exec"]
+    assert run_module("exec", agent, argv=["true"])["error"] == "command_missing"
+
+
+def test_no_agent(run_module: RunModule, tmp_path: pathlib.Path) -> None:
+    result = run_module("exec", f"unix:{tmp_path}/nothing", argv=["true"])
+    assert result["error"] == "endpoint_unavailable"
+
+
+def test_each_answer_has_to_come_in_time(run_module: RunModule) -> None:
+    """However long the program may take."""
+    started = time.monotonic()
+    result = run_module("exec", ScriptedAgent("never"), argv=["true"], timeout=0.3, exec_timeout=600)
+    assert result["error"] == "outcome_unknown" and time.monotonic() - started < 30

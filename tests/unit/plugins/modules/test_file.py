@@ -1,0 +1,287 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files of the guest as a module, in a guest that is this machine."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import pathlib
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils.guest import placement
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.guest.local_guest import LocalGuest
+
+from .conftest import RunModule
+
+WITHOUT_EXEC = {"guest-exec", "guest-exec-status"}
+
+
+@pytest.fixture(name="guest", params=["with programs", "without"])
+def fixture_guest(request: pytest.FixtureRequest) -> t.Iterator[LocalGuest]:
+    """A guest whose agent may run programs, and one whose agent may not."""
+    guest = LocalGuest()
+    if request.param == "without":
+        guest.disabled.update(WITHOUT_EXEC)
+    yield guest
+    assert not guest.handles, "files were left open"
+
+
+@pytest.fixture(name="path")
+def fixture_path(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A file of the guest's that is not there."""
+    return tmp_path / "it's a 'file'"
+
+
+def has_written(guest: LocalGuest) -> bool:
+    """Whether the guest was asked for anything that changes it."""
+    opened = any(call["mode"] != "r" for call in guest.calls("guest-file-open"))
+    return opened or any("umask" in call["arg"][1] or "chmod" in call["arg"][1] for call in guest.calls("guest-exec"))
+
+
+def mode_of(path: pathlib.Path) -> int:
+    """The mode of a file."""
+    return path.stat().st_mode & 0o7777
+
+
+@pytest.mark.parametrize("content", ["", "text\n", "汉语" * 40_000], ids=["empty", "text", "large"])
+def test_puts_text(run_module: RunModule, guest: LocalGuest, path: pathlib.Path, content: str) -> None:
+    data = content.encode()
+    predicted = run_module("file", guest, check_mode=True, path=str(path), content=content)
+    assert predicted["changed"] and not path.exists() and not has_written(guest)
+    result = run_module("file", guest, path=str(path), content=content)
+    assert result["changed"] and path.read_bytes() == data
+    assert (result["path"], result["size"]) == (str(path), len(data))
+    assert result["checksum"] == hashlib.sha256(data).hexdigest() == predicted["checksum"]
+    guest.requests.clear()
+    again = run_module("file", guest, path=str(path), content=content)
+    assert not again["changed"] and not has_written(guest) and again["checksum"] == result["checksum"]
+
+
+@pytest.mark.parametrize("data", [b"\0\xff\r\n", b"compressible" * 100_000], ids=["bytes", "many"])
+def test_puts_bytes(
+    run_module: RunModule, guest: LocalGuest, path: pathlib.Path, tmp_path: pathlib.Path, data: bytes
+) -> None:
+    path.write_bytes(b"longer" * 300_000)
+    assert run_module("file", guest, path=str(path), content_base64=base64.b64encode(data).decode())["changed"]
+    assert path.read_bytes() == data
+    (tmp_path / "src").write_bytes(data + b"!")
+    assert run_module("file", guest, path=str(path), src=str(tmp_path / "src"))["changed"]
+    assert path.read_bytes() == data + b"!"
+    assert not run_module("file", guest, path=str(path), src=str(tmp_path / "src"))["changed"]
+
+
+def test_a_larger_file_is_not_read_to_its_end(run_module: RunModule, path: pathlib.Path) -> None:
+    guest = LocalGuest()
+    path.write_bytes(b"a" * 5_000_000)
+    run_module("file", guest, check_mode=True, path=str(path), content="a")
+    assert len(guest.calls("guest-file-read")) == 1
+
+
+def test_new_files_are_private(run_module: RunModule, path: pathlib.Path) -> None:
+    result = run_module("file", LocalGuest(), path=str(path), content="secret")
+    assert mode_of(path) == 0o600 and result["mode"] == "0600" and "warnings" not in result
+
+
+def test_new_files_are_everybodys_without_programs(run_module: RunModule, path: pathlib.Path) -> None:
+    guest = LocalGuest()
+    guest.disabled.update(WITHOUT_EXEC)
+    result = run_module("file", guest, path=str(path), content="no secret")
+    assert result["mode"] == "0666" and "0666" in result["warnings"][0] and str(path) in result["warnings"][0]
+
+
+def test_a_new_file_cannot_have_a_mode_without_programs(run_module: RunModule, path: pathlib.Path) -> None:
+    guest = LocalGuest()
+    guest.disabled.update(WITHOUT_EXEC)
+    result = run_module("file", guest, path=str(path), content="secret", mode="0600")
+    assert result["failed"] and result["error"] == "command_disabled" and "0666" in result["msg"]
+    assert not path.exists() and not has_written(guest)
+
+
+def test_the_mode_of_a_file_that_is_there_stays_without_programs(run_module: RunModule, path: pathlib.Path) -> None:
+    guest = LocalGuest()
+    guest.disabled.update(WITHOUT_EXEC)
+    path.write_text("old")
+    path.chmod(0o640)
+    result = run_module("file", guest, path=str(path), content="new", mode="0600")
+    assert result["changed"] and path.read_text() == "new" and mode_of(path) == 0o640
+    assert "not known" in result["warnings"][0] and "mode" not in result
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("0644", 0o644), ("755", 0o755), (0o640, 0o640), ("04755", 0o4755)])
+def test_modes(run_module: RunModule, path: pathlib.Path, mode: t.Any, expected: int) -> None:
+    guest = LocalGuest()
+    for changed in (True, False):
+        result = run_module("file", guest, path=str(path), content="a", mode=mode)
+        assert result["changed"] is changed and result["mode"] == f"{expected:04o}" and mode_of(path) == expected
+    path.chmod(0o777)
+    guest.requests.clear()
+    assert run_module("file", guest, check_mode=True, path=str(path), content="a", mode=mode)["changed"]
+    assert mode_of(path) == 0o777 and not has_written(guest)
+    result = run_module("file", guest, path=str(path), content="a", mode=mode)
+    assert result["changed"] and mode_of(path) == expected
+    assert result["diff"][1] == {"before": {"mode": "0777"}, "after": {"mode": f"{expected:04o}"}}
+
+
+def test_nobody_reads_what_is_on_its_way_to_another_mode(run_module: RunModule, path: pathlib.Path) -> None:
+    guest = LocalGuest()
+    modes = []
+
+    def write(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
+        modes.append(mode_of(path))
+        return usual(arguments)
+
+    guest.replace("guest-file-write", write)
+    path.write_text("old")
+    path.chmod(0o666)
+    run_module("file", guest, path=str(path), content="secret", mode="0400")
+    assert modes == [0o600] and mode_of(path) == 0o400
+
+
+@pytest.mark.parametrize("mode", ["u=rw", "0888", "rw", "99999", -1, True, 0o10000])
+def test_modes_that_are_none(run_module: RunModule, path: pathlib.Path, mode: t.Any) -> None:
+    guest = LocalGuest()
+    result = run_module("file", guest, path=str(path), content="a", mode=mode)
+    assert result["failed"] and result["error"] == "invalid_request" and not guest.requests
+
+
+def test_difference(run_module: RunModule, guest: LocalGuest, path: pathlib.Path) -> None:
+    def diff(**options: t.Any) -> t.Any:
+        return run_module("file", guest, check_mode=True, path=str(path), **options)["diff"][0]
+
+    headers = {"before_header": str(path), "after_header": str(path)}
+    assert diff(content="new\n") == {**headers, "before": "", "after": "new\n"}
+    path.write_text("old\n")
+    assert diff(content="new\n") == {**headers, "before": "old\n", "after": "new\n"}
+    path.write_bytes(b"\xff")
+    assert diff(content="new\n") == {**headers, "before": "", "dst_binary": 1, "after": "new\n"}
+    assert diff(content="n" * 200_000) == {**headers, "before": "", "dst_binary": 1, "src_larger": 104448}
+    assert "diff" not in run_module("file", guest, diff_mode=False, path=str(path), content="")
+
+
+@pytest.mark.parametrize("state", ["present", "read"])
+def test_a_directory_is_no_file(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path, state: str) -> None:
+    options: dict[str, t.Any] = {"content": "a"} if state == "present" else {}
+    result = run_module("file", guest, path=str(tmp_path), state=state, **options)
+    assert result["failed"] and result["error"] == "guest_file_error" and str(tmp_path) in result["msg"]
+
+
+def test_a_directory_that_is_not_there(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
+    result = run_module("file", guest, path=f"{tmp_path}/none/file", content="a")
+    assert result["failed"] and result["error"] == "guest_file_error"
+
+
+def test_reads_text_and_bytes(run_module: RunModule, guest: LocalGuest, path: pathlib.Path) -> None:
+    path.write_bytes(b"line\n")
+    result = run_module("file", guest, path=str(path), state="read")
+    assert not result["changed"] and result["content"] == "line\n" and result["size"] == 5
+    assert result["checksum"] == hashlib.sha256(b"line\n").hexdigest()
+    path.write_bytes(b"\xff\0")
+    result = run_module("file", guest, path=str(path), state="read", check_mode=True)
+    assert base64.b64decode(result["content_base64"]) == b"\xff\0" and "content" not in result
+
+
+def test_what_is_too_large_for_a_result(
+    run_module: RunModule, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placement, "_MOST_IN_MEMORY", 3)
+    path.write_bytes(b"four")
+    result = run_module("file", LocalGuest(), path=str(path), state="read")
+    assert result["failed"] and result["error"] == "too_large" and "dest" in result["msg"]
+    path.write_bytes(b"two")
+    assert run_module("file", LocalGuest(), path=str(path), state="read")["content"] == "two"
+
+
+def test_fetches_to_a_file(
+    run_module: RunModule, guest: LocalGuest, path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    dest = tmp_path / "here" / "dest"
+    dest.parent.mkdir()
+    path.write_bytes(b"\xff" * 300_000)
+    fetch: dict[str, t.Any] = {"path": str(path), "state": "read", "dest": str(dest)}
+    assert run_module("file", guest, check_mode=True, **fetch)["changed"] and not dest.exists()
+    assert run_module("file", guest, **fetch)["changed"] and dest.read_bytes() == path.read_bytes()
+    dest.chmod(0o640)
+    inode = dest.stat().st_ino
+    assert not run_module("file", guest, **fetch)["changed"]
+    assert not run_module("file", guest, check_mode=True, **fetch)["changed"] and dest.stat().st_ino == inode
+    path.write_bytes(b"new")
+    assert run_module("file", guest, check_mode=True, **fetch)["changed"] and dest.stat().st_ino == inode
+    result = run_module("file", guest, **fetch)
+    assert result["changed"] and dest.read_bytes() == b"new" and mode_of(dest) == 0o640 and result["size"] == 3
+    assert list(dest.parent.iterdir()) == [dest]
+
+
+@pytest.mark.parametrize("dest", [False, True])
+def test_a_file_that_is_not_there(
+    run_module: RunModule, guest: LocalGuest, path: pathlib.Path, tmp_path: pathlib.Path, dest: bool
+) -> None:
+    (tmp_path / "here").mkdir()
+    options: dict[str, t.Any] = {"dest": f"{tmp_path}/here/dest"} if dest else {}
+    result = run_module("file", guest, path=str(path), state="read", **options)
+    assert result["failed"] and str(path) in result["msg"]
+    # Only a program can tell why a file cannot be opened.
+    assert result["error"] == ("guest_file_error" if guest.disabled else "file_not_found")
+    assert not list((tmp_path / "here").iterdir())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"path": "relative", "content": ""},
+        {"path": "/a\0b", "content": ""},
+        {"path": "/a", "content_base64": "no base64!"},
+        {"path": "/a", "state": "read", "mode": "0644"},
+        {"path": "/a", "state": "read", "content": ""},
+        {"path": "/a", "state": "read", "dest": "/tmp"},
+    ],
+)
+def test_what_cannot_be_asked_for(run_module: RunModule, options: dict[str, t.Any]) -> None:
+    agent = ScriptedAgent()
+    result = run_module("file", agent, **options)
+    assert result["failed"] and result["error"] == "invalid_request" and not agent.requests
+
+
+def test_a_local_file_that_is_not_there(run_module: RunModule, tmp_path: pathlib.Path) -> None:
+    result = run_module("file", ScriptedAgent(), path="/a", src=f"{tmp_path}/none")
+    assert result["failed"] and result["error"] == "os_error" and "none" in result["msg"]
+
+
+@pytest.mark.parametrize("state", ["present", "read"])
+@pytest.mark.parametrize(
+    ("profile", "error"),
+    [
+        ("blocked", "command_disabled"),
+        ("frozen", "filesystems_frozen"),
+        ("never", "outcome_unknown"),
+        ("garbage", "protocol_violation"),
+        ("wrong_types", "protocol_violation"),
+        ("silence", "agent_silent"),
+    ],
+)
+def test_errors_have_a_class(run_module: RunModule, profile: str, error: str, state: str) -> None:
+    guest = LocalGuest(profile)
+    if profile == "blocked":
+        guest.disabled.add("guest-file-open")
+    options: dict[str, t.Any] = {"content": "a secret"} if state == "present" else {}
+    result = run_module("file", guest, path="/no/such/file", state=state, timeout=0.3, **options)
+    assert result["failed"] and result["error"] == error and "secret" not in str(result)
+
+
+def test_a_read_that_does_not_fit(run_module: RunModule, path: pathlib.Path) -> None:
+    guest = LocalGuest()
+    path.write_text("abc")
+    guest.handlers["guest-file-read"] = lambda arguments: {"count": 7, "buf-b64": "YQ==", "eof": True}
+    assert run_module("file", guest, path=str(path), state="read")["error"] == "protocol_violation"
+
+
+def test_a_full_disk(run_module: RunModule, path: pathlib.Path) -> None:
+    guest = LocalGuest()
+    guest.handlers["guest-file-write"] = lambda arguments: {"count": 0, "eof": False}
+    result = run_module("file", guest, path=str(path), content="abc")
+    assert result["failed"] and result["error"] == "guest_file_error" and "full" in result["msg"]
