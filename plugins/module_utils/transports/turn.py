@@ -14,11 +14,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import stat
-import tempfile
 
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointBusy, EndpointUnavailable
+from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointBusy
+from ansible_collections.netless.qga.plugins.module_utils.runtime_directory import runtime_directory
 
 #: How long a waiting process may take to notice that the channel is free, in seconds.
 NOTICE_SECONDS = 0.1
@@ -91,7 +90,7 @@ class Turn:
 
     def _open(self, kind: str) -> int:
         return os.open(
-            os.path.join(_directory(), f"{self._base}.{kind}"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600
+            os.path.join(runtime_directory(), f"{self._base}.{kind}"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600
         )
 
 
@@ -101,17 +100,3 @@ def _try_lock(descriptor: int, how: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _directory() -> str:
-    """The directory of the locks: this user's own, as another one's could be made to wait or to follow links."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    path = os.path.join(base, f"netless-qga-{os.geteuid()}")
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        status = os.lstat(path)
-    except OSError as exc:
-        raise EndpointUnavailable(f"cannot make the directory for locks, {path}: {exc.strerror}") from exc
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        raise EndpointUnavailable(f"{path} has to be a directory of this user, for locks; it is something else")
-    return path

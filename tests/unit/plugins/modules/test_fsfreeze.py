@@ -1,0 +1,408 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Freezing and thawing as a module."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import shutil
+import signal
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils.guest.freeze_record import FreezeRecord, RecordFile
+from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
+
+from .conftest import RunModule
+
+CHANGING = {"guest-fsfreeze-freeze", "guest-fsfreeze-freeze-list", "guest-fsfreeze-thaw"}
+
+
+class Guest(ScriptedAgent):
+    """A guest with three filesystems."""
+
+    def __init__(self, *profiles: str) -> None:
+        super().__init__()
+        self.handlers["guest-fsfreeze-freeze"] = lambda arguments: self.freeze(3)
+        self.handlers["guest-fsfreeze-freeze-list"] = lambda arguments: self.freeze(
+            len({"/", "/srv", "/var"} & set(arguments["mountpoints"]))
+        )
+        self.handlers["guest-fsfreeze-thaw"] = lambda arguments: self.thaw()
+        self.count = 0
+        other = ScriptedAgent(*profiles)
+        self.deliveries, self.frozen, self.silent, self.ids = other.deliveries, other.frozen, other.silent, other.ids
+
+    def freeze(self, count: int) -> int:
+        self.count, self.frozen = count, count > 0
+        return count
+
+    def thaw(self) -> int:
+        count = self.count if self.frozen else 0
+        self.frozen = False
+        return count
+
+    def asked(self) -> list[str]:
+        """The commands that change something, as far as they were sent."""
+        commands = [request["execute"] for request in self.requests if isinstance(request, dict)]
+        return [command for command in commands if command in CHANGING]
+
+
+@pytest.fixture(name="guest")
+def fixture_guest() -> Guest:
+    return Guest()
+
+
+def comes(condition: t.Callable[[], bool]) -> bool:
+    """Whether something comes that has to, sooner or later."""
+    end = time.monotonic() + 30
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends. In a container there may be nobody who buries it."""
+
+    def is_gone() -> bool:
+        try:
+            return ") Z " in pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return True
+
+    return comes(is_gone)
+
+
+def test_freezes_and_thaws_once(run_module: RunModule, guest: Guest) -> None:
+    freeze = run_module("fsfreeze", guest, state="frozen")
+    assert freeze["changed"] and freeze["status"] == "frozen" and freeze["frozen"] == 3
+    assert freeze["diff"] == {"before": {"status": "thawed"}, "after": {"status": "frozen"}}
+    assert freeze["mountpoints"] == [] and freeze["frozen_at"].endswith("Z") and "guard" not in freeze
+    again = run_module("fsfreeze", guest, state="frozen")
+    assert not again["changed"] and again["frozen"] == 3 and "warnings" not in again
+    thaw = run_module("fsfreeze", guest, state="thawed")
+    assert thaw["changed"] and thaw["status"] == "thawed" and thaw["frozen"] == thaw["thawed"] == 3
+    assert thaw["consistent"] and "warnings" not in thaw
+    assert thaw["diff"] == {"before": {"status": "frozen"}, "after": {"status": "thawed"}}
+    again = run_module("fsfreeze", guest, state="thawed")
+    assert not again["changed"] and again["thawed"] == 0 and "consistent" not in again and "warnings" not in again
+    assert guest.asked() == ["guest-fsfreeze-freeze", "guest-fsfreeze-thaw"]
+
+
+@pytest.mark.parametrize("state", ["frozen", "thawed", "status"])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_check_mode_changes_nothing(run_module: RunModule, guest: Guest, state: str, frozen: bool) -> None:
+    guest.frozen = frozen
+    result = run_module("fsfreeze", guest, check_mode=True, state=state)
+    now = "frozen" if frozen else "thawed"
+    assert result["changed"] == (state not in ("status", now))
+    assert result["status"] == (now if state == "status" else state)
+    assert guest.asked() == [] and guest.frozen == frozen
+
+
+def test_freezes_what_is_named(run_module: RunModule, guest: Guest) -> None:
+    result = run_module("fsfreeze", guest, state="frozen", mountpoints=["/", "/srv"])
+    assert result["frozen"] == 2 and result["mountpoints"] == ["/", "/srv"] and "warnings" not in result
+    assert guest.requests[-1]["arguments"] == {"mountpoints": ["/", "/srv"]}
+
+
+def test_fewer_than_named_are_told(run_module: RunModule, guest: Guest) -> None:
+    result = run_module("fsfreeze", guest, state="frozen", mountpoints=["/", "/swap"])
+    assert result["changed"] and result["warnings"] == ["Only 1 of the 2 mountpoints were frozen."]
+
+
+@pytest.mark.parametrize("options", [{"mountpoints": ["/nowhere"]}, {}])
+def test_a_freeze_of_nothing_fails(run_module: RunModule, guest: Guest, options: dict[str, t.Any]) -> None:
+    guest.handlers["guest-fsfreeze-freeze"] = lambda arguments: guest.freeze(0)
+    result = run_module("fsfreeze", guest, state="frozen", max_frozen=60, **options)
+    assert result["failed"] and result["error"] == "nothing_frozen" and result["status"] == "thawed"
+    assert not guest.frozen
+    assert not run_module("fsfreeze", guest, state="thawed").get("warnings")
+
+
+def test_a_freeze_of_nothing_named_is_thawed_if_the_agent_calls_it_frozen(run_module: RunModule, guest: Guest) -> None:
+    def freeze(arguments: t.Any) -> int:
+        guest.frozen = True
+        return 0
+
+    guest.handlers["guest-fsfreeze-freeze-list"] = freeze
+    assert run_module("fsfreeze", guest, state="frozen", mountpoints=["/"])["error"] == "nothing_frozen"
+    assert not guest.frozen
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"state": "thawed", "mountpoints": ["/"]},
+        {"state": "thawed", "max_frozen": 5},
+        {"state": "status", "mountpoints": ["/"]},
+        {"state": "frozen", "mountpoints": []},
+        {"state": "frozen", "mountpoints": ["/", ""]},
+        {"state": "frozen", "max_frozen": 0},
+    ],
+)
+def test_options_that_make_no_sense(run_module: RunModule, guest: Guest, options: dict[str, t.Any]) -> None:
+    result = run_module("fsfreeze", guest, **options)
+    assert result["failed"] and result["error"] == "invalid_request"
+    assert guest.requests == []
+
+
+def test_anybodys_freeze_is_thawed(run_module: RunModule, guest: Guest) -> None:
+    guest.freeze(2)
+    result = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
+    assert not result["changed"] and "no guard was started" in result["warnings"][0]
+    result = run_module("fsfreeze", guest, state="thawed")
+    assert result["changed"] and result["thawed"] == 2 and "consistent" not in result
+
+
+def test_another_count_is_told(run_module: RunModule, guest: Guest) -> None:
+    run_module("fsfreeze", guest, state="frozen")
+    guest.count = 1
+    result = run_module("fsfreeze", guest, state="thawed")
+    assert result["thawed"] == 1 and result["frozen"] == 3 and not result["consistent"]
+    assert "Another number" in result["warnings"][0]
+
+
+def test_a_thaw_in_between_is_told_once(run_module: RunModule, guest: Guest) -> None:
+    run_module("fsfreeze", guest, state="frozen")
+    guest.thaw()
+    assert run_module("fsfreeze", guest, state="status")["thawed_by"] == "others"
+    result = run_module("fsfreeze", guest, state="thawed")
+    assert not result["changed"] and result["thawed_by"] == "others" and not result["consistent"]
+    assert "had been thawed before" in result["warnings"][0]
+    assert "thawed_by" not in run_module("fsfreeze", guest, state="thawed")
+
+
+def test_a_broken_record_does_not_matter(run_module: RunModule, guest: Guest, tmp_path: pathlib.Path) -> None:
+    run_module("fsfreeze", guest, state="frozen")
+    (record,) = tmp_path.glob("netless-qga-*/*.freeze")
+    record.write_text("{")
+    assert run_module("fsfreeze", guest, state="status")["status"] == "frozen"
+    assert run_module("fsfreeze", guest, state="thawed")["changed"]
+
+
+# What agents answer
+
+
+def test_a_thaw_that_is_called_an_error(run_module: RunModule, guest: Guest) -> None:
+    def thaw(arguments: t.Any) -> int:
+        guest.frozen = False
+        raise Refusal("fsfreeze is limited up to 10 seconds")
+
+    guest.handlers["guest-fsfreeze-thaw"] = thaw
+    run_module("fsfreeze", guest, state="frozen")
+    result = run_module("fsfreeze", guest, state="thawed")
+    assert "failed" not in result and result["changed"] and not result["consistent"] and "thawed" not in result
+    assert "10 seconds" in result["warnings"][0]
+
+
+def test_a_thaw_that_does_not_thaw(run_module: RunModule, guest: Guest) -> None:
+    def thaw(arguments: t.Any) -> int:
+        raise Refusal("cannot read the mount table")
+
+    guest.freeze(3)
+    guest.handlers["guest-fsfreeze-thaw"] = thaw
+    result = run_module("fsfreeze", guest, state="thawed", timeout=0.5)
+    assert result["failed"] and result["error"] == "agent_refused" and "still frozen" in result["msg"]
+    assert guest.asked().count("guest-fsfreeze-thaw") > 1
+
+
+def test_an_agent_that_lies_about_a_thaw(run_module: RunModule, guest: Guest) -> None:
+    guest.freeze(3)
+    guest.handlers["guest-fsfreeze-thaw"] = lambda arguments: 3
+    result = run_module("fsfreeze", guest, state="thawed", timeout=0.3)
+    assert result["failed"] and result["error"] == "still_frozen" and result["status"] == "frozen"
+
+
+def test_a_thaw_whose_answer_is_lost_is_done_again(run_module: RunModule, guest: Guest) -> None:
+    answers = iter([NO_REPLY])
+
+    def thaw(arguments: t.Any) -> t.Any:
+        count = guest.thaw()
+        return next(answers, count)
+
+    guest.handlers["guest-fsfreeze-thaw"] = thaw
+    run_module("fsfreeze", guest, state="frozen")
+    result = run_module("fsfreeze", guest, state="thawed", timeout=0.5)
+    assert "failed" not in result and result["changed"] and "thawed" not in result
+
+
+def test_an_error_of_a_freeze_is_one(run_module: RunModule, guest: Guest) -> None:
+    def freeze(arguments: t.Any) -> int:
+        raise Refusal("fsfreeze hook has failed with status 1")
+
+    guest.handlers["guest-fsfreeze-freeze"] = freeze
+    result = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
+    assert result["failed"] and result["error"] == "agent_refused" and "hook" in result["msg"]
+    assert guest.asked() == ["guest-fsfreeze-freeze"]
+
+
+def test_what_an_error_leaves_frozen_is_thawed(run_module: RunModule, guest: Guest) -> None:
+    def freeze(arguments: t.Any) -> int:
+        guest.freeze(1)
+        raise Refusal("failed to freeze /srv")
+
+    guest.handlers["guest-fsfreeze-freeze"] = freeze
+    assert run_module("fsfreeze", guest, state="frozen")["failed"]
+    assert not guest.frozen
+
+
+def test_a_freeze_of_somebody_elses_in_the_same_moment_is_left_alone(run_module: RunModule, guest: Guest) -> None:
+    def freeze(arguments: t.Any) -> int:
+        guest.freeze(1)
+        raise Refusal("Command guest-fsfreeze-freeze has been disabled", "CommandNotFound")
+
+    guest.handlers["guest-fsfreeze-freeze"] = freeze
+    result = run_module("fsfreeze", guest, state="frozen")
+    assert result["failed"] and result["error"] == "filesystems_frozen" and guest.frozen
+
+
+@pytest.mark.parametrize("is_frozen", [True, False])
+def test_a_freeze_whose_answer_is_lost_is_undone(run_module: RunModule, guest: Guest, is_frozen: bool) -> None:
+    def freeze(arguments: t.Any) -> t.Any:
+        guest.freeze(3 * is_frozen)
+        return NO_REPLY
+
+    guest.handlers["guest-fsfreeze-freeze"] = freeze
+    result = run_module("fsfreeze", guest, state="frozen", max_frozen=60, timeout=0.3)
+    assert result["failed"] and result["error"] == "outcome_unknown" and result["status"] == "thawed"
+    assert result["thawed_again"] == is_frozen and not guest.frozen
+
+
+def test_a_nonsensical_answer_to_a_freeze_is_a_lost_one(run_module: RunModule, guest: Guest) -> None:
+    def freeze(arguments: t.Any) -> t.Any:
+        guest.freeze(3)
+        return "three"
+
+    guest.handlers["guest-fsfreeze-freeze"] = freeze
+    result = run_module("fsfreeze", guest, state="frozen")
+    assert result["error"] == "protocol_violation" and result["thawed_again"] and not guest.frozen
+
+
+def test_a_freeze_that_nobody_knows_about_is_told_loudly(run_module: RunModule, guest: Guest) -> None:
+    def freeze(arguments: t.Any) -> t.Any:
+        guest.silent = True
+        return NO_REPLY
+
+    guest.handlers["guest-fsfreeze-freeze"] = freeze
+    result = run_module("fsfreeze", guest, state="frozen", timeout=0.2)
+    assert result["failed"] and result["error"] == "outcome_unknown" and result["status"] == "unknown"
+    assert "may be frozen" in result["msg"] and "virsh domfsthaw" in result["msg"]
+    guest.silent = False
+    result = run_module("fsfreeze", guest, state="thawed")
+    assert not result["changed"] and "consistent" not in result and "warnings" not in result
+
+
+def test_the_guard_thaws_what_was_not_known(run_module: RunModule, guest: Guest) -> None:
+    def freeze(arguments: t.Any) -> t.Any:
+        guest.freeze(3)
+        guest.silent = True
+        return NO_REPLY
+
+    guest.handlers["guest-fsfreeze-freeze"] = freeze
+    result = run_module("fsfreeze", guest, state="frozen", max_frozen=60, timeout=0.3)
+    assert result["status"] == "unknown" and guest.frozen
+    guest.silent = False
+    assert comes(lambda: not guest.frozen)
+
+
+@pytest.mark.parametrize("state", ["frozen", "thawed", "status"])
+@pytest.mark.parametrize(
+    ("profile", "error"),
+    [
+        ("never", "outcome_unknown"),
+        ("garbage", "protocol_violation"),
+        ("hangs_up", "outcome_unknown"),
+        ("wrong_types", "protocol_violation"),
+        ("silence", "agent_silent"),
+    ],
+)
+def test_errors_have_a_class(run_module: RunModule, profile: str, error: str, state: str) -> None:
+    guest = Guest(profile)
+    result = run_module("fsfreeze", guest, state=state, timeout=0.2)
+    assert result["failed"] and result["error"] == error and guest.asked() == []
+
+
+def test_agents_without_the_commands(run_module: RunModule, guest: Guest) -> None:
+    del guest.handlers["guest-fsfreeze-freeze"]
+    assert run_module("fsfreeze", guest, state="frozen")["error"] == "command_missing"
+    guest.disabled.add("guest-fsfreeze-freeze-list")
+    assert run_module("fsfreeze", guest, state="frozen", mountpoints=["/"])["error"] == "command_disabled"
+
+
+def test_no_agent(run_module: RunModule, tmp_path: pathlib.Path) -> None:
+    result = run_module("fsfreeze", f"unix:{tmp_path}/nothing", state="frozen")
+    assert result["failed"] and result["error"] == "endpoint_unavailable"
+
+
+# The guard
+
+
+def test_the_guard_thaws_when_the_time_is_up(run_module: RunModule, guest: Guest) -> None:
+    freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=0.3)
+    assert freeze["guard"]["thaws_at"].endswith("Z")
+    assert gone(freeze["guard"]["pid"]) and not guest.frozen
+    assert run_module("fsfreeze", guest, state="status")["thawed_by"] == "guard"
+    thaw = run_module("fsfreeze", guest, state="thawed")
+    assert not thaw["changed"] and thaw["thawed_by"] == "guard" and not thaw["consistent"]
+
+
+def test_the_guard_thaws_at_once_if_it_is_to_end(run_module: RunModule, guest: Guest) -> None:
+    freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=600)
+    os.kill(freeze["guard"]["pid"], signal.SIGHUP)
+    os.kill(freeze["guard"]["pid"], signal.SIGTERM)
+    assert gone(freeze["guard"]["pid"]) and not guest.frozen
+
+
+def test_the_guard_steps_back_after_a_thaw(run_module: RunModule, guest: Guest) -> None:
+    freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=2)
+    again = run_module("fsfreeze", guest, state="frozen", max_frozen=2)
+    assert again["guard"] == freeze["guard"] and "warnings" not in again
+    run_module("fsfreeze", guest, state="thawed")
+    guest.freeze(1)
+    assert gone(freeze["guard"]["pid"]) and guest.frozen
+
+
+def test_the_guard_steps_back_for_another_freeze(run_module: RunModule, guest: Guest) -> None:
+    freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=2)
+    guest.thaw()
+    run_module("fsfreeze", guest, state="frozen")
+    assert gone(freeze["guard"]["pid"]) and guest.frozen
+
+
+def test_the_guard_thaws_without_a_record(
+    run_module: RunModule, guest: Guest, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    """Where sessions are kept track of, the directory goes away with the last one."""
+    (tmp_path / "session").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "session"))
+    freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=1.5)
+    shutil.rmtree(tmp_path / "session")
+    assert gone(freeze["guard"]["pid"]) and not guest.frozen
+
+
+def test_no_guard_no_freeze(run_module: RunModule, guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    result = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
+    assert result["failed"] and result["error"] == "guard_not_started" and guest.asked() == []
+
+
+def test_the_record_is_private_and_takes_anything(tmp_path: pathlib.Path) -> None:
+    file, record = RecordFile("unix:/x"), FreezeRecord("token", ["/"], 1.5, 7, 2.5, 1)
+    assert file.read() is None
+    file.write(record)
+    assert file.read() == record and RecordFile("unix:/y").read() is None
+    file.write(dataclasses.replace(record, thawed_by="guard"))
+    (path,) = tmp_path.glob("netless-qga-*/*")
+    assert path.stat().st_mode & 0o777 == 0o600
+    for text in ("", "[]", "null", '{"token": 1}', '{"token": "x", "mountpoints": 1}', '{"more": 1}', "[" * 100_000):
+        path.write_text(text)
+        assert file.read() is None
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+    assert file.read() is None

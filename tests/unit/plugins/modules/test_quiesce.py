@@ -1,0 +1,264 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Running a command while a guest is frozen, as a module."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import signal
+import tempfile
+import threading
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils.guest import quiescence
+from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
+
+from .conftest import RunModule
+
+
+@pytest.fixture(name="guest")
+def fixture_guest() -> ScriptedAgent:
+    agent = ScriptedAgent()
+    agent.handlers["guest-get-osinfo"] = lambda arguments: {"id": "debian"}
+    return agent
+
+
+def names(agent: ScriptedAgent) -> list[str]:
+    """The commands that matter."""
+    asked = [request["execute"] for request in agent.requests]
+    return [name.rpartition("-")[2] for name in asked if name in ("guest-fsfreeze-freeze", "guest-fsfreeze-thaw")]
+
+
+def test_runs_between_freeze_and_thaw(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
+    result = run_module("quiesce", guest, cmd="pwd; printf '\\377' >&2; cat", chdir=str(tmp_path))
+    assert result["changed"] and result["rc"] == 0 and result["consistent"] and result["inconsistent_because"] == []
+    assert result["stdout"] == f"{tmp_path}\n" and result["stdout_lines"] == [str(tmp_path)]
+    assert result["stderr"] == "\N{REPLACEMENT CHARACTER}"
+    assert result["frozen"] == result["thawed"] == 1 and result["status"] == "thawed" and 0 < result["held"] < 30
+    assert result["start"] < result["end"] and "warnings" not in result and "error" not in result
+    assert names(guest) == ["freeze", "thaw"]
+
+
+def test_the_guest_is_frozen_meanwhile(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
+    seen: list[bool] = []
+    marker = tmp_path / "marker"
+
+    def watch() -> None:
+        while not marker.exists():
+            time.sleep(0.01)
+        seen.append(guest.frozen)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    run_module("quiesce", guest, argv=["sh", "-c", f"touch {marker}; sleep 0.2"])
+    watcher.join()
+    assert seen == [True] and not guest.frozen
+
+
+def test_processes_left_behind_are_not_waited_for(run_module: RunModule, guest: ScriptedAgent) -> None:
+    result = run_module("quiesce", guest, cmd="sleep 30 & echo $!")
+    assert result["consistent"] and result["held"] < 20
+    os.kill(int(result["stdout"]), signal.SIGKILL)
+
+
+def test_check_mode_runs_nothing(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
+    assert run_module("quiesce", guest, check_mode=True, cmd=f"touch {tmp_path}/x") == {"changed": True}
+    assert guest.requests == [] and not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"cmd": "exit 3"}, "command_failed"),
+        ({"argv": ["/nowhere/program"]}, "command_not_started"),
+        ({"cmd": "true", "chdir": "/nowhere"}, "command_not_started"),
+        ({"cmd": "sleep 30 & sleep 30", "max_frozen": 0.2}, "timed_out"),
+        ({"cmd": "trap '' TERM; kill -TERM $PPID; sleep 0.1; kill -TERM $PPID; sleep 30"}, "interrupted"),
+        ({"cmd": "kill -INT $PPID; sleep 30"}, "interrupted"),
+        ({"cmd": "kill -HUP $PPID; sleep 30"}, "interrupted"),
+        ({"cmd": "kill -KILL $$"}, "command_failed"),
+    ],
+)
+def test_thaws_whatever_happens(
+    run_module: RunModule, guest: ScriptedAgent, options: dict[str, t.Any], error: str
+) -> None:
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+    result = run_module("quiesce", guest, **options)
+    assert result["failed"] and result["error"] == error and result["inconsistent_because"] == [error]
+    assert not result["consistent"] and result["thawed"] == result["frozen"] == 1 and result["held"] < 20
+    assert names(guest) == ["freeze", "thaw"] and not guest.frozen
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)] == handlers
+
+
+class TooLate(BaseException):
+    """What Ansible raises for a task that takes too long."""
+
+
+def test_thaws_when_the_task_takes_too_long(run_module: RunModule, guest: ScriptedAgent) -> None:
+    def on_alarm(number: int, frame: t.Any) -> None:
+        raise TooLate
+
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    try:
+        with pytest.raises(TooLate):
+            run_module("quiesce", guest, cmd="kill -ALRM $PPID; sleep 30")
+        assert signal.getsignal(signal.SIGALRM) == on_alarm
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert names(guest) == ["freeze", "thaw"] and not guest.frozen
+
+
+def test_a_signal_while_it_freezes_waits(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
+    def freeze(arguments: t.Any) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.2)
+        guest.frozen = True
+        return 1
+
+    guest.handlers["guest-fsfreeze-freeze"] = freeze
+    result = run_module("quiesce", guest, cmd=f"touch {tmp_path}/x")
+    assert result["failed"] and result["error"] == "interrupted" and not (tmp_path / "x").exists()
+    assert names(guest) == ["freeze", "thaw"] and not guest.frozen
+
+
+def test_in_another_thread_than_the_main_one(run_module: RunModule, guest: ScriptedAgent) -> None:
+    results: list[dict[str, t.Any]] = []
+    thread = threading.Thread(target=lambda: results.append(run_module("quiesce", guest, cmd="true")))
+    thread.start()
+    thread.join()
+    assert results[0]["consistent"]
+
+
+def test_somebody_elses_freeze_is_left_alone(run_module: RunModule, guest: ScriptedAgent) -> None:
+    guest.frozen = True
+    result = run_module("quiesce", guest, cmd="true")
+    assert result["failed"] and result["error"] == "already_frozen" and "rc" not in result
+    assert names(guest) == [] and guest.frozen
+
+
+def test_nothing_is_run_if_nothing_is_frozen(run_module: RunModule, guest: ScriptedAgent) -> None:
+    guest.handlers["guest-fsfreeze-freeze"] = lambda arguments: 0
+    result = run_module("quiesce", guest, cmd="true")
+    assert result["failed"] and result["error"] == "nothing_frozen" and "rc" not in result
+
+
+def test_doubts_about_what_was_frozen(run_module: RunModule, guest: ScriptedAgent) -> None:
+    def freeze(arguments: t.Any) -> int:
+        guest.frozen = True
+        return 1
+
+    def thaw(arguments: t.Any) -> int:
+        guest.frozen = False
+        return 2
+
+    guest.handlers["guest-fsfreeze-freeze-list"] = freeze
+    guest.handlers["guest-fsfreeze-thaw"] = thaw
+    result = run_module("quiesce", guest, cmd="true", mountpoints=["/", "/srv"])
+    assert "failed" not in result and result["inconsistent_because"] == ["not_all_frozen", "counts_differ"]
+
+
+def test_a_thaw_in_between(run_module: RunModule, guest: ScriptedAgent) -> None:
+    threading.Timer(0.5, setattr, (guest, "frozen", False)).start()
+    result = run_module("quiesce", guest, cmd="sleep 1.5")
+    assert "failed" not in result and result["inconsistent_because"] == ["thawed_meanwhile"] and result["thawed"] == 0
+
+
+def test_a_later_freeze_is_left_alone(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
+    def freeze_anew() -> None:
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.01)
+        for state in ("thawed", "frozen"):
+            run_module("fsfreeze", guest, state=state)
+        (tmp_path / "end").touch()
+
+    run_module("fsfreeze", guest, state="status")
+    other = threading.Thread(target=freeze_anew)
+    other.start()
+    command = f"touch {tmp_path}/begun; until test -e {tmp_path}/end; do sleep 0.05; done"
+    result = run_module("quiesce", guest, cmd=command, max_frozen=20)
+    other.join()
+    assert "failed" not in result and result["inconsistent_because"] == ["thawed_meanwhile"]
+    assert result["status"] == "frozen" and guest.frozen
+
+
+def test_a_thaw_that_is_called_an_error(run_module: RunModule, guest: ScriptedAgent) -> None:
+    def thaw(arguments: t.Any) -> int:
+        guest.frozen = False
+        raise Refusal("limited up to 10 seconds")
+
+    guest.handlers["guest-fsfreeze-thaw"] = thaw
+    result = run_module("quiesce", guest, cmd="true")
+    assert result["inconsistent_because"] == ["thaw_error"] and "10 seconds" in result["warnings"][0]
+
+
+def test_windows_holds_back_for_ten_seconds(
+    run_module: RunModule, guest: ScriptedAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quiescence, "_WINDOWS_HOLDS_SECONDS", 0.2)
+    assert run_module("quiesce", guest, cmd="sleep 0.3")["consistent"]
+    guest.handlers["guest-get-osinfo"] = lambda arguments: {"id": "mswindows"}
+    assert run_module("quiesce", guest, cmd="sleep 0.3")["inconsistent_because"] == ["windows_limit"]
+
+
+def test_a_guest_that_cannot_be_thawed_is_left_to_the_guard(run_module: RunModule, guest: ScriptedAgent) -> None:
+    def thaw(arguments: t.Any) -> t.Any:
+        guest.silent = True
+        return NO_REPLY
+
+    working, guest.handlers["guest-fsfreeze-thaw"] = guest.handlers["guest-fsfreeze-thaw"], thaw
+    result = run_module("quiesce", guest, cmd="exit 3", timeout=0.3)
+    assert result["failed"] and result["error"] == "not_thawed" and result["status"] == "unknown" and result["rc"] == 3
+    assert result["inconsistent_because"] == ["command_failed", "not_thawed"]
+    guest.handlers["guest-fsfreeze-thaw"], guest.silent = working, False
+    end = time.monotonic() + 20
+    while guest.frozen and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not guest.frozen
+
+
+def test_the_guard_thaws_at_once_for_a_dead_process(run_module: RunModule, guest: ScriptedAgent) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory, contextlib.ExitStack() as stack:
+        path = f"{directory}/socket"
+        # Before there are threads.
+        pid = os.fork()
+        if pid == 0:
+            with contextlib.suppress(BaseException):
+                while not os.path.exists(path):
+                    time.sleep(0.01)
+                # Bound and not yet listening.
+                time.sleep(0.1)
+                run_module("quiesce", f"unix:{path}", cmd="kill -KILL $PPID; sleep 1")
+            os._exit(1)
+        stack.enter_context(guest.listening(path))
+        assert os.waitpid(pid, 0)[1] == signal.SIGKILL and "freeze" in names(guest)
+        end = time.monotonic() + 20
+        while guest.frozen and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not guest.frozen
+
+
+@pytest.mark.parametrize("options", [{"cmd": ""}, {"argv": []}, {"cmd": "x", "max_frozen": 0}])
+def test_options_that_make_no_sense(run_module: RunModule, guest: ScriptedAgent, options: dict[str, t.Any]) -> None:
+    assert run_module("quiesce", guest, **options)["error"] == "invalid_request" and guest.requests == []
+
+
+@pytest.mark.parametrize(
+    ("profile", "error"),
+    [("never", "outcome_unknown"), ("garbage", "protocol_violation"), ("silence", "agent_silent")],
+)
+def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
+    result = run_module("quiesce", ScriptedAgent(profile), cmd="true", timeout=0.2)
+    assert result["failed"] and result["error"] == error and "rc" not in result
+
+
+@pytest.mark.parametrize("profile", ["frozen", "frozen_newer_text"])
+def test_frozen_agents_of_all_ages(run_module: RunModule, profile: str) -> None:
+    agent = ScriptedAgent(profile)
+    assert run_module("quiesce", agent, cmd="true")["error"] == "already_frozen" and agent.frozen
