@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import time
 import typing as t
 from dataclasses import dataclass
@@ -48,6 +49,16 @@ _NO_AGENT = {
     "not available due to an error": "libvirt gave the guest agent up after an error: restart qemu-guest-agent in the "
     "guest, with virsh console or by a reboot",
 }
+
+
+class DomainState(enum.Enum):
+    """What a domain is doing (virDomainState), as far as it matters here. One that is blocked or shutting down runs."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    OFF = "off"
+    CRASHED = "crashed"
+    SUSPENDED = "suspended"
 
 
 @dataclass(frozen=True)
@@ -93,20 +104,34 @@ class LibvirtDomain:
         if self._domain is not None and time.monotonic() < self._trusted_until:
             return
         libvirt = self.library()
-        try:
+        with self._refusing():
             state = self._state(deadline)
-        except TimeoutError as exc:
-            self.abandon()
-            raise EndpointUnavailable(f"{self.description}: no answer from libvirt in time") from exc
-        except libvirt.libvirtError as exc:
-            self.close()
-            refusal = self.refusal(exc) or EndpointUnavailable(
-                f"{self.description}: {excerpt(exc.get_error_message())}"
-            )
-            raise refusal from exc
         if reason := _reason_not_to_answer(libvirt, state):
             self._trusted_until = 0.0
             raise EndpointUnavailable(f"{self.description}: {reason}")
+
+    def state(self, deadline: Deadline) -> DomainState:
+        """What the domain is doing, also if its agent cannot answer then. Connects as :meth:`make_ready` does.
+
+        :raises LibraryMissing: there is no Python library for libvirt.
+        :raises EndpointUnavailable: libvirt does not answer or refuses.
+        """
+        libvirt = self.library()
+        was_there = self._domain is not None
+        with self._refusing():
+            try:
+                state = self._state(deadline)
+            except libvirt.libvirtError as exc:
+                # One that is not persistent is gone with its end.
+                if was_there and exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                    return DomainState.OFF
+                raise
+        return {
+            libvirt.VIR_DOMAIN_PAUSED: DomainState.PAUSED,
+            libvirt.VIR_DOMAIN_SHUTOFF: DomainState.OFF,
+            libvirt.VIR_DOMAIN_CRASHED: DomainState.CRASHED,
+            libvirt.VIR_DOMAIN_PMSUSPENDED: DomainState.SUSPENDED,
+        }.get(state, DomainState.RUNNING)
 
     def call(self, function: t.Callable[[t.Any], T], deadline: Deadline) -> T:
         """What the function returns for the ``libvirt.virDomain``.
@@ -209,6 +234,21 @@ class LibvirtDomain:
                 Pending(connection.close).result(Deadline.after(_SHORT_SECONDS))
             del connection
             EventLoop.finish(self.library())
+
+    @contextlib.contextmanager
+    def _refusing(self) -> t.Iterator[None]:
+        """Around what connects to libvirt, and asks for no more than the domain's state."""
+        try:
+            yield
+        except TimeoutError as exc:
+            self.abandon()
+            raise EndpointUnavailable(f"{self.description}: no answer from libvirt in time") from exc
+        except self.library().libvirtError as exc:
+            self.close()
+            refusal = self.refusal(exc) or EndpointUnavailable(
+                f"{self.description}: {excerpt(exc.get_error_message())}"
+            )
+            raise refusal from exc
 
     def _open(self, deadline: Deadline) -> None:
         libvirt = self.library()

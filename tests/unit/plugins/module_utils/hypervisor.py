@@ -7,13 +7,16 @@ had from a libvirtd when they are wanted, and none has those of all versions; th
 
 from __future__ import annotations
 
+import json
 import sys
 import types
+import typing as t
 
 import pytest
 
 CODES = {
     "VIR_ERR_INTERNAL_ERROR": 1,
+    "VIR_ERR_INVALID_ARG": 8,
     "VIR_ERR_OPERATION_FAILED": 9,
     "VIR_ERR_OPERATION_DENIED": 29,
     "VIR_ERR_SYSTEM_ERROR": 38,
@@ -22,17 +25,50 @@ CODES = {
     "VIR_ERR_OPERATION_INVALID": 55,
     "VIR_ERR_OPERATION_TIMEOUT": 68,
     "VIR_ERR_ARGUMENT_UNSUPPORTED": 74,
+    "VIR_ERR_OPERATION_UNSUPPORTED": 84,
     "VIR_ERR_AGENT_UNRESPONSIVE": 86,
     "VIR_ERR_ACCESS_DENIED": 88,
 }
 NEWER_CODES = {"VIR_ERR_AGENT_COMMAND_TIMEOUT": 112, "VIR_ERR_AGENT_COMMAND_FAILED": 113}
 
+RUNNING, PAUSED, OFF, CRASHED, SUSPENDED = 1, 3, 5, 6, 7
 STATES = {
     "VIR_DOMAIN_PAUSED": 3,
     "VIR_DOMAIN_SHUTOFF": 5,
     "VIR_DOMAIN_CRASHED": 6,
     "VIR_DOMAIN_PMSUSPENDED": 7,
 }
+# Of libvirt-domain.h and libvirt-host.h.
+FLAGS = {
+    "VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK": -2,
+    "VIR_DOMAIN_AUTHORIZED_SSH_KEYS_SET_APPEND": 1,
+    "VIR_DOMAIN_AUTHORIZED_SSH_KEYS_SET_REMOVE": 2,
+    "VIR_DOMAIN_PASSWORD_ENCRYPTED": 1,
+    "VIR_DOMAIN_REBOOT_ACPI_POWER_BTN": 1,
+    "VIR_DOMAIN_REBOOT_GUEST_AGENT": 2,
+    "VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN": 1,
+    "VIR_DOMAIN_SHUTDOWN_GUEST_AGENT": 2,
+    "VIR_DOMAIN_TIME_SYNC": 1,
+    "VIR_NODE_SUSPEND_TARGET_DISK": 1,
+    "VIR_NODE_SUSPEND_TARGET_HYBRID": 2,
+    "VIR_NODE_SUSPEND_TARGET_MEM": 0,
+}
+OWN_CALLS = (
+    "agentSetResponseTimeout",
+    "authorizedSSHKeysGet",
+    "authorizedSSHKeysSet",
+    "fSTrim",
+    "fsFreeze",
+    "fsThaw",
+    "getTime",
+    "pMSuspendForDuration",
+    "pMWakeup",
+    "reboot",
+    "setTime",
+    "setUserPassword",
+    "shutdownFlags",
+)
+"""What libvirt does itself with a domain."""
 
 
 class Failure(Exception):
@@ -63,6 +99,14 @@ class Hypervisor:
     # pylint: disable=invalid-name  # they are libvirt's
 
     def __init__(self) -> None:
+        self.agent: dict[str, t.Callable[[dict[str, t.Any]], t.Any]] = {}
+        """What the guest's agent replies to a command, or raises, once there is nothing in ``replies``."""
+        self.own: dict[str, t.Callable[..., t.Any]] = {}
+        """What libvirt's own calls do and return, or raise. Those that are not here return 0, as if all was well."""
+        self.own_calls: list[tuple[t.Any, ...]] = []
+        """Those that were made: their names and what they were given."""
+        self.power = RUNNING
+        """The state of the domain, once there is nothing in ``states``."""
         self.replies: list[str | Exception] = []
         self.requests: list[tuple[str, int]] = []
         self.open_failures: list[Exception] = []
@@ -95,7 +139,17 @@ class Hypervisor:
     def state(self) -> tuple[int, int]:
         if not self.alive:
             raise Failure(38, "Broken pipe")
-        return (self.states.pop(0) if self.states else 1), 0
+        return (self.states.pop(0) if self.states else self.power), 0
+
+    def __getattr__(self, name: str) -> t.Callable[..., t.Any]:
+        if name not in OWN_CALLS:
+            raise AttributeError(name)
+
+        def own_call(*arguments: t.Any) -> t.Any:
+            self.own_calls.append((name, *arguments))
+            return self.own[name](*arguments) if name in self.own else 0
+
+        return own_call
 
     def isAlive(self) -> bool:
         return self.alive
@@ -105,16 +159,49 @@ class Hypervisor:
 
     def command(self, domain: Hypervisor, text: str, timeout: int, flags: int) -> str:
         self.requests.append((text, timeout))
+        if self.agent and not self.replies:
+            return self._ask_agent(json.loads(text))
         reply = self.replies.pop(0)
         if isinstance(reply, Exception):
             raise reply
         return reply
+
+    @property
+    def commands(self) -> list[str]:
+        """What the agent was asked for, but for syncs."""
+        commands = [json.loads(text)["execute"] for text, dummy in self.requests]
+        return [command for command in commands if command != "guest-sync"]
+
+    def serve(self, **commands: t.Any) -> None:
+        """Have an agent in the guest.
+
+        :param commands: what it replies, with underscores in their names; a function is given the arguments.
+        """
+        replies = {name.replace("_", "-"): reply for name, reply in commands.items()}
+        known = [{"name": name, "enabled": True, "success-response": True} for name in replies]
+        self.agent = {
+            "guest-sync": lambda arguments: arguments["id"],
+            "guest-info": lambda arguments: {"version": "7.2.22", "supported_commands": known},
+            **{name: reply if callable(reply) else _saying(reply) for name, reply in replies.items()},
+        }
+
+    def leave(self) -> None:
+        """Have no agent in the guest any more."""
+        gone = Failure(86, "Guest agent is not responding: QEMU guest agent is not connected")
+        self.agent = {"guest-sync": _raising(gone), **{name: _raising(gone) for name in self.agent}}
+
+    def _ask_agent(self, request: dict[str, t.Any]) -> str:
+        command = request["execute"]
+        if command not in self.agent:
+            raise Failure(1, f"unable to execute QEMU agent command '{command}': The command has not been found")
+        return json.dumps({"return": self.agent[command](request["arguments"])})
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Put it in the place of libvirt's library."""
         library = types.SimpleNamespace(
             **CODES,
             **STATES,
+            **FLAGS,
             libvirtError=Failure,
             open=self.open,
             registerErrorHandler=lambda handler, context: None,
@@ -122,3 +209,14 @@ class Hypervisor:
         monkeypatch.setitem(sys.modules, "libvirt", library)
         functions = types.SimpleNamespace(qemuAgentCommand=self.command)
         monkeypatch.setitem(sys.modules, "libvirt_qemu", functions)
+
+
+def _saying(reply: t.Any) -> t.Callable[[dict[str, t.Any]], t.Any]:
+    return lambda arguments: reply
+
+
+def _raising(failure: Exception) -> t.Callable[[dict[str, t.Any]], t.Any]:
+    def refuse(arguments: dict[str, t.Any]) -> t.Any:
+        raise failure
+
+    return refuse

@@ -1,0 +1,240 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Suspending guests and waking them up, as seen on a socket and through libvirt."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils.guest import suspension
+from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.hypervisor import (
+    OFF,
+    RUNNING,
+    SUSPENDED,
+    Failure,
+    Hypervisor,
+)
+
+from .conftest import RunModule
+
+COMMANDS = {"ram": "guest-suspend-ram", "disk": "guest-suspend-disk", "hybrid": "guest-suspend-hybrid"}
+TARGETS = {"ram": 0, "disk": 1, "hybrid": 2}
+
+
+@pytest.fixture(autouse=True)
+def haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guests that are suspended as fast as these need not be waited for as others."""
+    monkeypatch.setattr(suspension, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(suspension, "QUIET_SECONDS", 0.3)
+    monkeypatch.setattr(suspension, "_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(suspension, "_LEAST_GRACE_SECONDS", 0.1)
+
+
+@pytest.fixture(name="hypervisor")
+def fixture_hypervisor(monkeypatch: pytest.MonkeyPatch) -> Hypervisor:
+    """One whose guest has an agent, and can be suspended and woken up."""
+    hypervisor = Hypervisor()
+    hypervisor.install(monkeypatch)
+    serve(hypervisor)
+
+    def suspend(target: int, duration: int, flags: int) -> None:
+        hypervisor.leave()
+        hypervisor.power = OFF if target == TARGETS["disk"] else SUSPENDED
+
+    def wake_up(flags: int) -> None:
+        hypervisor.power = RUNNING
+        threading.Timer(0.1, serve, [hypervisor]).start()
+
+    hypervisor.own.update(pMSuspendForDuration=suspend, pMWakeup=wake_up)
+    return hypervisor
+
+
+def serve(hypervisor: Hypervisor) -> None:
+    known: dict[str, t.Any] = {command.replace("-", "_"): {} for command in COMMANDS.values()}
+    hypervisor.serve(guest_fsfreeze_status="thawed", **known)
+
+
+def commands(agent: ScriptedAgent) -> list[str]:
+    return [request["execute"] for request in agent.requests if not request["execute"].startswith("guest-sync")]
+
+
+def suspended_by(hypervisor: Hypervisor) -> list[int]:
+    return [call[1] for call in hypervisor.own_calls if call[0] == "pMSuspendForDuration"]
+
+
+@pytest.mark.parametrize("mode", COMMANDS)
+def test_an_agent_that_falls_silent(run_module: RunModule, mode: str) -> None:
+    agent = ScriptedAgent()
+
+    def fall_silent(arguments: dict[str, t.Any]) -> object:
+        agent.silent = True
+        return NO_REPLY
+
+    agent.handlers[COMMANDS[mode]] = fall_silent
+    result = run_module("suspend", agent, mode=mode, timeout=0.3)
+    assert result["changed"] and result["evidence"] == "agent_gone" and result["state"] == "suspended"
+    assert result["mode"] == mode and not result["resumed"] and commands(agent).count(COMMANDS[mode]) == 1
+    assert result["diff"] == {"before": {"state": "running"}, "after": {"state": "suspended"}}
+
+
+def test_a_qemu_that_ends(run_module: RunModule) -> None:
+    agent = ScriptedAgent()
+    with contextlib.ExitStack() as stack:
+        path = stack.enter_context(agent.listening())
+
+        def end(arguments: dict[str, t.Any]) -> object:
+            threading.Timer(0.2, stack.close).start()
+            return NO_REPLY
+
+        agent.handlers["guest-suspend-disk"] = end
+        result = run_module("suspend", f"unix:{path}", mode="disk")
+    assert result["changed"] and result["evidence"] == "channel_closed" and result["state"] == "off"
+
+
+def test_a_guest_that_does_nothing(run_module: RunModule) -> None:
+    agent = ScriptedAgent()
+    result = run_module("suspend", agent, wait_timeout=0.2)
+    assert result["failed"] and result["error"] == "outcome_unknown" and "the agent still answers" in result["msg"]
+    assert commands(agent).count("guest-suspend-ram") == 1
+
+
+def test_the_agents_error_is_reported(run_module: RunModule) -> None:
+    agent = ScriptedAgent()
+
+    def refuse(arguments: dict[str, t.Any]) -> t.NoReturn:
+        raise Refusal("the requested suspend mode is not supported by the guest")
+
+    agent.handlers["guest-suspend-hybrid"] = refuse
+    result = run_module("suspend", agent, mode="hybrid")
+    assert result["failed"] and result["error"] == "agent_refused" and "is not supported by the guest" in result["msg"]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_errors_before_it_is_sent(run_module: RunModule, check_mode: bool) -> None:
+    frozen, missing, blocked = ScriptedAgent("frozen"), ScriptedAgent(), ScriptedAgent()
+    del missing.handlers["guest-suspend-ram"]
+    blocked.disabled.add("guest-suspend-ram")
+    for agent, error in ((frozen, "filesystems_frozen"), (missing, "command_missing"), (blocked, "command_disabled")):
+        result = run_module("suspend", agent, check_mode=check_mode)
+        assert result["failed"] and result["error"] == error and "guest-suspend-ram" in result["msg"]
+        assert "guest-suspend-ram" not in commands(agent)
+
+
+@pytest.mark.parametrize(
+    ("profile", "error"),
+    [
+        ("silence", "agent_silent"),
+        ("never", "outcome_unknown"),
+        ("garbage", "protocol_violation"),
+        ("wrong_types", "protocol_violation"),
+    ],
+)
+def test_agents_that_cannot_be_trusted(run_module: RunModule, profile: str, error: str) -> None:
+    agent = ScriptedAgent(profile)
+    result = run_module("suspend", agent, timeout=0.3)
+    assert result["failed"] and result["error"] == error and "guest-suspend-ram" not in commands(agent)
+
+
+def test_no_endpoint(run_module: RunModule, tmp_path: t.Any) -> None:
+    assert run_module("suspend", f"unix:{tmp_path}/nothing")["error"] == "endpoint_unavailable"
+
+
+@pytest.mark.parametrize("mode", COMMANDS)
+def test_check_mode(run_module: RunModule, mode: str) -> None:
+    agent = ScriptedAgent()
+    result = run_module("suspend", agent, mode=mode, check_mode=True)
+    assert result["changed"] and "evidence" not in result and COMMANDS[mode] not in commands(agent)
+    assert result["diff"]["after"]["state"] == ("off" if mode == "disk" else "suspended")
+
+
+def test_waking_up_takes_libvirt(run_module: RunModule, hypervisor: Hypervisor) -> None:
+    agent = ScriptedAgent()
+    result = run_module("suspend", agent, resume=True)
+    assert result["failed"] and result["error"] == "invalid_request" and agent.requests == []
+    result = run_module("suspend", "libvirt", domain="db1", mode="disk", resume=True)
+    assert result["failed"] and result["error"] == "invalid_request" and hypervisor.own_calls == []
+
+
+# Through libvirt
+
+
+@pytest.mark.parametrize("mode", COMMANDS)
+def test_a_domain_is_seen_suspended(run_module: RunModule, hypervisor: Hypervisor, mode: str) -> None:
+    state, evidence = ("off", "domain_off") if mode == "disk" else ("suspended", "domain_suspended")
+    for changed in (True, False):
+        result = run_module("suspend", "libvirt", domain="db1", mode=mode)
+        assert result["changed"] is changed and result["evidence"] == evidence and result["state"] == state
+    assert suspended_by(hypervisor) == [TARGETS[mode]]
+
+
+def test_a_domain_is_suspended_and_woken_up(run_module: RunModule, hypervisor: Hypervisor) -> None:
+    result = run_module("suspend", "libvirt", domain="db1", resume=True)
+    assert result["changed"] and result["resumed"] and result["state"] == "running"
+    assert result["evidence"] == "domain_suspended"
+    assert suspended_by(hypervisor) == [0] and ("pMWakeup", 0) in hypervisor.own_calls
+
+
+def test_a_suspended_domain_is_only_woken_up(run_module: RunModule, hypervisor: Hypervisor) -> None:
+    hypervisor.power = SUSPENDED
+    check = run_module("suspend", "libvirt", domain="db1", resume=True, check_mode=True)
+    assert check["changed"] and not check["resumed"] and check["state"] == "suspended"
+    assert hypervisor.own_calls == []
+    result = run_module("suspend", "libvirt", domain="db1", resume=True)
+    assert result["changed"] and result["resumed"] and suspended_by(hypervisor) == []
+    assert result["diff"] == {"before": {"state": "suspended"}, "after": {"state": "running"}}
+
+
+def test_check_mode_through_libvirt(run_module: RunModule, hypervisor: Hypervisor) -> None:
+    result = run_module("suspend", "libvirt", domain="db1", resume=True, check_mode=True)
+    assert result["changed"] and not result["resumed"] and "evidence" not in result
+    assert hypervisor.own_calls == []
+
+
+def test_what_libvirt_refuses(run_module: RunModule, hypervisor: Hypervisor) -> None:
+    def refuse(target: int, duration: int, flags: int) -> t.NoReturn:
+        raise Failure(84, "Operation not supported: S3 state is disabled for this domain")
+
+    hypervisor.own["pMSuspendForDuration"] = refuse
+    result = run_module("suspend", "libvirt", domain="db1", resume=True)
+    assert result["failed"] and result["error"] == "agent_refused" and "S3 state is disabled" in result["msg"]
+    assert ("pMWakeup", 0) not in hypervisor.own_calls
+
+
+def test_a_domain_that_goes_on(run_module: RunModule, hypervisor: Hypervisor) -> None:
+    hypervisor.own["pMSuspendForDuration"] = lambda *given: 0
+    result = run_module("suspend", "libvirt", domain="db1", resume=True, wait_timeout=0.1)
+    assert result["failed"] and result["error"] == "outcome_unknown" and "the domain is running" in result["msg"]
+    assert ("pMWakeup", 0) not in hypervisor.own_calls
+
+
+def test_a_domain_that_does_not_wake_up(run_module: RunModule, hypervisor: Hypervisor) -> None:
+    hypervisor.own["pMWakeup"] = lambda flags: setattr(hypervisor, "power", RUNNING)
+    result = run_module("suspend", "libvirt", domain="db1", resume=True, wait_timeout=0.1)
+    assert result["failed"] and result["error"] == "agent_silent" and result["changed"]
+    assert "the guest was suspended, and is not up again" in result["msg"]
+
+
+def test_libvirt_does_not_wake_it_up(run_module: RunModule, hypervisor: Hypervisor) -> None:
+    def refuse(flags: int) -> t.NoReturn:
+        raise Failure(84, "this function is not supported")
+
+    hypervisor.own["pMWakeup"] = refuse
+    result = run_module("suspend", "libvirt", domain="db1", resume=True)
+    assert result["failed"] and result["error"] == "endpoint_unavailable"
+    assert "libvirt did not wake the guest up: this function is not supported" in result["msg"]
+
+
+@pytest.mark.parametrize(("state", "mode", "message"), [(OFF, "ram", "is off"), (SUSPENDED, "disk", "dompmwakeup")])
+def test_a_domain_in_another_state(
+    run_module: RunModule, hypervisor: Hypervisor, state: int, mode: str, message: str
+) -> None:
+    hypervisor.power = state
+    result = run_module("suspend", "libvirt", domain="db1", mode=mode)
+    assert result["failed"] and result["error"] == "endpoint_unavailable" and message in result["msg"]
