@@ -218,8 +218,8 @@ from ansible.utils.display import Display
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address, make_channel
-from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
+from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
 from ansible_collections.netless.qga.plugins.plugin_utils.become import Escalation
 from ansible_collections.netless.qga.plugins.plugin_utils.errors import ansible_errors
 

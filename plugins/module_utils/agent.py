@@ -34,7 +34,8 @@ HOW_TO_ALLOW = (
 #: What to do about frozen filesystems.
 HOW_TO_THAW = (
     "The guest's filesystems are frozen, and until they are thawed the agent does little else: end the backup or "
-    "snapshot that froze them, or thaw them with the module netless.qga.fsfreeze"
+    "snapshot that froze them, or thaw them with the module netless.qga.fsfreeze, or virsh domfsthaw for "
+    "a domain of libvirt's"
 )
 
 

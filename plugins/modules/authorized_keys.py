@@ -122,7 +122,7 @@ removed:
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
-from ansible_collections.netless.qga.plugins.module_utils.guest.authorized_keys import (
+from ansible_collections.netless.qga.plugins.module_utils.guest.accounts.authorized_keys import (
     AuthorizedKeys,
     check_keys,
     key_lines,

@@ -124,8 +124,8 @@ findings:
       sample: Edit FILTER_RPC_ARGS in /etc/sysconfig/qemu-ga, and restart the service qemu-guest-agent
 """
 
-from ansible_collections.netless.qga.plugins.module_utils.guest.diagnosis import diagnose, summary
-from ansible_collections.netless.qga.plugins.module_utils.guest.finding import PROBLEM, Subject
+from ansible_collections.netless.qga.plugins.module_utils.guest.diagnosis.diagnosis import diagnose, summary
+from ansible_collections.netless.qga.plugins.module_utils.guest.diagnosis.finding import PROBLEM, Subject
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import AGENT_CHANNEL
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task

@@ -156,8 +156,8 @@ import re
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
-from ansible_collections.netless.qga.plugins.module_utils.guest.contents import Source, difference
-from ansible_collections.netless.qga.plugins.module_utils.guest.placement import Placement
+from ansible_collections.netless.qga.plugins.module_utils.guest.files.contents import Source, difference
+from ansible_collections.netless.qga.plugins.module_utils.guest.files.placement import Placement
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 

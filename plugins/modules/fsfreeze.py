@@ -161,10 +161,10 @@ thawed_again:
 import datetime
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
-from ansible_collections.netless.qga.plugins.module_utils.guest.freeze_record import FreezeRecord
-from ansible_collections.netless.qga.plugins.module_utils.guest.freezing import FROZEN, THAWED
-from ansible_collections.netless.qga.plugins.module_utils.guest.guest_freeze import GuestFreeze, thawed_before
-from ansible_collections.netless.qga.plugins.module_utils.guest.interruption import Interruptions
+from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.filesystems import FROZEN, THAWED
+from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.freeze import GuestFreeze, thawed_before
+from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.interruption import Interruptions
+from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.record import FreezeRecord
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 

@@ -185,7 +185,7 @@ inconsistent_because:
 """
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
-from ansible_collections.netless.qga.plugins.module_utils.guest.quiescence import Quiescence
+from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.quiescence import Quiescence
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 

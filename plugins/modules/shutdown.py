@@ -167,7 +167,7 @@ import time
 
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
-from ansible_collections.netless.qga.plugins.module_utils.guest.power import MODES, REBOOT, Outcome, Power
+from ansible_collections.netless.qga.plugins.module_utils.guest.power.power import MODES, REBOOT, Outcome, Power
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils.operation import Failed, Operation, Result, Task
 

@@ -121,7 +121,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ProtocolViolation,
     Unreachable,
 )
-from ansible_collections.netless.qga.plugins.module_utils.guest.suspension import COMMANDS, DISK, Suspension
+from ansible_collections.netless.qga.plugins.module_utils.guest.power.suspension import COMMANDS, DISK, Suspension
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils.operation import Failed, Operation, Result, Task

@@ -94,7 +94,7 @@ compared:
   sample: true
 """
 
-from ansible_collections.netless.qga.plugins.module_utils.guest.passwords import Password
+from ansible_collections.netless.qga.plugins.module_utils.guest.accounts.passwords import Password
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 

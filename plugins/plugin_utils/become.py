@@ -11,7 +11,7 @@ import typing as t
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.guest.program import Result
+from ansible_collections.netless.qga.plugins.module_utils.guest.programs.program import Result
 
 if t.TYPE_CHECKING:
     from ansible.plugins.become import BecomeBase

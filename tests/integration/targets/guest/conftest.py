@@ -14,8 +14,8 @@ from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import parse_endpoint
 from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
-from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
+from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
 from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
 from ansible_collections.netless.qga.tests.guests.trees import SUITES, build
 

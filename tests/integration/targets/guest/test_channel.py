@@ -26,8 +26,8 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     OutcomeUnknown,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
-from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
+from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
 from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
 
 

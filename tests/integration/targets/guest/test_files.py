@@ -15,8 +15,8 @@ import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError
-from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
+from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
 from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
 
 NAMES = ["plain", "with space", "it's", 'say "x"', "汉语", "new\nline", "-leading-dash", "$HOME", "*"]
@@ -102,7 +102,7 @@ import resource, sys
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
-from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import parse_endpoint
 
 endpoint, source, target = sys.argv[1:]

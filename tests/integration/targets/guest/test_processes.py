@@ -18,8 +18,8 @@ from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadli
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import parse_endpoint
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, ProcessTimedOut, WrongUser
 from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
-from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
+from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
 from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
 
 KIB, MIB = 1024, 1024 * 1024

@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address
 from ansible_collections.netless.qga.plugins.module_utils.errors import LibraryMissing
-from ansible_collections.netless.qga.plugins.module_utils.guest import capabilities, reachability
+from ansible_collections.netless.qga.plugins.module_utils.guest.diagnosis import capabilities, reachability
 from ansible_collections.netless.qga.plugins.module_utils.operation import Way
 from ansible_collections.netless.qga.plugins.module_utils.schema.commands import COMMANDS
 from ansible_collections.netless.qga.tests.guests.agent_profiles import PROFILES

@@ -14,7 +14,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.guest.launcher import BASES
+from ansible_collections.netless.qga.plugins.module_utils.guest.programs.launcher import BASES
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.guest.local_guest import LocalGuest
 

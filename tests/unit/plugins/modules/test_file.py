@@ -13,7 +13,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.guest import placement
+from ansible_collections.netless.qga.plugins.module_utils.guest.files import placement
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.guest.local_guest import LocalGuest
 

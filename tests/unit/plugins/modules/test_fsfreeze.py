@@ -16,7 +16,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.guest.freeze_record import FreezeRecord, RecordFile
+from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.record import FreezeRecord, RecordFile
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
 
 from .conftest import RunModule

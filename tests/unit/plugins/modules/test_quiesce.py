@@ -17,7 +17,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.guest import quiescence
+from ansible_collections.netless.qga.plugins.module_utils.guest.freezing import quiescence
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
 
 from .conftest import RunModule

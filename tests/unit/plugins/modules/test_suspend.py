@@ -12,7 +12,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.guest import suspension
+from ansible_collections.netless.qga.plugins.module_utils.guest.power import suspension
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.hypervisor import (
     OFF,

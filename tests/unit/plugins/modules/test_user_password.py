@@ -12,7 +12,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.guest import password_hash, passwords
+from ansible_collections.netless.qga.plugins.module_utils.guest.accounts import password_hash, passwords
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.guest.local_guest import LocalGuest
 

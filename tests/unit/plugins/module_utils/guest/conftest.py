@@ -17,9 +17,9 @@ import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
-from ansible_collections.netless.qga.plugins.module_utils.guest.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.guest.launcher import BASES
-from ansible_collections.netless.qga.plugins.module_utils.guest.processes import Processes
+from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.programs.launcher import BASES
+from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
 from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
 
 from .local_guest import LocalGuest

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import typing as t
 
-from ansible_collections.netless.qga.plugins.module_utils.guest.execution import ExecStatus
+from ansible_collections.netless.qga.plugins.module_utils.guest.programs.execution import ExecStatus
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Arguments, Refusal, ScriptedAgent
 
 _FLAGS = {"r": os.O_RDONLY, "w": os.O_WRONLY | os.O_CREAT | os.O_TRUNC}

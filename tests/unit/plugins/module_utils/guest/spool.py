@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import typing as t
 
-from ansible_collections.netless.qga.plugins.module_utils.guest import launcher
+from ansible_collections.netless.qga.plugins.module_utils.guest.programs import launcher
 
 # Those that are /bin/sh somewhere, as they are then.
 SHELLS = [
