@@ -16,6 +16,9 @@ import typing as t
 
 OwnCall = t.Callable[[t.Any], t.Any]
 
+#: libvirt itself waits for no more than a minute until the guest goes down.
+LIMITED_BY_LIBVIRT = "guest-shutdown"
+
 _NANOSECONDS = 10**9
 
 

@@ -28,7 +28,12 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     excerpt,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import Answer, Refusal
-from ansible_collections.netless.qga.plugins.module_utils.libvirt_calls import OwnCall, limited, own_call
+from ansible_collections.netless.qga.plugins.module_utils.libvirt_calls import (
+    LIMITED_BY_LIBVIRT,
+    OwnCall,
+    limited,
+    own_call,
+)
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils.limits import DEFAULT_LIMITS, Limits
 from ansible_collections.netless.qga.plugins.module_utils.strict_json import UnacceptableJson, dumps, loads
@@ -136,7 +141,7 @@ class LibvirtChannel:
         started = time.monotonic()
         while True:
             try:
-                value = self._parse(call, self._command(text, deadline)) if own is None else self._own(own, deadline)
+                value = self._carry_out(call, text, own, deadline)
                 break
             except TimeoutError as exc:
                 self._domain.abandon()
@@ -159,8 +164,12 @@ class LibvirtChannel:
             lambda domain: t.cast(str, libvirt_qemu.qemuAgentCommand(domain, text, seconds, 0)), deadline
         )
 
-    def _own(self, call: OwnCall, deadline: Deadline) -> t.Any:
-        return self._domain.call(limited(self._domain.library(), call, _whole_seconds(deadline)), deadline)
+    def _carry_out(self, call: Call, text: str, own: OwnCall | None, deadline: Deadline) -> t.Any:
+        if own is None:
+            return self._parse(call, self._command(text, deadline))
+        if call.command != LIMITED_BY_LIBVIRT:
+            own = limited(self._domain.library(), own, _whole_seconds(deadline))
+        return self._domain.call(own, deadline)
 
     def _understand(self, call: Call, exc: t.Any, deadline: Deadline, *, own: bool) -> Outcome | None:
         """What an error of libvirt's means for a call: an outcome, an exception, or None to try again."""

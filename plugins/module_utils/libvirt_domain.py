@@ -126,12 +126,15 @@ class LibvirtDomain:
                 if was_there and exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                     return DomainState.OFF
                 raise
-        return {
+        found = {
             libvirt.VIR_DOMAIN_PAUSED: DomainState.PAUSED,
             libvirt.VIR_DOMAIN_SHUTOFF: DomainState.OFF,
             libvirt.VIR_DOMAIN_CRASHED: DomainState.CRASHED,
             libvirt.VIR_DOMAIN_PMSUSPENDED: DomainState.SUSPENDED,
         }.get(state, DomainState.RUNNING)
+        if found is not DomainState.RUNNING:
+            self._trusted_until = 0.0
+        return found
 
     def call(self, function: t.Callable[[t.Any], T], deadline: Deadline) -> T:
         """What the function returns for the ``libvirt.virDomain``.
