@@ -39,7 +39,8 @@ antsibull_nox.load_antsibull_nox_toml()
 for core in ANSIBLE_CORES:
     for test, parameters in {
         "sanity": ["sanity", "--local"],
-        "units": ["units", "--venv"],
+        # Most of them wait for something or other, and few need a processor meanwhile.
+        "units": ["units", "--venv", "--num-workers", "6"],
         "integration": ["integration", "--local", "--requirements", "--allow-destructive", "--continue-on-error"],
     }.items():
         antsibull_nox.add_ansible_test_session(

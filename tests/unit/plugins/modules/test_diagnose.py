@@ -312,7 +312,7 @@ def test_a_version_like_no_other(diagnose: Diagnose) -> None:
 def test_frozen(diagnose: Diagnose, profile: str) -> None:
     agent = agent_with(profile)
     found = diagnose(agent)
-    assert found["frozen"]["status"] == "problem" and "guest-fsfreeze-thaw" in found["frozen"]["advice"]
+    assert found["frozen"]["status"] == "problem" and "netless.qga.fsfreeze" in found["frozen"]["advice"]
     assert list(found)[-1] == "frozen" and "guest-exec" not in requested(agent)
 
 

@@ -30,6 +30,15 @@ def fixture_guest() -> ScriptedAgent:
     return agent
 
 
+@pytest.fixture(autouse=True)
+def heeded_signals() -> t.Iterator[None]:
+    """What is started in the background, or by nohup, ignores some signals, and so would the tests of them."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def names(agent: ScriptedAgent) -> list[str]:
     """The commands that matter."""
     asked = [request["execute"] for request in agent.requests]
