@@ -155,7 +155,7 @@ def _xml(
       <name>{escape(name)}</name>
       <uuid>{_identity(directory)}</uuid>
       <memory unit='MiB'>{memory}</memory>
-      <vcpu>1</vcpu>
+      <vcpu>2</vcpu>
       <os><type arch='x86_64' machine='q35'>hvm</type>{boot}</os>
       <features><acpi/></features>
       <cpu mode='maximum'>{cpu}</cpu>

@@ -82,7 +82,7 @@ class Qemu(VirtualMachine):
         return [
             *("qemu-system-x86_64", "-name", machine.name, "-machine", "q35", "-accel", machine.accelerator),
             *("-cpu", ",".join(["max", *(f"{name}=off" for name in machine.missing_cpu_features)])),
-            *("-smp", "1", "-m", str(MEMORY_MIB), "-nodefaults", "-no-user-config", "-display", "none"),
+            *("-smp", "2", "-m", str(MEMORY_MIB), "-nodefaults", "-no-user-config", "-display", "none"),
             *("-daemonize", "-pidfile", str(pidfile), "-qmp", f"unix:{_quoted(self._monitor)},server=on,wait=off"),
             *("-kernel", str(machine.image.kernel), "-initrd", str(machine.image.initrd)),
             *("-append", machine.kernel_arguments),
