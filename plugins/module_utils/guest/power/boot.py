@@ -56,12 +56,12 @@ def read_boot(agent: Agent, deadline: Deadline) -> Boot:
 
     :raises Unreachable: and the others as :meth:`Agent.call` does, but for :class:`AgentRefused`.
     """
-    commands = agent.info(deadline).commands
-    if all(commands.get(command) for command in _FILE_COMMANDS):
+    info = agent.info(deadline)
+    if info.allows(*_FILE_COMMANDS):
         boot_id = _read_boot_id(agent, deadline)
         if boot_id is not None:
             return Boot(boot_id=boot_id)
-    return Boot(ticks=_count_ticks(agent, deadline) if commands.get(_TICKS_COMMAND) else None)
+    return Boot(ticks=_count_ticks(agent, deadline) if info.allows(_TICKS_COMMAND) else None)
 
 
 def _read_boot_id(agent: Agent, deadline: Deadline) -> str | None:

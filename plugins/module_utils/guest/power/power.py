@@ -13,7 +13,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils.agent import HOW_TO_ALLOW, HOW_TO_THAW, Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
@@ -84,18 +84,11 @@ def see_that_it_may(agent: Agent, command: str, deadline: Deadline) -> None:
     commands = agent.info(deadline).commands
     if commands.get("guest-fsfreeze-status"):
         if agent.call("guest-fsfreeze-status", deadline=deadline, repeatable=True) == "frozen":
-            raise FilesystemsFrozen(
-                f"{agent.endpoint}: {command} is not sent, since the guest's filesystems are frozen: end the backup or "
-                f"snapshot that froze them, or thaw them with netless.qga.fsfreeze and state: thawed"
-            )
+            raise FilesystemsFrozen(f"{agent.endpoint}: {command} is not sent. {HOW_TO_THAW}")
     if command not in commands:
         raise CommandMissing(f"{agent.endpoint}: this agent does not know {command}")
     if not commands[command]:
-        raise CommandDisabled(
-            f"{agent.endpoint}: the agent's configuration in the guest blocks {command}: see FILTER_RPC_ARGS, "
-            f"BLOCK_RPCS or BLACKLIST_RPC in /etc/sysconfig/qemu-ga there, or block-rpcs and allow-rpcs in "
-            f"/etc/qemu/qemu-ga.conf on Debian and Ubuntu, and restart the service qemu-guest-agent"
-        )
+        raise CommandDisabled(f"{agent.endpoint}: {command} is not sent. {HOW_TO_ALLOW}")
 
 
 class Power:
