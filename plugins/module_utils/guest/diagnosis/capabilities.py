@@ -159,7 +159,7 @@ def _advice(missing: t.Sequence[str], blocked: t.Sequence[str]) -> str:
 def _of(subject: Subject) -> str:
     """The guest's distribution, if the agent tells; what its agent blocks depends on it."""
     command = "guest-get-osinfo"
-    if not subject.agent.info(subject.deadline()).commands.get(command):
+    if not subject.agent.info(subject.deadline()).allows(command):
         return ""
     try:
         reply = subject.agent.call(command, deadline=subject.deadline(), repeatable=True)

@@ -92,8 +92,7 @@ _LIGHTEN = "Let tasks have long timeouts, and see what keeps the guest busy; an 
 
 def surroundings(subject: Subject) -> t.Iterator[Finding]:
     """What a program finds in the guest, if one may be run."""
-    commands = subject.agent.info(subject.deadline()).commands
-    if not all(commands.get(command) for command in EXEC_COMMANDS):
+    if not subject.agent.info(subject.deadline()).allows(*EXEC_COMMANDS):
         return
     started = time.monotonic()
     seconds_given = _PATIENCE * subject.patience
