@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import time
 import typing as t
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.netless.qga.plugins.module_utils import deadline as deadlines
+from ansible_collections.netless.qga.plugins.module_utils.channel import SyncReport
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address
+from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
 from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Way
+from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 
 MODULES = "ansible_collections.netless.qga.plugins.modules"
+
+#: Seconds for what has to go well, on a machine that is busy with other tests.
+PATIENCE = 30.0
 
 
 def operation_of(module: str) -> Operation:
@@ -25,10 +34,72 @@ def operation_of(module: str) -> Operation:
     return t.cast(Operation, importlib.import_module(f"{MODULES}.{module}").OPERATION)
 
 
+def silence_of(profile: str) -> float | None:
+    """For how long an agent of that profile is waited for, if all that it does is to let wait."""
+    return 0.2 if profile in ("foreign_ids", "never", "silence") else None
+
+
+class Clock:
+    """The time as deadlines have it, which a test can put forward."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self.skips_sleep = False
+        """Whether it leaps where a deadline would sleep, by a second at least: what is polled for long is not for it
+        to be waited for."""
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._ahead
+
+    def leap(self, seconds: float) -> None:
+        self._ahead += seconds
+
+    def sleep(self, seconds: float) -> None:
+        if self.skips_sleep:
+            self.leap(max(1.0, seconds))
+            seconds = min(seconds, 0.002)
+        time.sleep(seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of all deadlines."""
+    clock = Clock()
+    monkeypatch.setattr(deadlines, "time", clock)
+    return clock
+
+
+@contextlib.contextmanager
+def patient_channels(is_silent: t.Callable[[], bool]) -> t.Iterator[None]:
+    """Getting to an agent takes none of the time for its answers, so that silence is the same on any machine.
+
+    :param is_silent: whether the agent answers nothing at all, so that it is the sync that is waited for in vain.
+    """
+    usual_open, usual_sync = FramedChannel._open, FramedChannel._sync
+
+    def open_patiently(channel: FramedChannel, deadline: Deadline) -> None:
+        patience = Deadline.after(PATIENCE)
+        usual_open(channel, patience)
+        opener = channel._opener
+        # Until it is accepted, the agent's silence would be that of another client.
+        while isinstance(opener, UnixEndpoint) and opener._waits_in_queue() and not patience.passed:
+            time.sleep(0.001)
+
+    def sync_patiently(channel: FramedChannel, deadline: Deadline) -> SyncReport:
+        return usual_sync(channel, deadline if is_silent() else Deadline.after(PATIENCE))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FramedChannel, "_open", open_patiently)
+        patch.setattr(FramedChannel, "_sync", sync_patiently)
+        yield
+
+
 class RunModule(t.Protocol):
     """Runs a module on an agent; returns its result.
 
     :param agent: a scripted agent, or an endpoint.
+    :param silence: seconds after which no answer is one, as the option timeout, but that only answers count.
+    :param reply_timeout: seconds that an answer may take, if the command does not usually take longer.
     :param options: the module's own.
     """
 
@@ -39,6 +110,8 @@ class RunModule(t.Protocol):
         *,
         check_mode: bool = False,
         diff_mode: bool = True,
+        silence: float | None = None,
+        reply_timeout: float = PATIENCE,
         **options: t.Any,
     ) -> dict[str, t.Any]: ...
 
@@ -55,6 +128,8 @@ def run_module() -> t.Iterator[RunModule]:
             *,
             check_mode: bool = False,
             diff_mode: bool = True,
+            silence: float | None = None,
+            reply_timeout: float = PATIENCE,
             **options: t.Any,
         ) -> dict[str, t.Any]:
             if isinstance(agent, str):
@@ -64,13 +139,18 @@ def run_module() -> t.Iterator[RunModule]:
                     endpoints[id(agent)] = f"unix:{stack.enter_context(agent.listening())}"
                 endpoint = endpoints[id(agent)]
             operation = operation_of(module)
+            if silence is not None:
+                options["timeout"] = silence
             validated = ArgumentSpecValidator(operation.argument_spec, **operation.constraints).validate(options)
             assert not validated.error_messages, validated.error_messages
-            return operation.carry_out(
-                validated.validated_parameters,
-                Way(Address(endpoint), connect_timeout=2.0, reply_timeout=2.0),
-                check_mode=check_mode,
-                diff_mode=diff_mode,
-            )
+            with contextlib.ExitStack() as patches:
+                if silence is not None:
+                    patches.enter_context(patient_channels(lambda: isinstance(agent, ScriptedAgent) and agent.silent))
+                return operation.carry_out(
+                    validated.validated_parameters,
+                    Way(Address(endpoint), connect_timeout=PATIENCE, reply_timeout=reply_timeout),
+                    check_mode=check_mode,
+                    diff_mode=diff_mode,
+                )
 
         yield run

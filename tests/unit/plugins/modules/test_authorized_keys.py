@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Arguments, Refusal, ScriptedAgent
 
-from .conftest import RunModule
+from .conftest import RunModule, silence_of
 
 ALICE = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO8mOh2BqsVUScKgZlBmZGAqYHcYbX2Fr5PmyHb1UsnO"
 BOB = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMFBLvqYdZ9Y5i9eAyzwfGOTWqBMlIHlV06i2DJbmDwN"
@@ -188,8 +188,8 @@ def test_an_agent_that_does_nothing(run_module: RunModule) -> None:
 def test_an_answer_that_is_lost(run_module: RunModule) -> None:
     agent = KeysAgent()
     agent.handlers["guest-ssh-add-authorized-keys"] = lambda arguments: {}
-    agent.deliveries.append(lambda line: [line] if b'"keys"' in line else [])
-    result = run_module("authorized_keys", agent, user="user", keys=[ALICE], timeout=0.3)
+    agent.deliveries.append(lambda line: [line] if b'"keys"' in line else [None])
+    result = run_module("authorized_keys", agent, user="user", keys=[ALICE])
     assert result["failed"] and result["error"] == "outcome_unknown"
     assert agent.changing == ["guest-ssh-add-authorized-keys"]
 
@@ -234,5 +234,6 @@ def test_while_frozen(run_module: RunModule) -> None:
     [("never", "outcome_unknown"), ("garbage", "protocol_violation"), ("silence", "agent_silent")],
 )
 def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
-    result = run_module("authorized_keys", ScriptedAgent(profile), user="user", keys=[ALICE], timeout=0.3)
+    agent = ScriptedAgent(profile)
+    result = run_module("authorized_keys", agent, user="user", keys=[ALICE], silence=silence_of(profile))
     assert result["failed"] and result["error"] == error

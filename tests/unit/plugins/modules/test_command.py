@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import threading
 import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
 
-from .conftest import RunModule
+from .conftest import PATIENCE, RunModule, silence_of
 
 
 def sent(agent: ScriptedAgent) -> list[t.Any]:
@@ -95,9 +96,15 @@ def test_a_plain_sync_is_a_command_like_any_other(run_module: RunModule) -> None
 
 
 def test_silent_commands(run_module: RunModule) -> None:
-    agent = ScriptedAgent()
-    result = run_module("command", agent, command="guest-shutdown", arguments={"mode": "halt"}, timeout=0.3)
-    assert result == {"changed": True, "reply": None}
+    agent, told = ScriptedAgent(), threading.Event()
+
+    def shut_down(arguments: dict[str, t.Any]) -> object:
+        told.set()
+        return NO_REPLY
+
+    agent.handlers["guest-shutdown"] = shut_down
+    result = run_module("command", agent, command="guest-shutdown", arguments={"mode": "halt"}, silence=0.3)
+    assert result == {"changed": True, "reply": None} and told.wait(PATIENCE)
     assert sent(agent) == [
         {"execute": "guest-shutdown", "arguments": {"mode": "halt"}, "id": sent(agent)[0]["id"]},
     ]
@@ -115,7 +122,7 @@ def test_silent_commands_report_errors(run_module: RunModule) -> None:
 
 
 def test_silence_of_nobody_is_no_success(run_module: RunModule) -> None:
-    result = run_module("command", ScriptedAgent("silence"), command="guest-shutdown", timeout=0.2)
+    result = run_module("command", ScriptedAgent("silence"), command="guest-shutdown", silence=0.2)
     assert result["failed"] and result["error"] == "agent_silent"
 
 
@@ -136,7 +143,8 @@ def test_silence_of_nobody_is_no_success(run_module: RunModule) -> None:
 def test_errors_have_a_class(run_module: RunModule, profile: str, command: str, error: str, validate: bool) -> None:
     arguments = {"path": "secret-tool", "input-data": "c2VjcmV0"} if command == "guest-exec" else {}
     agent = ScriptedAgent(profile)
-    result = run_module("command", agent, command=command, arguments=arguments, validate=validate, timeout=0.3)
+    options: dict[str, t.Any] = {"command": command, "arguments": arguments, "validate": validate}
+    result = run_module("command", agent, silence=silence_of(profile), **options)
     assert result["failed"] and result["error"] == error
     assert "secret" not in repr(result) and "c2VjcmV0" not in repr(result)
     assert sum(request["execute"] == command for request in agent.requests) <= 1

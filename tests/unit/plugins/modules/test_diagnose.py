@@ -22,7 +22,7 @@ from ansible_collections.netless.qga.plugins.module_utils.guest.diagnosis import
 from ansible_collections.netless.qga.plugins.module_utils.operation import Way
 from ansible_collections.netless.qga.plugins.module_utils.schema.commands import COMMANDS
 from ansible_collections.netless.qga.tests.guests.agent_profiles import PROFILES
-from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.guest.local_guest import LocalGuest
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.hypervisor import (
     Failure,
@@ -30,7 +30,7 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.hypervisor 
     channel_xml,
 )
 
-from .conftest import RunModule, operation_of
+from .conftest import PATIENCE, Clock, RunModule, operation_of, silence_of
 
 HEALTHY = """\
 uid 0
@@ -82,7 +82,7 @@ def diagnose(run_module: RunModule) -> Diagnose:
     """Diagnoses an agent, and gives the findings by their checks, besides the result as ``result``."""
 
     def run(agent: ScriptedAgent | str, **options: t.Any) -> dict[str, t.Any]:
-        result = run_module("diagnose", agent, **{"timeout": 1.0, **options})
+        result = run_module("diagnose", agent, **options)
         assert_well_formed(result)
         return {"result": result, **{finding["check"]: finding for finding in result["findings"]}}
 
@@ -133,7 +133,7 @@ def test_somebody_holds_the_socket(diagnose: Diagnose) -> None:
 
 
 def test_nobody_answers(diagnose: Diagnose) -> None:
-    found = diagnose(agent_with("silence"), timeout=0.2)
+    found = diagnose(agent_with("silence"), silence=0.2)
     assert found["agent"]["status"] == "problem" and "qemu-guest-agent" in found["agent"]["advice"]
     assert "version" not in found
 
@@ -141,7 +141,7 @@ def test_nobody_answers(diagnose: Diagnose) -> None:
 def test_it_hangs_up_at_once(diagnose: Diagnose) -> None:
     agent = agent_with()
     agent.serve = lambda connection: None  # type: ignore[method-assign]
-    found = diagnose(agent, timeout=0.5)
+    found = diagnose(agent)
     assert found["agent"]["status"] == "problem" and "closed" in found["agent"]["message"]
 
 
@@ -172,7 +172,7 @@ def test_what_was_left_in_the_channel(diagnose: Diagnose) -> None:
     ],
 )
 def test_it_syncs_and_then_goes_wrong(diagnose: Diagnose, profile: str, advice: str) -> None:
-    found = diagnose(agent_with(profile), timeout=0.3)
+    found = diagnose(agent_with(profile), silence=silence_of(profile))
     assert found["agent"]["status"] == "ok"
     assert found["version"]["status"] == "problem" and advice in found["version"]["advice"]
     assert list(found)[-1] == "version"
@@ -220,7 +220,7 @@ def hypervisor(monkeypatch: pytest.MonkeyPatch) -> HypervisorWithVersions:
 
 def diagnose_domain(name: str = "db1", endpoint: str = "libvirt") -> dict[str, t.Any]:
     """As ``diagnose`` does."""
-    params = {"domain": name, "uri": None, "endpoint": endpoint, "timeout": 1.0}
+    params = {"domain": name, "uri": None, "endpoint": endpoint, "timeout": PATIENCE}
     result = operation_of("diagnose").carry_out(params, Way(Address()), check_mode=False, diff_mode=False)
     assert_well_formed(result)
     return {"result": result, **{finding["check"]: finding for finding in result["findings"]}}
@@ -383,7 +383,7 @@ def test_slow(diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_guest_that_is_this_machine(diagnose: Diagnose) -> None:
     guest = LocalGuest()
-    found = diagnose(guest, timeout=10)
+    found = diagnose(guest)
     assert found["shell"]["status"] == found["spool"]["status"] == "ok"
     assert found["user"]["message"] == f"The agent runs as {pwd.getpwuid(os.geteuid()).pw_name}" + (
         "" if os.geteuid() == 0 else ", and not as root"
@@ -395,7 +395,7 @@ def test_a_guest_that_is_this_machine(diagnose: Diagnose) -> None:
 
 def test_a_guest_with_nothing_but_a_shell(diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch, tmp_path: t.Any) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = diagnose(LocalGuest(), timeout=10)
+    found = diagnose(LocalGuest())
     assert found["shell"]["status"] == "ok" and found["user"]["status"] == "unknown"
     assert found["gzip"]["status"] == found["setsid"]["status"] == "warning"
 
@@ -410,17 +410,18 @@ def test_there_is_no_shell(diagnose: Diagnose) -> None:
     assert found["shell"]["status"] == "problem" and "did not start /bin/sh" in found["shell"]["message"]
 
 
-def test_programs_do_not_end(diagnose: Diagnose) -> None:
+def test_programs_do_not_end(diagnose: Diagnose, clock: Clock) -> None:
+    clock.skips_sleep = True
     agent = agent_with()
     agent.handlers["guest-exec-status"] = lambda arguments: {"exited": False}
-    found = diagnose(agent, timeout=0.1)
+    found = diagnose(agent)
     assert found["shell"]["status"] == "problem" and "does not end" in found["shell"]["message"]
 
 
 def test_the_agent_goes_away_in_the_middle(diagnose: Diagnose) -> None:
     agent = agent_with()
-    agent.handlers["guest-exec"] = lambda arguments: NO_REPLY
-    found = diagnose(agent, timeout=0.1)
+    agent.deliveries.append(lambda line: [None] if requested(agent)[-1] == "guest-exec" else [line])
+    found = diagnose(agent)
     assert found["shell"]["status"] == "problem" and "hangs" in found["shell"]["advice"]
 
 

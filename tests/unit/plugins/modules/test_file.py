@@ -17,7 +17,7 @@ from ansible_collections.netless.qga.plugins.module_utils.guest.files import pla
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.guest.local_guest import LocalGuest
 
-from .conftest import RunModule
+from .conftest import RunModule, silence_of
 
 WITHOUT_EXEC = {"guest-exec", "guest-exec-status"}
 
@@ -269,7 +269,7 @@ def test_errors_have_a_class(run_module: RunModule, profile: str, error: str, st
     if profile == "blocked":
         guest.disabled.add("guest-file-open")
     options: dict[str, t.Any] = {"content": "a secret"} if state == "present" else {}
-    result = run_module("file", guest, path="/no/such/file", state=state, timeout=0.3, **options)
+    result = run_module("file", guest, path="/no/such/file", state=state, silence=silence_of(profile), **options)
     assert result["failed"] and result["error"] == error and "secret" not in str(result)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 
-from .conftest import RunModule
+from .conftest import RunModule, silence_of
 
 ROOT = {"path": "/", "trimmed": 4096, "minimum": 0}
 REFUSED = {"path": "/boot/efi", "error": "trim not supported\n" + "x" * 1000}
@@ -79,7 +79,7 @@ def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) ->
     agent = ScriptedAgent(profile)
     if profile != "modern":
         agent.handlers["guest-fstrim"] = lambda arguments: {"paths": []}
-    result = run_module("fstrim", agent, timeout=0.2)
+    result = run_module("fstrim", agent, silence=silence_of(profile))
     assert result["failed"] and result["error"] == error
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 
-from .conftest import RunModule
+from .conftest import RunModule, silence_of
 
 ADDRESS = {
     "pci-controller": {"domain": 0, "bus": 0, "slot": 4, "function": 0},
@@ -238,7 +238,7 @@ def test_hostile_replies(run_module: RunModule, command: str, reply: t.Any, wher
     [("silence", "agent_silent"), ("never", "outcome_unknown"), ("garbage", "protocol_violation")],
 )
 def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
-    result = run_module("info", telling_agent(profile), timeout=0.3)
+    result = run_module("info", telling_agent(profile), silence=silence_of(profile))
     assert result["failed"] and result["error"] == error
 
 

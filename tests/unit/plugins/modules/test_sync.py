@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-import threading
 import typing as t
 
 import pytest
 
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 
-from .conftest import RunModule
+from .conftest import RunModule, silence_of
 
 
 def test_tells_what_it_found(run_module: RunModule) -> None:
@@ -35,13 +34,19 @@ def test_works_in_check_mode_and_while_frozen(run_module: RunModule) -> None:
 
 def test_waits_for_an_agent(run_module: RunModule) -> None:
     agent = ScriptedAgent("silence")
-    threading.Timer(1.0, setattr, (agent, "silent", False)).start()
-    result = run_module("sync", agent, timeout=0.5, wait_timeout=20)
-    assert result["attempts"] > 1 and 0.9 < result["waited"] < 20
+
+    def sync(arguments: dict[str, t.Any]) -> t.Any:
+        # One came before this one.
+        agent.silent = not agent.requests[1:]
+        return arguments["id"]
+
+    agent.handlers.update({"guest-sync": sync, "guest-sync-delimited": sync})
+    result = run_module("sync", agent, timeout=0.5, wait_timeout=60)
+    assert result["attempts"] > 1 and 0.9 < result["waited"] < 60
 
 
 def test_gives_up_when_the_time_is_over(run_module: RunModule) -> None:
-    result = run_module("sync", ScriptedAgent("silence"), timeout=0.2, wait_timeout=0.5)
+    result = run_module("sync", ScriptedAgent("silence"), silence=0.2, wait_timeout=0.5)
     assert result["failed"] and result["error"] == "agent_silent" and "unix:" in result["msg"]
 
 
@@ -56,7 +61,7 @@ def test_gives_up_when_the_time_is_over(run_module: RunModule) -> None:
 )
 def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
     """The sync itself goes well with all of them."""
-    result = run_module("sync", ScriptedAgent(profile), timeout=0.5)
+    result = run_module("sync", ScriptedAgent(profile), silence=silence_of(profile))
     assert result["failed"] and result["error"] == error
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 
-from .conftest import RunModule
+from .conftest import RunModule, silence_of
 
 HOUR = 3600 * 10**9
 
@@ -154,7 +154,7 @@ def test_absurd_times(run_module: RunModule, reply: int) -> None:
 )
 def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
     guest = GuestWithClock(profile)
-    result = run_module("time", guest.agent, sync="host", timeout=0.3)
+    result = run_module("time", guest.agent, sync="host", silence=silence_of(profile))
     assert result["failed"] and result["error"] == error and not guest.was_told
 
 

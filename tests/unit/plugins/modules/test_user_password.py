@@ -16,7 +16,7 @@ from ansible_collections.netless.qga.plugins.module_utils.guest.accounts import 
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.guest.local_guest import LocalGuest
 
-from .conftest import RunModule
+from .conftest import RunModule, silence_of
 
 PASSWORD = 'it\'s a "password" 汉语'
 HASH = "$6$saltsaltsaltsalt$" + "a" * 86
@@ -151,7 +151,8 @@ def test_what_can_be_in_place_of_a_hash(run_module: RunModule, guest: LocalGuest
     ],
 )
 def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
-    result = run_module("user_password", LocalGuest(profile), user="user", password=PASSWORD, timeout=0.3)
+    options: dict[str, t.Any] = {"user": "user", "password": PASSWORD}
+    result = run_module("user_password", LocalGuest(profile), silence=silence_of(profile), **options)
     assert result["failed"] and result["error"] == error and PASSWORD not in str(result)
 
 
@@ -162,8 +163,8 @@ def test_a_blocked_command(run_module: RunModule, guest: LocalGuest) -> None:
 
 
 def test_an_answer_that_is_lost(run_module: RunModule, guest: LocalGuest) -> None:
-    guest.deliveries.append(lambda line: [] if b'"return": {}' in line and b"handle" not in line else [line])
+    guest.deliveries.append(lambda line: [None] if b'"return": {}' in line and b"handle" not in line else [line])
     guest.disabled.add("guest-file-open")
-    result = run_module("user_password", guest, user="user", password=PASSWORD, timeout=0.3)
+    result = run_module("user_password", guest, user="user", password=PASSWORD)
     assert result["failed"] and result["error"] == "outcome_unknown"
     assert len(guest.calls("guest-set-user-password")) == 1

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 
-from .conftest import RunModule
+from .conftest import RunModule, silence_of
 
 
 class GuestWithVcpus:
@@ -167,7 +167,7 @@ def test_an_agent_that_only_says_so(run_module: RunModule) -> None:
     ],
 )
 def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
-    result = run_module("vcpus", GuestWithVcpus(profile).agent, count=1, timeout=0.3)
+    result = run_module("vcpus", GuestWithVcpus(profile).agent, count=1, silence=silence_of(profile))
     assert result["failed"] and result["error"] == error
 
 
