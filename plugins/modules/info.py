@@ -635,7 +635,13 @@ qga:
           description: Whether the guest can do without it.
           type: bool
 unavailable:
-  description: The subsets that were asked for and that the agent does not tell, each with the reason.
+  description:
+    - The subsets that were asked for and that the agent does not tell, each with a C(reason), and a C(msg) for people.
+    - The reason is V(command_missing) if the agent does not know the command, as it is too old or not made for it.
+    - It is V(command_disabled) if its configuration does not allow the command, or, before QEMU 9.1, if its guest's
+      operating system has nothing of the kind.
+    - It is V(filesystems_frozen) if it does not do it as long as filesystems are frozen.
+    - It is V(agent_refused) if it tried and failed.
   type: dict
   returned: success
   sample:
@@ -643,30 +649,6 @@ unavailable:
       reason: command_missing
       msg: "unix:/run/vms/web1.sock: guest-network-get-route: this agent, version 7.2.22, does not know it. There it is
         since QEMU 9.1, and not on every operating system"
-  contains:
-    "*":
-      description: The name of a subset.
-      type: dict
-      contains:
-        reason:
-          description:
-            - V(command_missing) if the agent does not know the command, as it is too old or not made for it.
-            - V(command_disabled) if its configuration does not allow it, or, before QEMU 9.1, if its guest's operating
-              system has nothing of the kind.
-            - V(filesystems_frozen) if it does not do it as long as filesystems are frozen.
-            - V(agent_refused) if it tried and failed.
-          type: str
-        msg:
-          description: The reason for people.
-          type: str
-ansible_facts:
-  description: RV(qga) as facts.
-  type: dict
-  returned: if O(facts) is true
-  contains:
-    qga:
-      description: The same as RV(qga).
-      type: dict
 """
 
 from ansible_collections.netless.qga.plugins.module_utils.guest.facts import gather, select
