@@ -75,6 +75,7 @@ def patient_channels(is_silent: t.Callable[[], bool]) -> t.Iterator[None]:
 
     :param is_silent: whether the agent answers nothing at all, so that it is the sync that is waited for in vain.
     """
+    # pylint: disable=protected-access  # there is no other place where reaching it could be told from being answered
     usual_open, usual_sync = FramedChannel._open, FramedChannel._sync
 
     def open_patiently(channel: FramedChannel, deadline: Deadline) -> None:

@@ -11,15 +11,16 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import time
 import typing as t
 
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.record import FreezeRecord, RecordFile
-from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 
-from .conftest import RunModule
+from .conftest import PATIENCE, Clock, RunModule, silence_of
 
 CHANGING = {"guest-fsfreeze-freeze", "guest-fsfreeze-freeze-list", "guest-fsfreeze-thaw"}
 
@@ -37,6 +38,17 @@ class Guest(ScriptedAgent):
         self.count = 0
         other = ScriptedAgent(*profiles)
         self.deliveries, self.frozen, self.silent, self.ids = other.deliveries, other.frozen, other.silent, other.ids
+        self.gone = False
+        """Whether each connection is ended at once, as that of an agent is which nobody reaches."""
+        self.deliveries.append(lambda line: [None] if self.gone else [line])
+
+    def serve(self, connection: socket.socket) -> None:
+        if not self.gone:
+            super().serve(connection)
+
+    def loses_answers_to(self, command: str) -> None:
+        """Ends the connection instead."""
+        self.deliveries.append(lambda line: [None] if self.requests[-1]["execute"] == command else [line])
 
     def freeze(self, count: int) -> int:
         self.count, self.frozen = count, count > 0
@@ -60,7 +72,7 @@ def fixture_guest() -> Guest:
 
 def comes(condition: t.Callable[[], bool]) -> bool:
     """Whether something comes that has to, sooner or later."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 2 * PATIENCE
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
     return condition()
@@ -201,34 +213,31 @@ def test_a_thaw_that_is_called_an_error(run_module: RunModule, guest: Guest) -> 
     assert "10 seconds" in result["warnings"][0]
 
 
-def test_a_thaw_that_does_not_thaw(run_module: RunModule, guest: Guest) -> None:
+def test_a_thaw_that_does_not_thaw(run_module: RunModule, guest: Guest, clock: Clock) -> None:
+    clock.skips_sleep = True
+
     def thaw(arguments: t.Any) -> int:
         raise Refusal("cannot read the mount table")
 
     guest.freeze(3)
     guest.handlers["guest-fsfreeze-thaw"] = thaw
-    result = run_module("fsfreeze", guest, state="thawed", timeout=0.5)
+    result = run_module("fsfreeze", guest, state="thawed")
     assert result["failed"] and result["error"] == "agent_refused" and "still frozen" in result["msg"]
     assert guest.asked().count("guest-fsfreeze-thaw") > 1
 
 
-def test_an_agent_that_lies_about_a_thaw(run_module: RunModule, guest: Guest) -> None:
+def test_an_agent_that_lies_about_a_thaw(run_module: RunModule, guest: Guest, clock: Clock) -> None:
+    clock.skips_sleep = True
     guest.freeze(3)
     guest.handlers["guest-fsfreeze-thaw"] = lambda arguments: 3
-    result = run_module("fsfreeze", guest, state="thawed", timeout=0.3)
+    result = run_module("fsfreeze", guest, state="thawed")
     assert result["failed"] and result["error"] == "still_frozen" and result["status"] == "frozen"
 
 
 def test_a_thaw_whose_answer_is_lost_is_done_again(run_module: RunModule, guest: Guest) -> None:
-    answers = iter([NO_REPLY])
-
-    def thaw(arguments: t.Any) -> t.Any:
-        count = guest.thaw()
-        return next(answers, count)
-
-    guest.handlers["guest-fsfreeze-thaw"] = thaw
+    guest.loses_answers_to("guest-fsfreeze-thaw")
     run_module("fsfreeze", guest, state="frozen")
-    result = run_module("fsfreeze", guest, state="thawed", timeout=0.5)
+    result = run_module("fsfreeze", guest, state="thawed")
     assert "failed" not in result and result["changed"] and "thawed" not in result
 
 
@@ -264,12 +273,9 @@ def test_a_freeze_of_somebody_elses_in_the_same_moment_is_left_alone(run_module:
 
 @pytest.mark.parametrize("is_frozen", [True, False])
 def test_a_freeze_whose_answer_is_lost_is_undone(run_module: RunModule, guest: Guest, is_frozen: bool) -> None:
-    def freeze(arguments: t.Any) -> t.Any:
-        guest.freeze(3 * is_frozen)
-        return NO_REPLY
-
-    guest.handlers["guest-fsfreeze-freeze"] = freeze
-    result = run_module("fsfreeze", guest, state="frozen", max_frozen=60, timeout=0.3)
+    guest.handlers["guest-fsfreeze-freeze"] = lambda arguments: guest.freeze(3 * is_frozen)
+    guest.loses_answers_to("guest-fsfreeze-freeze")
+    result = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
     assert result["failed"] and result["error"] == "outcome_unknown" and result["status"] == "thawed"
     assert result["thawed_again"] == is_frozen and not guest.frozen
 
@@ -284,30 +290,32 @@ def test_a_nonsensical_answer_to_a_freeze_is_a_lost_one(run_module: RunModule, g
     assert result["error"] == "protocol_violation" and result["thawed_again"] and not guest.frozen
 
 
-def test_a_freeze_that_nobody_knows_about_is_told_loudly(run_module: RunModule, guest: Guest) -> None:
-    def freeze(arguments: t.Any) -> t.Any:
-        guest.silent = True
-        return NO_REPLY
+def test_a_freeze_that_nobody_knows_about_is_told_loudly(run_module: RunModule, guest: Guest, clock: Clock) -> None:
+    def freeze(arguments: t.Any) -> int:
+        guest.gone = True
+        return 0
 
+    clock.skips_sleep = True
     guest.handlers["guest-fsfreeze-freeze"] = freeze
-    result = run_module("fsfreeze", guest, state="frozen", timeout=0.2)
+    result = run_module("fsfreeze", guest, state="frozen")
+    clock.skips_sleep = False
     assert result["failed"] and result["error"] == "outcome_unknown" and result["status"] == "unknown"
     assert "may be frozen" in result["msg"] and "virsh domfsthaw" in result["msg"]
-    guest.silent = False
+    guest.gone = False
     result = run_module("fsfreeze", guest, state="thawed")
     assert not result["changed"] and "consistent" not in result and "warnings" not in result
 
 
-def test_the_guard_thaws_what_was_not_known(run_module: RunModule, guest: Guest) -> None:
-    def freeze(arguments: t.Any) -> t.Any:
-        guest.freeze(3)
-        guest.silent = True
-        return NO_REPLY
+def test_the_guard_thaws_what_was_not_known(run_module: RunModule, guest: Guest, clock: Clock) -> None:
+    def freeze(arguments: t.Any) -> int:
+        guest.gone = True
+        return guest.freeze(3)
 
+    clock.skips_sleep = True
     guest.handlers["guest-fsfreeze-freeze"] = freeze
-    result = run_module("fsfreeze", guest, state="frozen", max_frozen=60, timeout=0.3)
+    result = run_module("fsfreeze", guest, state="frozen", max_frozen=10)
     assert result["status"] == "unknown" and guest.frozen
-    guest.silent = False
+    guest.gone = False
     assert comes(lambda: not guest.frozen)
 
 
@@ -324,7 +332,7 @@ def test_the_guard_thaws_what_was_not_known(run_module: RunModule, guest: Guest)
 )
 def test_errors_have_a_class(run_module: RunModule, profile: str, error: str, state: str) -> None:
     guest = Guest(profile)
-    result = run_module("fsfreeze", guest, state=state, timeout=0.2)
+    result = run_module("fsfreeze", guest, state=state, silence=silence_of(profile))
     assert result["failed"] and result["error"] == error and guest.asked() == []
 
 
@@ -360,8 +368,8 @@ def test_the_guard_thaws_at_once_if_it_is_to_end(run_module: RunModule, guest: G
 
 
 def test_the_guard_steps_back_after_a_thaw(run_module: RunModule, guest: Guest) -> None:
-    freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=2)
-    again = run_module("fsfreeze", guest, state="frozen", max_frozen=2)
+    freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=10)
+    again = run_module("fsfreeze", guest, state="frozen", max_frozen=10)
     assert again["guard"] == freeze["guard"] and "warnings" not in again
     run_module("fsfreeze", guest, state="thawed")
     guest.freeze(1)
@@ -369,7 +377,7 @@ def test_the_guard_steps_back_after_a_thaw(run_module: RunModule, guest: Guest) 
 
 
 def test_the_guard_steps_back_for_another_freeze(run_module: RunModule, guest: Guest) -> None:
-    freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=2)
+    freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=10)
     guest.thaw()
     run_module("fsfreeze", guest, state="frozen")
     assert gone(freeze["guard"]["pid"]) and guest.frozen

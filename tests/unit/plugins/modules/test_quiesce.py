@@ -18,9 +18,9 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing import quiescence
-from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 
-from .conftest import RunModule
+from .conftest import PATIENCE, Clock, RunModule, silence_of
 
 
 @pytest.fixture(name="guest")
@@ -45,6 +45,34 @@ def names(agent: ScriptedAgent) -> list[str]:
     return [name.rpartition("-")[2] for name in asked if name in ("guest-fsfreeze-freeze", "guest-fsfreeze-thaw")]
 
 
+@contextlib.contextmanager
+def meanwhile(directory: pathlib.Path, act: t.Callable[[], t.Any]) -> t.Iterator[str]:
+    """Gives a command that does not end before something was done, which is not done before it has begun."""
+    begun, done = directory / "begun", directory / "done"
+
+    def wait_and_act() -> None:
+        end = time.monotonic() + PATIENCE
+        while not begun.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        act()
+        done.touch()
+
+    actor = threading.Thread(target=wait_and_act)
+    actor.start()
+    try:
+        yield f"touch {begun}; until test -e {done}; do sleep 0.05; done"
+    finally:
+        actor.join()
+
+
+def thaws(agent: ScriptedAgent) -> bool:
+    """Whether it is thawed, sooner or later."""
+    end = time.monotonic() + 2 * PATIENCE
+    while agent.frozen and time.monotonic() < end:
+        time.sleep(0.05)
+    return not agent.frozen
+
+
 def test_runs_between_freeze_and_thaw(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
     result = run_module("quiesce", guest, cmd="pwd; printf '\\377' >&2; cat", chdir=str(tmp_path))
     assert result["changed"] and result["rc"] == 0 and result["consistent"] and result["inconsistent_because"] == []
@@ -57,17 +85,8 @@ def test_runs_between_freeze_and_thaw(run_module: RunModule, guest: ScriptedAgen
 
 def test_the_guest_is_frozen_meanwhile(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
     seen: list[bool] = []
-    marker = tmp_path / "marker"
-
-    def watch() -> None:
-        while not marker.exists():
-            time.sleep(0.01)
-        seen.append(guest.frozen)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    run_module("quiesce", guest, argv=["sh", "-c", f"touch {marker}; sleep 0.2"])
-    watcher.join()
+    with meanwhile(tmp_path, lambda: seen.append(guest.frozen)) as command:
+        run_module("quiesce", guest, argv=["sh", "-c", command])
     assert seen == [True] and not guest.frozen
 
 
@@ -173,26 +192,20 @@ def test_doubts_about_what_was_frozen(run_module: RunModule, guest: ScriptedAgen
     assert "failed" not in result and result["inconsistent_because"] == ["not_all_frozen", "counts_differ"]
 
 
-def test_a_thaw_in_between(run_module: RunModule, guest: ScriptedAgent) -> None:
-    threading.Timer(0.5, setattr, (guest, "frozen", False)).start()
-    result = run_module("quiesce", guest, cmd="sleep 1.5")
+def test_a_thaw_in_between(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
+    with meanwhile(tmp_path, lambda: setattr(guest, "frozen", False)) as command:
+        result = run_module("quiesce", guest, cmd=command)
     assert "failed" not in result and result["inconsistent_because"] == ["thawed_meanwhile"] and result["thawed"] == 0
 
 
 def test_a_later_freeze_is_left_alone(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
     def freeze_anew() -> None:
-        while not (tmp_path / "begun").exists():
-            time.sleep(0.01)
         for state in ("thawed", "frozen"):
             run_module("fsfreeze", guest, state=state)
-        (tmp_path / "end").touch()
 
     run_module("fsfreeze", guest, state="status")
-    other = threading.Thread(target=freeze_anew)
-    other.start()
-    command = f"touch {tmp_path}/begun; until test -e {tmp_path}/end; do sleep 0.05; done"
-    result = run_module("quiesce", guest, cmd=command, max_frozen=20)
-    other.join()
+    with meanwhile(tmp_path, freeze_anew) as command:
+        result = run_module("quiesce", guest, cmd=command)
     assert "failed" not in result and result["inconsistent_because"] == ["thawed_meanwhile"]
     assert result["status"] == "frozen" and guest.frozen
 
@@ -216,41 +229,39 @@ def test_windows_holds_back_for_ten_seconds(
     assert run_module("quiesce", guest, cmd="sleep 0.3")["inconsistent_because"] == ["windows_limit"]
 
 
-def test_a_guest_that_cannot_be_thawed_is_left_to_the_guard(run_module: RunModule, guest: ScriptedAgent) -> None:
+def test_a_guest_that_cannot_be_thawed_is_left_to_the_guard(
+    run_module: RunModule, guest: ScriptedAgent, clock: Clock
+) -> None:
     def thaw(arguments: t.Any) -> t.Any:
-        guest.silent = True
-        return NO_REPLY
+        raise Refusal("cannot read the mount table")
 
+    clock.skips_sleep = True
     working, guest.handlers["guest-fsfreeze-thaw"] = guest.handlers["guest-fsfreeze-thaw"], thaw
-    result = run_module("quiesce", guest, cmd="exit 3", timeout=0.3)
+    result = run_module("quiesce", guest, cmd="exit 3")
     assert result["failed"] and result["error"] == "not_thawed" and result["status"] == "unknown" and result["rc"] == 3
     assert result["inconsistent_because"] == ["command_failed", "not_thawed"]
-    guest.handlers["guest-fsfreeze-thaw"], guest.silent = working, False
-    end = time.monotonic() + 20
-    while guest.frozen and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not guest.frozen
+    assert guest.frozen
+    guest.handlers["guest-fsfreeze-thaw"] = working
+    assert thaws(guest)
 
 
 def test_the_guard_thaws_at_once_for_a_dead_process(run_module: RunModule, guest: ScriptedAgent) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as directory, contextlib.ExitStack() as stack:
         path = f"{directory}/socket"
+        listens, listening = os.pipe()
         # Before there are threads.
         pid = os.fork()
         if pid == 0:
             with contextlib.suppress(BaseException):
-                while not os.path.exists(path):
-                    time.sleep(0.01)
-                # Bound and not yet listening.
-                time.sleep(0.1)
+                os.read(listens, 1)
                 run_module("quiesce", f"unix:{path}", cmd="kill -KILL $PPID; sleep 1")
             os._exit(1)
         stack.enter_context(guest.listening(path))
+        os.write(listening, b"!")
+        for end in (listens, listening):
+            os.close(end)
         assert os.waitpid(pid, 0)[1] == signal.SIGKILL and "freeze" in names(guest)
-        end = time.monotonic() + 20
-        while guest.frozen and time.monotonic() < end:
-            time.sleep(0.05)
-        assert not guest.frozen
+        assert thaws(guest)
 
 
 @pytest.mark.parametrize("options", [{"cmd": ""}, {"argv": []}, {"cmd": "x", "max_frozen": 0}])
@@ -263,7 +274,7 @@ def test_options_that_make_no_sense(run_module: RunModule, guest: ScriptedAgent,
     [("never", "outcome_unknown"), ("garbage", "protocol_violation"), ("silence", "agent_silent")],
 )
 def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
-    result = run_module("quiesce", ScriptedAgent(profile), cmd="true", timeout=0.2)
+    result = run_module("quiesce", ScriptedAgent(profile), cmd="true", silence=silence_of(profile))
     assert result["failed"] and result["error"] == error and "rc" not in result
 
 

@@ -15,6 +15,7 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.guest.power import power
+from ansible_collections.netless.qga.plugins.modules import shutdown
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.hypervisor import (
     OFF,
@@ -24,7 +25,7 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.hypervisor 
     Hypervisor,
 )
 
-from .conftest import RunModule
+from .conftest import PATIENCE, Clock, RunModule, silence_of
 
 BOOT_IDS = ("31557823-47ef-4b6c-a865-49271a1e7aff", "6d9a0a5e-8b0c-4a8a-9c5e-0d8b6c0f0a11")
 
@@ -33,9 +34,18 @@ BOOT_IDS = ("31557823-47ef-4b6c-a865-49271a1e7aff", "6d9a0a5e-8b0c-4a8a-9c5e-0d8
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guests that end as fast as these need not be waited for as others."""
     monkeypatch.setattr(power, "GRACE_SECONDS", 0.1)
-    monkeypatch.setattr(power, "QUIET_SECONDS", 0.3)
     monkeypatch.setattr(power, "_PAUSE_SECONDS", 0.02)
     monkeypatch.setattr(power, "_LEAST_GRACE_SECONDS", 0.1)
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For agents that fall silent at once, so that nobody could take a slow answer for silence.
+
+    What an agent that is back does not answer in time, it is asked for again.
+    """
+    monkeypatch.setattr(power, "QUIET_SECONDS", 0.3)
+    monkeypatch.setattr(shutdown, "_LOOK_SECONDS", 0.2)
 
 
 @pytest.fixture(name="hypervisor")
@@ -55,31 +65,42 @@ def commands(agent: ScriptedAgent) -> list[str]:
 class Guest(ScriptedAgent):
     """An agent of a guest that does something when it is told to shut down.
 
-    :param shuts_down: what it does, some moments later.
+    :param shuts_down: what it does then.
     """
 
     def __init__(self, *profiles: str) -> None:
         super().__init__(*profiles)
         self.mode: str | None = None
+        self.told = threading.Event()
         self.boots = 0
+        self._missed: list[t.Any] | None = None
         self.shuts_down: t.Callable[[], None] = lambda: None
         self.handlers["guest-shutdown"] = self._shut_down
+        for command in ("guest-sync", "guest-sync-delimited"):
+            self.handlers[command] = self._sync
 
     def _shut_down(self, arguments: dict[str, t.Any]) -> object:
         self.mode = arguments["mode"]
-        threading.Timer(0.2, self.shuts_down).start()
+        self.told.set()
+        self.shuts_down()
         return NO_REPLY
 
     def falls_silent(self) -> None:
         self.silent = True
 
     def reboots(self) -> None:
+        """Is back when its absence has been noticed: one sync was not answered, and another one comes."""
         self.falls_silent()
-        threading.Timer(0.5, self._boot).start()
+        self._missed = []
 
-    def _boot(self) -> None:
-        self.boots += 1
-        self.silent = False
+    def _sync(self, arguments: dict[str, t.Any]) -> t.Any:
+        if self._missed:
+            self._missed = None
+            self.boots += 1
+            self.silent = False
+        elif self._missed is not None:
+            self._missed.append(arguments["id"])
+        return arguments["id"]
 
     def has_boot_ids(self) -> None:
         self.handlers["guest-file-open"] = lambda arguments: 1000
@@ -100,7 +121,8 @@ def run_until_it_ends(run_module: RunModule, guest: Guest, **options: t.Any) -> 
     """Run the module on a guest whose QEMU ends with it."""
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(guest.listening())
-        guest.shuts_down = stack.close
+        # Not in the agent's own thread, whose end it waits for.
+        guest.shuts_down = threading.Thread(target=stack.close).start
         return run_module("shutdown", f"unix:{path}", **options)
 
 
@@ -114,25 +136,28 @@ def test_a_socket_that_nobody_listens_on_any_more(run_module: RunModule, mode: s
     assert "warnings" not in result
 
 
+@pytest.mark.usefixtures("impatience")
 @pytest.mark.parametrize(("mode", "state"), [("powerdown", "off"), ("halt", "halted")])
 def test_an_agent_that_has_gone_from_an_open_channel(run_module: RunModule, mode: str, state: str) -> None:
     guest = Guest()
     guest.shuts_down = guest.falls_silent
-    result = run_module("shutdown", guest, mode=mode, timeout=0.3, wait_timeout=20)
+    result = run_module("shutdown", guest, mode=mode, wait_timeout=60)
     assert result["changed"] and result["evidence"] == "agent_gone" and result["state"] == state
 
 
+@pytest.mark.usefixtures("impatience")
 def test_a_reboot_by_its_id(run_module: RunModule) -> None:
     guest = Guest()
     guest.has_boot_ids()
     guest.shuts_down = guest.reboots
-    result = run_module("shutdown", guest, mode="reboot", timeout=0.5, wait_timeout=20)
+    result = run_module("shutdown", guest, mode="reboot", wait_timeout=60)
     assert result["changed"] and result["evidence"] == "new_boot_id" and result["state"] == "running"
     assert (result["boot_id_before"], result["boot_id_after"]) == BOOT_IDS
     assert result["diff"]["after"] == {"state": "running", "boot": BOOT_IDS[1]}
     assert guest.mode == "reboot" and commands(guest).count("guest-shutdown") == 1
 
 
+@pytest.mark.usefixtures("impatience")
 @pytest.mark.parametrize(
     ("ticks", "evidence"), [((90000, 20), "uptime_reset"), ((20, 20), "agent_returned"), ((), "agent_returned")]
 )
@@ -143,7 +168,7 @@ def test_a_reboot_of_a_guest_whose_files_cannot_be_read(
     if ticks:
         guest.counts_ticks(*ticks)
     guest.shuts_down = guest.reboots
-    result = run_module("shutdown", guest, mode="reboot", timeout=0.2, wait_timeout=20)
+    result = run_module("shutdown", guest, mode="reboot", wait_timeout=60)
     assert result["changed"] and result["evidence"] == evidence
     assert "boot_id_before" not in result and "boot_id_after" not in result
     assert result["diff"]["before"]["boot"] != result["diff"]["after"]["boot"]
@@ -167,11 +192,12 @@ def test_not_waiting(run_module: RunModule) -> None:
     guest = Guest()
     result = run_module("shutdown", guest, wait=False)
     assert result["changed"] and result["evidence"] == "no_error" and "state" not in result
-    assert result["elapsed"] < 2 and guest.mode == "powerdown"
+    assert result["elapsed"] < 20 and guest.told.wait(PATIENCE) and guest.mode == "powerdown"
 
 
 @pytest.mark.parametrize("wait", [True, False])
-def test_the_agents_error_is_reported(run_module: RunModule, wait: bool) -> None:
+def test_the_agents_error_is_reported(run_module: RunModule, monkeypatch: pytest.MonkeyPatch, wait: bool) -> None:
+    monkeypatch.setattr(power, "GRACE_SECONDS", PATIENCE)
     guest = Guest()
 
     def refuse(arguments: dict[str, t.Any]) -> t.NoReturn:
@@ -202,11 +228,12 @@ def test_errors_before_it_is_sent(run_module: RunModule, check_mode: bool, mode:
 @pytest.mark.parametrize("mode", ["powerdown", "reboot"])
 def test_agents_that_cannot_be_trusted(run_module: RunModule, profile: str, error: str, mode: str) -> None:
     guest = Guest(profile)
-    result = run_module("shutdown", guest, mode=mode, timeout=0.3)
+    result = run_module("shutdown", guest, mode=mode, silence=silence_of(profile))
     assert result["failed"] and result["error"] == error
     assert "guest-shutdown" not in commands(guest)
 
 
+@pytest.mark.usefixtures("impatience")
 @pytest.mark.parametrize(
     "content", [b"", b"no boot id\n", b"31557823-47EF-4b6c-a865-49271a1e7aff", b"\xff" * 36, b"a" * 60]
 )
@@ -219,7 +246,7 @@ def test_a_boot_id_that_is_none(run_module: RunModule, content: bytes) -> None:
         "eof": True,
     }
     guest.shuts_down = guest.reboots
-    result = run_module("shutdown", guest, mode="reboot", timeout=0.2, wait_timeout=20)
+    result = run_module("shutdown", guest, mode="reboot", wait_timeout=60)
     assert result["evidence"] == "agent_returned" and "boot_id_before" not in result
 
 
@@ -230,6 +257,7 @@ def test_ticks_that_are_none(run_module: RunModule) -> None:
     assert result["error"] == "protocol_violation" and "guest-shutdown" not in commands(guest)
 
 
+@pytest.mark.usefixtures("impatience")
 @pytest.mark.parametrize("kind", ["refused", "none"])
 def test_a_guest_that_counts_none(run_module: RunModule, kind: str) -> None:
     guest = Guest("blocked")
@@ -241,7 +269,7 @@ def test_a_guest_that_counts_none(run_module: RunModule, kind: str) -> None:
 
     guest.handlers["guest-get-cpustats"] = count
     guest.shuts_down = guest.reboots
-    result = run_module("shutdown", guest, mode="reboot", timeout=0.2, wait_timeout=20)
+    result = run_module("shutdown", guest, mode="reboot", wait_timeout=60)
     assert result["evidence"] == "agent_returned"
 
 
@@ -249,12 +277,12 @@ def test_an_agent_that_is_none_any_more(run_module: RunModule) -> None:
     """Its answers to the sync are the first that are looked at."""
     guest = Guest()
     guest.greeting = b'{"QMP": {"version": {}, "capabilities": []}}\n'
-    result = run_module("shutdown", guest, timeout=0.3)
+    result = run_module("shutdown", guest)
     assert result["error"] == "protocol_violation" and "guest-shutdown" not in commands(guest)
 
 
 def test_a_silent_agent(run_module: RunModule) -> None:
-    result = run_module("shutdown", Guest("silence"), timeout=0.2)
+    result = run_module("shutdown", Guest("silence"), silence=0.2)
     assert result["failed"] and result["error"] == "agent_silent"
 
 
@@ -346,6 +374,7 @@ def test_check_mode_foresees_the_button(run_module: RunModule, hypervisor: Hyper
     assert hypervisor.own_calls == []
 
 
+@pytest.mark.usefixtures("impatience")
 def test_a_halted_guest_leaves_its_domain_running(run_module: RunModule, hypervisor: Hypervisor) -> None:
     def halt(arguments: dict[str, t.Any]) -> t.NoReturn:
         assert arguments == {"mode": "halt"}
@@ -364,15 +393,23 @@ def test_a_domain_that_stays(run_module: RunModule, hypervisor: Hypervisor) -> N
     assert ("shutdownFlags", 1) not in hypervisor.own_calls
 
 
+class Passing(list[Exception]):
+    """Failures that come once each."""
+
+    def __iter__(self) -> t.Iterator[Exception]:
+        while self:
+            yield self.pop()
+
+
 def test_libvirt_may_be_away_for_a_while(run_module: RunModule, hypervisor: Hypervisor) -> None:
     def end(flags: int) -> None:
         hypervisor.power = OFF
-        hypervisor.open_failures = [Failure(38, "Connection refused")]
+        hypervisor.open_failures = Passing([Failure(38, "Connection refused")] * 5)
         hypervisor.alive = False
-        threading.Timer(0.3, hypervisor.open_failures.clear).start()
 
     hypervisor.own["shutdownFlags"] = end
     assert run_module("shutdown", "libvirt", domain="db1")["evidence"] == "domain_off"
+    assert not hypervisor.open_failures
 
 
 @pytest.mark.parametrize(
@@ -417,10 +454,14 @@ def test_the_button_after_a_refusal(run_module: RunModule, hypervisor: Hyperviso
     assert result["fallback_used"] and "no such program" in result["warnings"][0]
 
 
-def test_the_button_after_half_of_the_time(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_the_button_after_half_of_the_time(
+    run_module: RunModule, hypervisor: Hypervisor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock.skips_sleep = True
+    monkeypatch.setattr(shutdown, "time", clock)
     hypervisor.own["shutdownFlags"] = press(hypervisor)
-    result = run_module("shutdown", "libvirt", domain="db1", fallback="acpi", wait_timeout=2)
-    assert result["fallback_used"] and "within 1 s" in result["warnings"][0] and 1 <= result["elapsed"] < 2
+    result = run_module("shutdown", "libvirt", domain="db1", fallback="acpi", wait_timeout=100)
+    assert result["fallback_used"] and "within 50 s" in result["warnings"][0] and 50 <= result["elapsed"] < 100
 
 
 def test_the_button_is_of_no_use(run_module: RunModule, hypervisor: Hypervisor) -> None:
@@ -446,12 +487,27 @@ def test_the_button_without_waiting(run_module: RunModule, hypervisor: Hyperviso
     assert result["fallback_used"] and result["evidence"] == "no_error"
 
 
+def returns(hypervisor: Hypervisor, served: dict[str, t.Any], is_up: t.Callable[[], bool]) -> None:
+    """Have the agent gone, and back as soon as it is asked for when the guest is up."""
+    hypervisor.leave()
+    gone = hypervisor.agent["guest-sync"]
+
+    def sync(arguments: dict[str, t.Any]) -> t.Any:
+        if not is_up():
+            return gone(arguments)
+        hypervisor.agent.update(served)
+        return arguments["id"]
+
+    hypervisor.agent["guest-sync"] = sync
+
+
 def test_a_reboot_by_the_button(run_module: RunModule, hypervisor: Hypervisor) -> None:
     served = dict(hypervisor.agent)
 
     def reboot(flags: int) -> None:
         assert flags == 1
-        threading.Timer(0.2, hypervisor.agent.update, [served]).start()
+        looks = iter([False])
+        returns(hypervisor, served, lambda: next(looks, True))
 
     hypervisor.leave()
     hypervisor.own["reboot"] = reboot
@@ -459,16 +515,18 @@ def test_a_reboot_by_the_button(run_module: RunModule, hypervisor: Hypervisor) -
     assert result["fallback_used"] and result["evidence"] == "agent_returned" and result["state"] == "running"
 
 
-def test_a_reboot_on_its_way_is_not_disturbed(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_a_reboot_on_its_way_is_not_disturbed(run_module: RunModule, hypervisor: Hypervisor, clock: Clock) -> None:
     served = dict(hypervisor.agent)
 
     def reboot(flags: int) -> None:
         assert flags == 2
-        hypervisor.leave()
-        threading.Timer(0.8, hypervisor.agent.update, [served]).start()
+        # More than half of the time later, and well before its end.
+        up = clock.monotonic() + 60
+        returns(hypervisor, served, lambda: clock.monotonic() >= up)
 
+    clock.skips_sleep = True
     hypervisor.own["reboot"] = reboot
-    result = run_module("shutdown", "libvirt", domain="db1", mode="reboot", fallback="acpi", wait_timeout=1)
+    result = run_module("shutdown", "libvirt", domain="db1", mode="reboot", fallback="acpi", wait_timeout=100)
     assert not result["fallback_used"] and result["evidence"] == "agent_returned"
 
 

@@ -12,7 +12,9 @@ import typing as t
 
 import pytest
 
+from ansible_collections.netless.qga.plugins.module_utils.guest import presence
 from ansible_collections.netless.qga.plugins.module_utils.guest.power import suspension
+from ansible_collections.netless.qga.plugins.modules import suspend as module
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.hypervisor import (
     OFF,
@@ -22,7 +24,7 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.hypervisor 
     Hypervisor,
 )
 
-from .conftest import RunModule
+from .conftest import PATIENCE, Clock, RunModule, silence_of
 
 COMMANDS = {"ram": "guest-suspend-ram", "disk": "guest-suspend-disk", "hybrid": "guest-suspend-hybrid"}
 TARGETS = {"ram": 0, "disk": 1, "hybrid": 2}
@@ -32,9 +34,9 @@ TARGETS = {"ram": 0, "disk": 1, "hybrid": 2}
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guests that are suspended as fast as these need not be waited for as others."""
     monkeypatch.setattr(suspension, "GRACE_SECONDS", 0.1)
-    monkeypatch.setattr(suspension, "QUIET_SECONDS", 0.3)
     monkeypatch.setattr(suspension, "_PAUSE_SECONDS", 0.02)
     monkeypatch.setattr(suspension, "_LEAST_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(presence, "_PAUSE_SECONDS", 0.02)
 
 
 @pytest.fixture(name="hypervisor")
@@ -50,7 +52,14 @@ def fixture_hypervisor(monkeypatch: pytest.MonkeyPatch) -> Hypervisor:
 
     def wake_up(flags: int) -> None:
         hypervisor.power = RUNNING
-        threading.Timer(0.1, serve, [hypervisor]).start()
+        before = hypervisor.agent["guest-sync"]
+
+        def sync(arguments: dict[str, t.Any]) -> t.Any:
+            serve(hypervisor)
+            return before(arguments)
+
+        # It is back when it was asked in vain.
+        hypervisor.agent["guest-sync"] = sync
 
     hypervisor.own.update(pMSuspendForDuration=suspend, pMWakeup=wake_up)
     return hypervisor
@@ -70,15 +79,17 @@ def suspended_by(hypervisor: Hypervisor) -> list[int]:
 
 
 @pytest.mark.parametrize("mode", COMMANDS)
-def test_an_agent_that_falls_silent(run_module: RunModule, mode: str) -> None:
+def test_an_agent_that_falls_silent(run_module: RunModule, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     agent = ScriptedAgent()
 
     def fall_silent(arguments: dict[str, t.Any]) -> object:
         agent.silent = True
         return NO_REPLY
 
+    monkeypatch.setattr(suspension, "QUIET_SECONDS", 0.3)
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.2)
     agent.handlers[COMMANDS[mode]] = fall_silent
-    result = run_module("suspend", agent, mode=mode, timeout=0.3)
+    result = run_module("suspend", agent, mode=mode)
     assert result["changed"] and result["evidence"] == "agent_gone" and result["state"] == "suspended"
     assert result["mode"] == mode and not result["resumed"] and commands(agent).count(COMMANDS[mode]) == 1
     assert result["diff"] == {"before": {"state": "running"}, "after": {"state": "suspended"}}
@@ -90,7 +101,8 @@ def test_a_qemu_that_ends(run_module: RunModule) -> None:
         path = stack.enter_context(agent.listening())
 
         def end(arguments: dict[str, t.Any]) -> object:
-            threading.Timer(0.2, stack.close).start()
+            # Not in the agent's own thread, whose end it waits for.
+            threading.Thread(target=stack.close).start()
             return NO_REPLY
 
         agent.handlers["guest-suspend-disk"] = end
@@ -105,7 +117,8 @@ def test_a_guest_that_does_nothing(run_module: RunModule) -> None:
     assert commands(agent).count("guest-suspend-ram") == 1
 
 
-def test_the_agents_error_is_reported(run_module: RunModule) -> None:
+def test_the_agents_error_is_reported(run_module: RunModule, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspension, "GRACE_SECONDS", PATIENCE)
     agent = ScriptedAgent()
 
     def refuse(arguments: dict[str, t.Any]) -> t.NoReturn:
@@ -138,7 +151,7 @@ def test_errors_before_it_is_sent(run_module: RunModule, check_mode: bool) -> No
 )
 def test_agents_that_cannot_be_trusted(run_module: RunModule, profile: str, error: str) -> None:
     agent = ScriptedAgent(profile)
-    result = run_module("suspend", agent, timeout=0.3)
+    result = run_module("suspend", agent, silence=silence_of(profile))
     assert result["failed"] and result["error"] == error and "guest-suspend-ram" not in commands(agent)
 
 
@@ -214,9 +227,10 @@ def test_a_domain_that_goes_on(run_module: RunModule, hypervisor: Hypervisor) ->
     assert ("pMWakeup", 0) not in hypervisor.own_calls
 
 
-def test_a_domain_that_does_not_wake_up(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_a_domain_that_does_not_wake_up(run_module: RunModule, hypervisor: Hypervisor, clock: Clock) -> None:
+    clock.skips_sleep = True
     hypervisor.own["pMWakeup"] = lambda flags: setattr(hypervisor, "power", RUNNING)
-    result = run_module("suspend", "libvirt", domain="db1", resume=True, wait_timeout=0.1)
+    result = run_module("suspend", "libvirt", domain="db1", resume=True)
     assert result["failed"] and result["error"] == "agent_silent" and result["changed"]
     assert "the guest was suspended, and is not up again" in result["msg"]
 

@@ -73,7 +73,7 @@ def test_ends_the_program_when_the_dialogue_fails(processes: Processes, tmp_path
 
 def test_ends_the_program_at_the_deadline(processes: Processes) -> None:
     with pytest.raises(ProcessTimedOut):
-        processes.run(["sh", "-c", "read x"], dialogue=lambda stdout, stderr: None, deadline=Deadline.after(1))
+        processes.run(["sh", "-c", "read x"], dialogue=lambda stdout, stderr: None, deadline=Deadline.after(3))
 
 
 def test_shows_words_in_no_argument(processes: Processes, guest: LocalGuest) -> None:

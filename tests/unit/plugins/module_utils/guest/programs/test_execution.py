@@ -97,7 +97,7 @@ def test_runs_scripts(agent: Agent) -> None:
     assert run_script(agent, 'echo "$1|$2"', "a b", "", deadline=soon()) == ExecStatus(0, b"a b|\n", b"")
     assert run_script(agent, "kill -KILL $$", deadline=soon()).rc == 128 + 9
     with pytest.raises(ProcessTimedOut, match=f"{agent.endpoint}: /bin/sh in the guest, process [0-9]+, does not"):
-        run_script(agent, "exec sleep 2", deadline=Deadline.after(0.2))
+        run_script(agent, "exec sleep 6", deadline=Deadline.after(3))
 
 
 def test_asks_again_after_a_lost_answer(agent: Agent, guest: LocalGuest) -> None:

@@ -64,6 +64,25 @@ def until_it_leads_its_group(pid: int) -> None:
         time.sleep(0.01)
 
 
+class Once(Deadline):
+    """A deadline that passes when files have been written, however long that takes."""
+
+    paths: tuple[pathlib.Path, ...] = ()
+
+    @classmethod
+    def written(cls, *paths: pathlib.Path) -> Once:
+        deadline = cls(Deadline.after(60).at)
+        object.__setattr__(deadline, "paths", paths)
+        return deadline
+
+    @property
+    def passed(self) -> bool:
+        return super().passed or all(path.exists() and path.read_text() for path in self.paths)
+
+    def within(self, seconds: float) -> Deadline:
+        return Deadline(self.at).within(seconds)
+
+
 def ends(pid: int) -> bool:
     """Whether a process ends."""
     deadline = Deadline.after(30)
@@ -85,6 +104,14 @@ def test_runs_a_program(processes: Processes) -> None:
 
 
 def test_asks_the_agent_as_little_as_it_can(processes: Processes, guest: LocalGuest) -> None:
+    def start(usual: Usual, arguments: t.Any) -> t.Any:
+        reply = usual(arguments)
+        # Neither of the programs takes so long that it pays to look for its state.
+        while guest.running[reply["pid"]].ended is None:
+            time.sleep(0.001)
+        return reply
+
+    guest.replace("guest-exec", start)
     processes.run(["true"], deadline=soon())
     processes.run(["echo"], deadline=soon())
     assert len(guest.calls("guest-exec")) == 2
@@ -217,7 +244,7 @@ def test_says_that_the_agent_has_forgotten_the_program(processes: Processes, gue
 def test_kills_a_program_and_what_it_started_at_the_deadline(processes: Processes, tmp_path: pathlib.Path) -> None:
     script = f"sleep 300 & echo $! >{tmp_path}/child; echo $$ >{tmp_path}/parent; wait"
     with pytest.raises(ProcessTimedOut, match=r"sh was still running after .* and its process group .* was killed"):
-        processes.run(shell(script), deadline=Deadline.after(1))
+        processes.run(shell(script), deadline=Once.written(tmp_path / "parent", tmp_path / "child"))
     for name in ("parent", "child"):
         assert ends(int((tmp_path / name).read_text()))
 
@@ -233,7 +260,7 @@ def test_does_without_setsid(processes: Processes, guest: LocalGuest, tmp_path: 
     assert processes.run(["echo", "x"], deadline=soon()).stdout == b"x\n"
     assert [call["path"] for call in guest.calls("guest-exec")] == ["setsid", "/bin/sh", "/bin/sh"]
     with pytest.raises(ProcessTimedOut, match=r"has no setsid .* was not killed"):
-        processes.run(shell(f"echo $$ >{tmp_path}/pid; exec sleep 300"), deadline=Deadline.after(1))
+        processes.run(shell(f"echo $$ >{tmp_path}/pid; exec sleep 300"), deadline=Once.written(tmp_path / "pid"))
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
