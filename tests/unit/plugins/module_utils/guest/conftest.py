@@ -46,7 +46,7 @@ def fixture_agent(guest: LocalGuest) -> t.Iterator[Agent]:
     """Its agent."""
     with (
         guest.listening() as path,
-        contextlib.closing(FramedChannel(UnixEndpoint(path), reply_timeout=1.0, chunk=CHUNK)) as channel,
+        contextlib.closing(FramedChannel(UnixEndpoint(path), reply_timeout=3.0, chunk=CHUNK)) as channel,
     ):
         yield Agent(channel)
     assert not guest.handles, "files were left open"
