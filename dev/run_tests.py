@@ -49,6 +49,9 @@ LINTERS = (
 SUITES = ("bullseye", "bookworm", "trixie", "forky")
 """The guests of the integration tests."""
 WELL_COVERED = ("plugins/module_utils/framing.py", "plugins/module_utils/agent.py")
+COVERING = "tests/unit/plugins/module_utils"
+COVERING_TESTS = ("test_agent.py", "test_framed_channel*.py", "test_framing*.py")
+"""Those that are to reach them. Measuring it makes tests several times as slow, so the others do without."""
 COVERAGE_REQUIRED = 0.95
 VM_TARGETS = "vm_*"
 VM_GUESTS = ("bookworm", "qemu")
@@ -79,7 +82,7 @@ def preparation(success: bool, _log: str) -> Count:
     return Count(failed=int(not success))
 
 
-def unit_tests(_success: bool, log: str) -> Count:
+def unit_test_results(_success: bool, log: str) -> Count:
     """The sum of pytest's closing lines: ansible-test starts it twice, for the controller and for targets."""
     closing_lines = re.findall(r"^=+ (.*) in [\d.]+s.* =+$", log, re.M)
     counts = [(int(number), what) for line in closing_lines for number, what in re.findall(r"(\d+) (\w+)", line)]
@@ -114,7 +117,7 @@ def coverage_of(element: ET.Element) -> tuple[float, float]:
 
 def covered_unit_tests(success: bool, log: str) -> Count:
     """The tests, and one check for each file of :data:`WELL_COVERED`, whose coverage is printed."""
-    count = unit_tests(success, log)
+    count = unit_test_results(success, log)
     if not success:
         return count
     report = max((OUTPUT / "reports").glob("coverage=units=*.xml"), key=lambda path: path.stat().st_mtime)
@@ -150,7 +153,7 @@ def nox(part: str, session: str, *arguments: str, count: Callable[[bool, str], C
 
 def unit_tests_on(core: str, version: str) -> Step:
     """One Python a step: ansible-test does not go on to the next when a test fails."""
-    step = nox("units", f"units-{core}", "--python", version, count=unit_tests)
+    step = nox("units", f"units-{core}", "--python", version, count=unit_test_results)
     return replace(step, name=f"core-{core}-python-{version}")
 
 
@@ -158,17 +161,17 @@ def unit_tests_on(core: str, version: str) -> Step:
 class Plan:
     """The steps that can be run here, cheap ones first, and what can not be.
 
-    The two lanes run side by side. Those of ansible-test share one, as they share a cache without a lock. What depends
-    on time comes alone, after them.
+    The two lanes run side by side. The unit tests share one, as ansible-test makes their environments without a lock.
+    What depends on time comes alone, after them.
     """
 
     checks: list[Step] = field(default_factory=list)
-    ansible_tests: list[Step] = field(default_factory=list)
+    unit_tests: list[Step] = field(default_factory=list)
     alone: list[Step] = field(default_factory=list)
     not_here: list[str] = field(default_factory=list)
 
     def keep(self, parts: Sequence[str]) -> None:
-        for steps in (self.checks, self.ansible_tests, self.alone):
+        for steps in (self.checks, self.unit_tests, self.alone):
             steps[:] = [step for step in steps if step.part in parts]
 
 
@@ -189,15 +192,13 @@ def make_plan(parts: Sequence[str], here: Sequence[str]) -> Plan:
     plan.checks += [nox("lint", session) for session in LINTERS]
     plan.checks.append(nox("typing", "typing"))
     newest_python = controllers[newest_core][0]
-    # The coverage is measured by the same tests.
-    covered = {newest_python} if "coverage" in parts else set()
-    plan.ansible_tests += [unit_tests_on(newest_core, version) for version in here if version not in covered]
+    plan.unit_tests += [unit_tests_on(newest_core, version) for version in here]
     # Only the controller's code differs, so one Python is enough: the oldest that this ansible-core runs on.
-    plan.ansible_tests += [unit_tests_on(core, controllers[core][-1]) for core in older_cores]
-    plan.ansible_tests.append(
-        nox("coverage", f"units-{newest_core}", "--coverage", "--python", newest_python, count=covered_unit_tests)
-    )
-    plan.ansible_tests += [nox("sanity", f"sanity-{core}") for core in controllers]
+    plan.unit_tests += [unit_tests_on(core, controllers[core][-1]) for core in older_cores]
+    covering = sorted(str(path.relative_to(ROOT)) for tests in COVERING_TESTS for path in (ROOT / COVERING).glob(tests))
+    coverage = ["--coverage", "--python", newest_python, *covering]
+    plan.unit_tests.append(nox("coverage", f"units-{newest_core}", *coverage, count=covered_unit_tests))
+    plan.checks += [nox("sanity", f"sanity-{core}") for core in controllers]
 
     if os.geteuid() == 0:
         plan.checks.append(Step("integration", "guest-trees", [sys.executable, GUEST_TREES, *SUITES], preparation))
@@ -205,7 +206,7 @@ def make_plan(parts: Sequence[str], here: Sequence[str]) -> Plan:
         plan.checks.append(Step("integration", "schema", schema))
         lab = [sys.executable, "-m", "tests.lab", "prepare", *VM_GUESTS]
         plan.checks.append(Step("vms", "guests", lab, preparation))
-        plan.alone.append(nox("integration", "guests", count=unit_tests))
+        plan.alone.append(nox("integration", "guests", count=unit_test_results))
         native = sorted(targets() - vm_targets())
         plan.alone += [nox("integration", f"integration-{core}", *native, count=target_results) for core in controllers]
         plan.alone.append(Step("integration", "demo", ["make", "demo"]))
@@ -304,7 +305,7 @@ def main() -> int:
     try:
         with ThreadPoolExecutor() as lanes:
             try:
-                for lane in [lanes.submit(runner.run, steps) for steps in (plan.checks, plan.ansible_tests)]:
+                for lane in [lanes.submit(runner.run, steps) for steps in (plan.checks, plan.unit_tests)]:
                     lane.result()
             except KeyboardInterrupt:
                 runner.stop()

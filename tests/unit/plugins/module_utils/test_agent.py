@@ -287,3 +287,23 @@ def test_syncs_and_pauses(dial: Dial) -> None:
     script.silent = True
     with pytest.raises(AgentSilent):
         agent.sync(Deadline.after(0.6))
+
+
+def test_has_replies_checked_before_they_are_used(dial: Dial) -> None:
+    def check(command: str, reply: t.Any) -> None:
+        if command == "guest-get-host-name":
+            raise ProtocolViolation(f"{command}: host-name: not today")
+
+    agent = Agent(dial(ScriptedAgent()), check_reply=check)
+    assert agent.call("guest-ping", deadline=soon()) == {}
+    with pytest.raises(ProtocolViolation, match="guest-get-host-name: host-name: not today") as caught:
+        agent.call("guest-get-host-name", deadline=soon())
+    assert str(caught.value).startswith(f"{agent.endpoint}: ")
+
+
+def test_knows_what_it_may_do(dial: Dial) -> None:
+    script = ScriptedAgent()
+    inform(script, guest_exec=True, guest_file_open=False)
+    info = Agent(dial(script)).info(soon())
+    assert info.allows("guest-exec") and info.allows()
+    assert not info.allows("guest-exec", "guest-file-open") and not info.allows("guest-nothing")
