@@ -40,7 +40,7 @@ for core in ANSIBLE_CORES:
     for test, parameters in {
         "sanity": ["sanity", "--local"],
         # Most of them wait for something or other, and few need a processor meanwhile.
-        "units": ["units", "--venv", "--num-workers", "4"],
+        "units": ["units", "--venv", "--num-workers", "6"],
         "integration": ["integration", "--local", "--requirements", "--allow-destructive", "--continue-on-error"],
     }.items():
         antsibull_nox.add_ansible_test_session(

@@ -34,6 +34,10 @@ ansible_connection=netless.qga.guest_agent
 localhost ansible_connection=local ansible_python_interpreter=$(command -v python)
 INVENTORY
 
+# ansible-core 2.19 takes this one for a delegated task in the background, whatever the inventory says.
+ANSIBLE_PYTHON_INTERPRETER="$(command -v python)"
+export ANSIBLE_PYTHON_INTERPRETER
+
 # shellcheck disable=SC2086 # Several.
 for playbook in ${PLAYBOOKS:-*.yml}; do
     ansible-playbook -i "${work}/inventory" -e work="${work}" "${playbook}" "$@"
