@@ -53,6 +53,8 @@ COVERING = "tests/unit/plugins/module_utils"
 COVERING_TESTS = ("test_agent.py", "test_framed_channel*.py", "test_framing*.py")
 """Those that are to reach them. Measuring it makes tests several times as slow, so the others do without."""
 COVERAGE_REQUIRED = 0.95
+WITH_ANSIBLE = ("tests/unit/plugins/modules/", "tests/unit/plugins/plugin_utils/")
+"""Unit tests for which it matters which ansible-core there is."""
 WITHOUT_ANSIBLE = {"guest"}
 """Targets for which one ansible-core is as good as another."""
 VM_TARGETS = "vm_*"
@@ -153,9 +155,9 @@ def nox(part: str, session: str, *arguments: str, count: Callable[[bool, str], C
     return Step(part, session, command, count)
 
 
-def unit_tests_on(core: str, version: str) -> Step:
+def unit_tests_on(core: str, version: str, *paths: str) -> Step:
     """One Python a step: ansible-test does not go on to the next when a test fails."""
-    step = nox("units", f"units-{core}", "--python", version, count=unit_test_results)
+    step = nox("units", f"units-{core}", "--python", version, *paths, count=unit_test_results)
     return replace(step, name=f"core-{core}-python-{version}")
 
 
@@ -195,8 +197,8 @@ def make_plan(parts: Sequence[str], here: Sequence[str]) -> Plan:
     plan.checks.append(nox("typing", "typing"))
     newest_python = controllers[newest_core][0]
     plan.unit_tests += [unit_tests_on(newest_core, version) for version in here]
-    # Only the controller's code differs, so one Python is enough: the oldest that this ansible-core runs on.
-    plan.unit_tests += [unit_tests_on(core, controllers[core][-1]) for core in older_cores]
+    # Only what uses ansible-core differs, so one Python is enough: the oldest that this ansible-core runs on.
+    plan.unit_tests += [unit_tests_on(core, controllers[core][-1], *WITH_ANSIBLE) for core in older_cores]
     covering = sorted(str(path.relative_to(ROOT)) for tests in COVERING_TESTS for path in (ROOT / COVERING).glob(tests))
     coverage = ["--coverage", "--python", newest_python, *covering]
     plan.unit_tests.append(nox("coverage", f"units-{newest_core}", *coverage, count=covered_unit_tests))
