@@ -18,7 +18,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Way
+from ansible_collections.netless.qga.plugins.module_utils.operation import Operation
+from ansible_collections.netless.qga.plugins.module_utils.way import Way
 
 _CONNECTION = "netless.qga.guest_agent"
 _MODULES = "ansible_collections.netless.qga.plugins.modules"

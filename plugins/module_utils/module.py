@@ -11,7 +11,8 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Way
+from ansible_collections.netless.qga.plugins.module_utils.operation import Operation
+from ansible_collections.netless.qga.plugins.module_utils.way import Way
 
 
 def run_module(operation: Operation) -> None:

@@ -115,8 +115,9 @@ from ansible_collections.netless.qga.plugins.module_utils.guest.raw_commands imp
     usual_seconds,
 )
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import USUAL_SECONDS, Operation, Result, Task
+from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.schema.validation import check_arguments, is_silent
+from ansible_collections.netless.qga.plugins.module_utils.way import USUAL_SECONDS
 
 # How long the error of a command is waited for that is silent otherwise.
 _GRACE_SECONDS = 5.0

@@ -20,7 +20,8 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFil
 from ansible_collections.netless.qga.plugins.module_utils.guest.files.contents import Measure, Source, measure
 from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.execution import run_script
-from ansible_collections.netless.qga.plugins.module_utils.operation import Failed, Way
+from ansible_collections.netless.qga.plugins.module_utils.operation import Failed
+from ansible_collections.netless.qga.plugins.module_utils.way import Way
 
 # How long the contents of one file may take on their way, in seconds.
 _SECONDS_TO_COPY = 3600.0

@@ -20,8 +20,9 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     Unreachable,
     excerpt,
 )
-from ansible_collections.netless.qga.plugins.module_utils.operation import Failed, Way
+from ansible_collections.netless.qga.plugins.module_utils.operation import Failed
 from ansible_collections.netless.qga.plugins.module_utils.reply import typed
+from ansible_collections.netless.qga.plugins.module_utils.way import Way
 
 FROZEN, THAWED = "frozen", "thawed"
 

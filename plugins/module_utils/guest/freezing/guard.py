@@ -27,9 +27,9 @@ from ansible_collections.netless.qga.plugins.module_utils.endpoint import Addres
 from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.filesystems import THAWED, Filesystems
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.record import GUARD, OTHERS, RecordFile
-from ansible_collections.netless.qga.plugins.module_utils.operation import Way
 from ansible_collections.netless.qga.plugins.module_utils.schema.validation import check_reply
 from ansible_collections.netless.qga.plugins.module_utils.transports.turn import Turn
+from ansible_collections.netless.qga.plugins.module_utils.way import Way
 
 #: What a guard is told: it is frozen, and left so; it is frozen, by one who stays to thaw it; it is not frozen.
 LEFT, HELD, DISMISSED = "left", "held", "dismissed"

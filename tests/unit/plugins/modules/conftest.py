@@ -19,8 +19,9 @@ from ansible_collections.netless.qga.plugins.module_utils.channel import SyncRep
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address
 from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Way
+from ansible_collections.netless.qga.plugins.module_utils.operation import Operation
 from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.way import Way
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 
 MODULES = "ansible_collections.netless.qga.plugins.modules"

@@ -19,8 +19,8 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address
 from ansible_collections.netless.qga.plugins.module_utils.errors import LibraryMissing
 from ansible_collections.netless.qga.plugins.module_utils.guest.diagnosis import capabilities, reachability
-from ansible_collections.netless.qga.plugins.module_utils.operation import Way
 from ansible_collections.netless.qga.plugins.module_utils.schema.commands import COMMANDS
+from ansible_collections.netless.qga.plugins.module_utils.way import Way
 from ansible_collections.netless.qga.tests.guests.agent_profiles import PROFILES
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.guest.local_guest import LocalGuest

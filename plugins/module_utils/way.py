@@ -1,0 +1,86 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The way to an agent: where it is, and how patient to be on it."""
+
+from __future__ import annotations
+
+import math
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address, make_channel
+from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import LibvirtDomain
+from ansible_collections.netless.qga.plugins.module_utils.schema.validation import check_reply
+
+#: Seconds that most commands of an agent may take.
+USUAL_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Way:
+    """The way to an agent, and how patient to be on it.
+
+    :param address: where the agent is.
+    :param connect_timeout: seconds until it has to have answered for the first time.
+    :param reply_timeout: seconds that it may take for one answer, if a command does not usually take longer.
+    :param limit: seconds that it may take for any answer, if the user said so.
+    :param log: takes lines of names, sizes and times.
+    """
+
+    address: Address
+    connect_timeout: float = 10.0
+    reply_timeout: float = USUAL_SECONDS
+    limit: float | None = None
+    log: t.Callable[[str], None] = lambda line: None
+
+    def given(self, params: t.Mapping[str, t.Any]) -> Way:
+        """The same, but for what the options of a module say."""
+        timeout, endpoint = params["timeout"], params["endpoint"]
+        if params["domain"] and not endpoint and not self.address.is_of_libvirt:
+            # Who names a domain means that one, and not the guest at some socket.
+            endpoint = Address.endpoint
+        address = Address(
+            endpoint=endpoint or self.address.endpoint,
+            domain=params["domain"] or self.address.domain,
+            uri=params["uri"] or self.address.uri,
+        )
+        return Way(
+            address,
+            connect_timeout=self.connect_timeout if timeout is None else timeout,
+            reply_timeout=self.reply_timeout,
+            limit=self.limit if timeout is None else timeout,
+            log=self.log,
+        )
+
+    def agent(self, *, own_calls: bool = True, check_replies: bool = True, many_calls: bool = False) -> Agent:
+        """The agent there.
+
+        :param own_calls: see :class:`LibvirtChannel`.
+        :param check_replies: whether its replies are checked against QEMU's schema.
+        :param many_calls: whether it is for calls with one deadline, so that each answer needs a limit besides.
+        """
+        channel = make_channel(
+            self.address,
+            connect_timeout=self.connect_timeout,
+            # Otherwise what a command may take is up to the deadline of its call.
+            reply_timeout=(self.limit or self.reply_timeout) if many_calls else math.inf,
+            own_calls=own_calls,
+            log=self.log,
+        )
+        return Agent(channel, check_reply=check_reply) if check_replies else Agent(channel)
+
+    def libvirt_domain(self) -> LibvirtDomain | None:
+        """The domain at the address, if it is one of libvirt's."""
+        address = self.address
+        return LibvirtDomain(address.domain, address.uri, permission="domain.write") if address.is_of_libvirt else None
+
+    def deadline(self, usual: float = USUAL_SECONDS) -> Deadline:
+        """When a command has to have been answered.
+
+        :param usual: seconds that it may well take.
+        """
+        return Deadline.after(max(usual, self.reply_timeout) if self.limit is None else self.limit)
