@@ -18,6 +18,10 @@ from ansible_collections.netless.qga.plugins.module_utils.guest.programs.program
 #: none (``b""``) to let its standard input follow, or None to wait for more. An exception ends the program.
 Dialogue = t.Callable[[bytes, bytes], t.Optional[bytes]]
 
+# For each look at the program and each word to it, in seconds. One that the program's own deadline cut off would end
+# as an answer that is lost, and not as a program that took too long.
+_SECONDS_TO_ASK = 30.0
+
 
 def converse(program: Program, dialogue: Dialogue, deadline: Deadline) -> None:
     """Pass what the program writes to the dialogue, and what that says to the program, until it has no more to say.
@@ -35,15 +39,16 @@ def converse(program: Program, dialogue: Dialogue, deadline: Deadline) -> None:
                     # That ends it, and before the FIFO is closed.
                     program.wait(deadline)
                     return
+                until = Deadline.after(_SECONDS_TO_ASK)
                 for index, stream in enumerate(streams):
                     if stream is not None:
-                        written[index] += stream.read(deadline)[0]
+                        written[index] += stream.read(until)[0]
                 words = dialogue(*written)
                 if words == b"":
                     return
                 if words is not None:
-                    fifo.write(words, deadline)
-                    fifo.flush(deadline)
+                    fifo.write(words, until)
+                    fifo.flush(until)
                 elif program.has_ended():
                     return
                 program.pause(deadline)
@@ -57,9 +62,10 @@ def converse(program: Program, dialogue: Dialogue, deadline: Deadline) -> None:
 def _open(program: Program, kind: str, mode: str, stack: contextlib.ExitStack, deadline: Deadline) -> OpenFile | None:
     """One of the spool's files, as soon as it can be opened; None if the program ends before that."""
     while not deadline.passed:
-        if program.find_spool(deadline):
+        until = Deadline.after(_SECONDS_TO_ASK)
+        if program.find_spool(until):
             try:
-                return stack.enter_context(program.files.open(program.spool_path(kind), mode, deadline))
+                return stack.enter_context(program.files.open(program.spool_path(kind), mode, until))
             except GuestFileError:
                 # Not there yet; a FIFO not before somebody reads it.
                 pass

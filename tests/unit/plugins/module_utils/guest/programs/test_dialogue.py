@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import typing as t
 
 import pytest
@@ -74,6 +76,25 @@ def test_ends_the_program_when_the_dialogue_fails(processes: Processes, tmp_path
 def test_ends_the_program_at_the_deadline(processes: Processes) -> None:
     with pytest.raises(ProcessTimedOut):
         processes.run(["sh", "-c", "read x"], dialogue=lambda stdout, stderr: None, deadline=Deadline.after(3))
+
+
+def test_takes_too_long_also_if_the_deadline_comes_during_a_look(processes: Processes, guest: LocalGuest) -> None:
+    deadline = soon()
+    comes = threading.Event()
+
+    def have_it_come(stdout: bytes, stderr: bytes) -> None:
+        if not comes.is_set():
+            object.__setattr__(deadline, "at", time.monotonic() + 0.5)
+            comes.set()
+
+    def read(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
+        if comes.is_set():
+            time.sleep(deadline.remaining() + 0.1)
+        return usual(arguments)
+
+    guest.replace("guest-file-read", read)
+    with pytest.raises(ProcessTimedOut):
+        processes.run(["sh", "-c", "read x"], dialogue=have_it_come, deadline=deadline)
 
 
 def test_shows_words_in_no_argument(processes: Processes, guest: LocalGuest) -> None:
