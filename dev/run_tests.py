@@ -55,6 +55,8 @@ COVERING_TESTS = ("test_agent.py", "test_framed_channel*.py", "test_framing*.py"
 COVERAGE_REQUIRED = 0.95
 WITH_ANSIBLE = ("tests/unit/plugins/modules/", "tests/unit/plugins/plugin_utils/")
 """Unit tests for which it matters which ansible-core there is."""
+MODULE_UTILS = "tests/unit/plugins/module_utils/"
+"""Unit tests of nearly all that a Python has to run for a module."""
 WITHOUT_ANSIBLE = {"guest"}
 """Targets for which one ansible-core is as good as another."""
 VM_TARGETS = "vm_*"
@@ -196,7 +198,10 @@ def make_plan(parts: Sequence[str], here: Sequence[str]) -> Plan:
     plan.checks += [nox("lint", session) for session in LINTERS]
     plan.checks.append(nox("typing", "typing"))
     newest_python = controllers[newest_core][0]
-    plan.unit_tests += [unit_tests_on(newest_core, version) for version in here]
+    for version in here:
+        # Of the Pythons that only modules run on, the oldest is enough for the modules themselves.
+        whole = version in controllers[newest_core] or version == here[-1]
+        plan.unit_tests.append(unit_tests_on(newest_core, version, *(() if whole else (MODULE_UTILS,))))
     # Only what uses ansible-core differs, so one Python is enough: the oldest that this ansible-core runs on.
     plan.unit_tests += [unit_tests_on(core, controllers[core][-1], *WITH_ANSIBLE) for core in older_cores]
     covering = sorted(str(path.relative_to(ROOT)) for tests in COVERING_TESTS for path in (ROOT / COVERING).glob(tests))
