@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every exception this collection raises about a guest agent, in one tree.
+"""Every exception this collection raises about a guest agent, in one tree, and the failures of tasks themselves.
 
 ::
 
@@ -29,13 +29,15 @@
     └── GuestFileError             a file in the guest could not be read or written
 
 For Ansible :exc:`Unreachable`, :exc:`OutcomeUnknown` and :exc:`ProtocolViolation` make a host *unreachable*, the
-others make the task *failed*. Messages say what was tried, on which endpoint, and what to do next; they never hold
-arguments, standard input or file contents. What others say is put into them by :func:`excerpt`.
+others make the task *failed*. So does :exc:`Failed`, which is none of them. Messages say what was tried, on which
+endpoint, and what to do next; they never hold arguments, standard input or file contents. What others say is put into
+them by :func:`excerpt`.
 """
 
 from __future__ import annotations
 
 import re
+import typing as t
 
 # Enough for what agents, shells and libvirt say. A guest may say anything, of any length.
 _LONGEST_EXCERPT = 300
@@ -145,3 +147,15 @@ class CannotUnpack(ProcessError):
 
 class GuestFileError(QgaError):
     """A file in the guest could not be read or written; the message names it."""
+
+
+class Failed(Exception):
+    """What was to be reached was not, though nothing need have gone wrong on the way; or there are results to return.
+
+    :param message: what was tried, on which endpoint, and what to do next.
+    :param results: what there is to return all the same.
+    """
+
+    def __init__(self, message: str, **results: t.Any) -> None:
+        super().__init__(message)
+        self.results = results

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import QgaError, error_name
+from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, QgaError, error_name
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils.way import USUAL_SECONDS, Way
 
@@ -26,18 +26,6 @@ _ENDPOINT_ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "endpoint": {"type": "str"},
     "timeout": {"type": "float"},
 }
-
-
-class Failed(Exception):
-    """A module's own failure, besides those of :mod:`.errors`.
-
-    :param message: what was tried, on which endpoint, and what to do next.
-    :param results: what there is to return all the same.
-    """
-
-    def __init__(self, message: str, **results: t.Any) -> None:
-        super().__init__(message)
-        self.results = results
 
 
 @dataclass(frozen=True)

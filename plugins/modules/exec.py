@@ -190,13 +190,13 @@ import datetime
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
+from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, InvalidRequest
 from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.execution import SHELL
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.invocation import Invocation
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Failed, Operation, Result, Task
+from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 
 
 def run(task: Task) -> Result:

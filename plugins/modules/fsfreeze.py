@@ -181,7 +181,7 @@ def run(task: Task) -> Result:
     if max_frozen is not None and not max_frozen > 0:
         raise InvalidRequest("max_frozen has to be more than 0 seconds")
     with Interruptions() as interruptions:
-        freeze = GuestFreeze(task, interruptions)
+        freeze = GuestFreeze(task.agent, task.way, interruptions, task.warnings.append)
         status = freeze.status()
         if state == FROZEN:
             return _freeze(task, freeze, status)

@@ -202,11 +202,13 @@ def run(task: Task) -> Result:
     if task.check_mode:
         return {"changed": True}
     quiescence = Quiescence(
-        task,
+        task.agent,
+        task.way,
         argv or ["/bin/sh", "-c", task.params["cmd"]],
         chdir=task.params["chdir"],
         mountpoints=mountpoints or [],
         max_frozen=task.params["max_frozen"],
+        warn=task.warnings.append,
     )
     return quiescence.run()
 

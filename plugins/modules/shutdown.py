@@ -166,10 +166,10 @@ boot_id_after:
 import time
 
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
+from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, InvalidRequest
 from ansible_collections.netless.qga.plugins.module_utils.guest.power.power import MODES, REBOOT, Outcome, Power
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Failed, Operation, Result, Task
+from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 
 # A sync that takes longer than this is none.
 _LOOK_SECONDS = 5.0

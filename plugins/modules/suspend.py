@@ -117,6 +117,7 @@ import time
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
+    Failed,
     InvalidRequest,
     ProtocolViolation,
     Unreachable,
@@ -124,7 +125,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 from ansible_collections.netless.qga.plugins.module_utils.guest.power.suspension import COMMANDS, DISK, Suspension
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Failed, Operation, Result, Task
+from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 
 # A sync that takes longer than this is none.
 _LOOK_SECONDS = 5.0

@@ -18,11 +18,11 @@ from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadli
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CommandUnavailable,
+    Failed,
     InvalidRequest,
     ProtocolViolation,
     excerpt,
 )
-from ansible_collections.netless.qga.plugins.module_utils.operation import Failed
 
 # A field of a line: options come before the key, and have blanks in quotes.
 _FIELD = re.compile(r'(?:[^\s"]|"(?:\\.|[^"\\])*")+')

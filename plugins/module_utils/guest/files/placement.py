@@ -16,11 +16,10 @@ from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError, excerpt
+from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, GuestFileError, excerpt
 from ansible_collections.netless.qga.plugins.module_utils.guest.files.contents import Measure, Source, measure
 from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.execution import run_script
-from ansible_collections.netless.qga.plugins.module_utils.operation import Failed
 from ansible_collections.netless.qga.plugins.module_utils.way import Way
 
 # How long the contents of one file may take on their way, in seconds.

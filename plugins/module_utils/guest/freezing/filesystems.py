@@ -14,13 +14,13 @@ from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadli
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CommandUnavailable,
+    Failed,
     OutcomeUnknown,
     ProtocolViolation,
     QgaError,
     Unreachable,
     excerpt,
 )
-from ansible_collections.netless.qga.plugins.module_utils.operation import Failed
 from ansible_collections.netless.qga.plugins.module_utils.reply import typed
 from ansible_collections.netless.qga.plugins.module_utils.way import Way
 

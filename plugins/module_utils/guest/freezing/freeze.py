@@ -12,8 +12,9 @@ import time
 import typing as t
 from dataclasses import dataclass, replace
 
+from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable, QgaError
+from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable, Failed, QgaError
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.filesystems import (
     FREEZE_SECONDS,
     FROZEN,
@@ -32,7 +33,7 @@ from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.record 
     FreezeRecord,
     RecordFile,
 )
-from ansible_collections.netless.qga.plugins.module_utils.operation import Failed, Task
+from ansible_collections.netless.qga.plugins.module_utils.way import Way
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,18 @@ class Ending:
 class GuestFreeze:
     """The freeze of one guest.
 
-    :param task: whose guest it is.
+    :param agent: of the guest.
+    :param way: to the agent.
     :param interruptions: notes the signals that must not end this process while it freezes or thaws.
+    :param warn: takes what the user should know besides.
     """
 
-    def __init__(self, task: Task, interruptions: Interruptions) -> None:
-        self._task = task
-        self._endpoint = task.agent.endpoint
+    def __init__(self, agent: Agent, way: Way, interruptions: Interruptions, warn: t.Callable[[str], None]) -> None:
+        self._way = way
+        self._endpoint = agent.endpoint
         self._interruptions = interruptions
-        self._filesystems = Filesystems(task.agent, task.way)
+        self._warn = warn
+        self._filesystems = Filesystems(agent, way)
         self._file = RecordFile(self._endpoint)
         self._guard: GuardProcess | None = None
         self._begun: FreezeRecord | None = None
@@ -98,14 +102,14 @@ class GuestFreeze:
             try:
                 # Until it is sent there is nothing to finish.
                 with self._interruptions.raising():
-                    stack.enter_context(self._turn(self._task.deadline(FREEZE_SECONDS)))
+                    stack.enter_context(self._turn(self._way.deadline(FREEZE_SECONDS)))
                     if self._filesystems.status() == FROZEN:
                         return None
             except Interrupted as exc:
                 raise Failed(f"{self._endpoint}: {exc} came before it was frozen", error="interrupted") from exc
             token = secrets.token_hex(16)
             if max_frozen is not None:
-                self._guard = GuardProcess.start(Orders.on(self._task.way, token=token, max_frozen=max_frozen))
+                self._guard = GuardProcess.start(Orders.on(self._way, token=token, max_frozen=max_frozen))
             try:
                 return self._freeze(FreezeRecord(token, tuple(mountpoints)), max_frozen, is_held)
             except FreezeUnresolved:
@@ -143,7 +147,7 @@ class GuestFreeze:
         self._begun = record
         self._note(record)
         if guard is not None and not (guard.hold() if is_held else guard.leave()):
-            self._task.warnings.append("The guard that was to thaw when the time is up has ended before it could.")
+            self._warn("The guard that was to thaw when the time is up has ended before it could.")
         return record
 
     def _see_nothing_frozen(self, record: FreezeRecord) -> None:
@@ -175,7 +179,7 @@ class GuestFreeze:
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(EndpointUnavailable):
                 # A directory that is gone shall keep no guest frozen.
-                stack.enter_context(self._turn(self._task.deadline(THAW_SECONDS)))
+                stack.enter_context(self._turn(self._way.deadline(THAW_SECONDS)))
             record = self._current_record()
             status = self._filesystems.status()
             if (

@@ -14,9 +14,8 @@ import sys
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import excerpt
+from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, excerpt
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.guard import DISMISSED, HELD, LEFT, Orders
-from ansible_collections.netless.qga.plugins.module_utils.operation import Failed
 
 # Importing a library from a slow disk takes a while.
 _START_SECONDS = 60.0

@@ -12,13 +12,13 @@ import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import QgaError
+from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, QgaError
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.filesystems import FROZEN
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.freeze import Ending, GuestFreeze
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.host_command import HostCommand
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.interruption import Interrupted, Interruptions
-from ansible_collections.netless.qga.plugins.module_utils.operation import Failed, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.reply import optional
+from ansible_collections.netless.qga.plugins.module_utils.way import Way
 
 # How much longer than the command may take the guard waits: this process does the same with less ado.
 _GUARD_PATIENCE_SECONDS = 15.0
@@ -30,44 +30,50 @@ _WINDOWS_HOLDS_SECONDS = 10.0
 class Quiescence:
     """One such command, from the freeze to the thaw.
 
-    :param task: whose guest it is.
+    :param agent: of the guest.
+    :param way: to the agent.
     :param argv: the command.
     :param chdir: the directory it runs in.
     :param mountpoints: what to freeze; none are all.
     :param max_frozen: seconds that the command has.
+    :param warn: takes what the user should know besides the result.
     """
 
     def __init__(
         self,
-        task: Task,
+        agent: Agent,
+        way: Way,
         argv: t.Sequence[str],
         *,
         chdir: str | None,
         mountpoints: t.Sequence[str],
         max_frozen: float,
+        warn: t.Callable[[str], None],
     ) -> None:
-        self._task = task
+        self._agent = agent
+        self._way = way
+        self._warn = warn
         self._argv = argv
         self._chdir = chdir
         self._mountpoints = mountpoints
         self._max_frozen = max_frozen
         self._reasons: list[str] = []
-        self._result: Result = {"changed": True, "mountpoints": list(mountpoints)}
+        self._result: dict[str, t.Any] = {"changed": True, "mountpoints": list(mountpoints)}
         self._failures: list[str] = []
 
-    def run(self) -> Result:
+    def run(self) -> dict[str, t.Any]:
         """Do it.
 
         :raises Failed: with all results that there are. Whatever it is, it is thawed, or the guard will do that.
         :raises QgaError: it was not frozen, and the command has not been run.
         """
-        is_windows = _is_windows(self._task.agent, self._task.deadline())
+        is_windows = _is_windows(self._agent, self._way.deadline())
         with Interruptions() as interruptions:
-            freeze = GuestFreeze(self._task, interruptions)
+            freeze = GuestFreeze(self._agent, self._way, interruptions, self._warn)
             try:
                 self._begin(freeze)
                 # Others may need the channel, the guard for one.
-                self._task.agent.close()
+                self._agent.close()
                 frozen_at = time.monotonic()
                 try:
                     self._run_command(interruptions, Deadline(frozen_at + self._max_frozen))
@@ -81,14 +87,14 @@ class Quiescence:
         self._result["consistent"] = not self._reasons
         self._result["inconsistent_because"] = self._reasons
         if self._failures:
-            raise Failed(f"{self._task.agent.endpoint}: {'. '.join(self._failures)}", **self._result)
+            raise Failed(f"{self._agent.endpoint}: {'. '.join(self._failures)}", **self._result)
         return self._result
 
     def _begin(self, freeze: GuestFreeze) -> None:
         record = freeze.begin(self._mountpoints, max_frozen=self._max_frozen + _GUARD_PATIENCE_SECONDS, is_held=True)
         if record is None:
             raise Failed(
-                f"{self._task.agent.endpoint}: the guest is frozen already, by somebody else who would thaw it in the "
+                f"{self._agent.endpoint}: the guest is frozen already, by somebody else who would thaw it in the "
                 f"middle; end that first, or thaw it with netless.qga.fsfreeze",
                 error="already_frozen",
                 status=FROZEN,
@@ -129,7 +135,7 @@ class Quiescence:
         self._result["thawed"] = 0 if ending.thaw is None else ending.thaw.count
         self._reasons += _doubts(ending)
         if ending.thaw is not None and ending.thaw.error:
-            self._task.warnings.append(f"The guest was thawed, and its agent calls it an error: {ending.thaw.error}")
+            self._warn(f"The guest was thawed, and its agent calls it an error: {ending.thaw.error}")
 
     def _fail(self, error: str, message: str) -> None:
         self._failures.append(message)

@@ -11,8 +11,8 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address
-from ansible_collections.netless.qga.plugins.module_utils.errors import AgentSilent, CommandDisabled, QgaError
-from ansible_collections.netless.qga.plugins.module_utils.operation import Failed, Operation, Result, Task
+from ansible_collections.netless.qga.plugins.module_utils.errors import AgentSilent, CommandDisabled, Failed, QgaError
+from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.way import Way
 
 NOTHING: dict[str, t.Any] = {"domain": None, "uri": None, "endpoint": None, "timeout": None}
