@@ -43,6 +43,9 @@ _CHUNK = 128 * 1024
 
 # A reply of more than 4 MiB is lost, and one of 10 MiB breaks libvirtd's link to the agent, for all.
 _LARGEST_CHUNK = 1024 * 1024
+_LARGEST_MESSAGE = 4 * 1024 * 1024
+# That makes such a reply, of bytes in base64 and a few words around them.
+_LARGEST_READ = _LARGEST_MESSAGE // 4 * 3 - 1024
 
 _RETRY_SECONDS = 0.2
 
@@ -137,6 +140,7 @@ class LibvirtChannel:
             text = dumps({"execute": call.command, "arguments": dict(call.arguments)}).decode("ascii")
         except UnacceptableJson as exc:
             raise InvalidRequest(f"{call.command}: its arguments cannot be sent: {exc}") from exc
+        self._check_size(call, text)
         own = own_call(self._domain.library(), call.command, call.arguments) if self._own_calls else None
         started = time.monotonic()
         while True:
@@ -154,6 +158,18 @@ class LibvirtChannel:
                     return outcome
         self._log(f"{call.command}: {len(text)} bytes sent, answered after {time.monotonic() - started:.4f} s")
         return Answer(0, value)
+
+    def _check_size(self, call: Call, text: str) -> None:
+        if len(text) > _LARGEST_MESSAGE:
+            raise InvalidRequest(
+                f"{self.endpoint}: {call.command} takes {len(text)} bytes, and libvirt no more than {_LARGEST_MESSAGE}"
+            )
+        count = call.arguments.get("count")
+        if call.command == "guest-file-read" and isinstance(count, int) and count > _LARGEST_READ:
+            raise InvalidRequest(
+                f"{self.endpoint}: {call.command} of {count} bytes: libvirt loses a reply of more than "
+                f"{_LARGEST_MESSAGE} bytes, and with it what was read. Read {_LARGEST_READ} at most at a time"
+            )
 
     def _command(self, text: str, deadline: Deadline) -> str:
         # It comes with the other one.

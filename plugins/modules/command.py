@@ -58,7 +58,8 @@ notes:
     M(netless.qga.suspend) do that.
   - C(guest-sync-delimited) is refused. M(netless.qga.sync) does the same without harm.
   - Through libvirt, a reply of more than 4 MiB is lost, and one of more than 10 MiB breaks libvirt's link to the agent
-    for all its users. Use M(netless.qga.file) and M(netless.qga.exec) for much data.
+    for all its users. Requests of more than 4 MiB, and a C(guest-file-read) of more than fits into such a reply, are
+    refused. Use M(netless.qga.file) and M(netless.qga.exec) for much data.
   - Arguments are never part of the result. Yet Ansible shows and logs the options of a task, so use the keyword
     C(no_log) if there is a secret among them, or better M(netless.qga.user_password).
 seealso:

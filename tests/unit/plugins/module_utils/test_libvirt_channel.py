@@ -205,6 +205,30 @@ def test_replies_stay_small(hypervisor: Hypervisor) -> None:
     assert small.chunk == small.reply_chunk == 1000
 
 
+@pytest.mark.parametrize(
+    ("oversized", "message"),
+    [
+        (Call("guest-file-read", {"handle": 1, "count": 3 * 1024 * 1024}), "Read 3144704 at most at a time"),
+        (Call("guest-file-write", {"handle": 1, "buf-b64": "A" * 4 * 1024 * 1024}), "libvirt no more than 4194304"),
+    ],
+    ids=["reply", "request"],
+)
+def test_what_would_break_the_link_to_the_agent_is_not_sent(
+    hypervisor: Hypervisor, oversized: Call, message: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        LibvirtChannel("db1", "qemu:///system").exchange([oversized], Deadline.after(5))
+    assert hypervisor.requests == []
+
+
+@pytest.mark.parametrize("count", [3144704, "many", None])
+def test_other_reads_are_sent_as_they_are(hypervisor: Hypervisor, count: t.Any) -> None:
+    hypervisor.replies = ['{"return": {}}']
+    read = Call("guest-file-read", {"handle": 1, "count": count})
+    LibvirtChannel("db1", "qemu:///system").exchange([read], Deadline.after(5))
+    assert len(hypervisor.requests) == 1
+
+
 def test_a_connection_without_the_domain_is_closed(hypervisor: Hypervisor) -> None:
     with pytest.raises(EndpointUnavailable):
         LibvirtChannel("db2", "qemu:///system").sync(Deadline.after(5))

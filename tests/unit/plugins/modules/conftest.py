@@ -101,7 +101,6 @@ class RunModule(t.Protocol):
 
     :param agent: a scripted agent, or an endpoint.
     :param silence: seconds after which no answer is one, as the option timeout, but that only answers count.
-    :param reply_timeout: seconds that an answer may take, if the command does not usually take longer.
     :param options: the module's own.
     """
 
@@ -113,7 +112,6 @@ class RunModule(t.Protocol):
         check_mode: bool = False,
         diff_mode: bool = True,
         silence: float | None = None,
-        reply_timeout: float = PATIENCE,
         **options: t.Any,
     ) -> dict[str, t.Any]: ...
 
@@ -131,7 +129,6 @@ def run_module() -> t.Iterator[RunModule]:
             check_mode: bool = False,
             diff_mode: bool = True,
             silence: float | None = None,
-            reply_timeout: float = PATIENCE,
             **options: t.Any,
         ) -> dict[str, t.Any]:
             if isinstance(agent, str):
@@ -150,7 +147,7 @@ def run_module() -> t.Iterator[RunModule]:
                     patches.enter_context(patient_channels(lambda: isinstance(agent, ScriptedAgent) and agent.silent))
                 return operation.carry_out(
                     validated.validated_parameters,
-                    Way(Address(endpoint), connect_timeout=PATIENCE, reply_timeout=reply_timeout),
+                    Way(Address(endpoint), connect_timeout=PATIENCE, reply_timeout=PATIENCE),
                     check_mode=check_mode,
                     diff_mode=diff_mode,
                 )
