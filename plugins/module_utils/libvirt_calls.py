@@ -19,6 +19,21 @@ OwnCall = t.Callable[[t.Any], t.Any]
 #: libvirt itself waits for no more than a minute until the guest goes down.
 LIMITED_BY_LIBVIRT = "guest-shutdown"
 
+#: What libvirt's access control has to allow for those of its own calls for which domain.write is not enough, or not
+#: needed (libvirt's remote_protocol.x, ``@acl``).
+PERMISSIONS = {
+    "guest-fsfreeze-freeze": "domain.fs-freeze",
+    "guest-fsfreeze-freeze-list": "domain.fs-freeze",
+    "guest-fsfreeze-thaw": "domain.fs-freeze",
+    "guest-fstrim": "domain.fs-trim",
+    "guest-set-time": "domain.set-time",
+    "guest-set-user-password": "domain.set-password",
+    "guest-shutdown": "domain.init-control, besides domain.write,",
+    "guest-suspend-disk": "domain.pm-control",
+    "guest-suspend-hybrid": "domain.pm-control",
+    "guest-suspend-ram": "domain.pm-control",
+}
+
 _NANOSECONDS = 10**9
 
 

@@ -30,6 +30,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 from ansible_collections.netless.qga.plugins.module_utils.framing_events import Answer, Refusal
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_calls import (
     LIMITED_BY_LIBVIRT,
+    PERMISSIONS,
     OwnCall,
     limited,
     own_call,
@@ -212,7 +213,7 @@ class LibvirtChannel:
                         f"{self.endpoint}: another client kept the agent busy all the time: {excerpt(text)}"
                     )
                 return None
-            if refusal := self._domain.refusal(exc):
+            if refusal := self._domain.refusal(exc, PERMISSIONS.get(call.command) if own else None):
                 if isinstance(refusal, AgentSilent) and self._domain.is_settling and not deadline.passed:
                     deadline.sleep(_RETRY_SECONDS)
                     return None

@@ -151,8 +151,11 @@ class LibvirtDomain:
         self._trusted_until = time.monotonic() + _TRUSTED_SECONDS
         return result
 
-    def refusal(self, exc: t.Any) -> Unreachable | None:
-        """What a ``libvirt.libvirtError`` means, if it is certain that libvirt did nothing; None if it is not."""
+    def refusal(self, exc: t.Any, permission: str | None = None) -> Unreachable | None:
+        """What a ``libvirt.libvirtError`` means, if it is certain that libvirt did nothing; None if it is not.
+
+        :param permission: what access control has to allow for this call, if not what it has to for the others.
+        """
         virt, code, text = self.library(), exc.get_error_code(), exc.get_error_message()
         said = excerpt(text)
         reasons = {
@@ -160,7 +163,9 @@ class LibvirtDomain:
             virt.VIR_ERR_OPERATION_INVALID: f"the domain is off: {said}",
             virt.VIR_ERR_ARGUMENT_UNSUPPORTED: _NO_CHANNEL,
             virt.VIR_ERR_OPERATION_DENIED: f"the connection to libvirt is read-only: {said}",
-            virt.VIR_ERR_ACCESS_DENIED: f"libvirt's access control forbids it; {self._permission} is needed: {said}",
+            virt.VIR_ERR_ACCESS_DENIED: (
+                f"libvirt's access control forbids it; {permission or self._permission} is needed: {said}"
+            ),
             virt.VIR_ERR_AUTH_FAILED: f"libvirt did not accept who we are: {said}",
         }
         if code in reasons:

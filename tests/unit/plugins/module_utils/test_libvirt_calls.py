@@ -248,6 +248,27 @@ def test_what_libvirt_did_not_try(
     assert limits[-1:] == ([] if command == "guest-shutdown" else [BLOCK])
 
 
+@pytest.mark.parametrize(
+    ("command", "own", "permission"),
+    [
+        ("guest-fstrim", "fSTrim", "domain.fs-trim is"),
+        ("guest-get-time", "getTime", "domain.write is"),
+        ("guest-shutdown", "shutdownFlags", "domain.init-control, besides domain.write, is"),
+        ("guest-network-get-interfaces", None, "domain.write is"),
+    ],
+)
+def test_the_permission_is_named_that_is_needed(
+    hypervisor: Hypervisor, agent: Agent, command: str, own: str | None, permission: str
+) -> None:
+    denied = Failure(88)
+    if own is None:
+        hypervisor.replies = [denied]
+    else:
+        hypervisor.own[own] = raising(denied)
+    with pytest.raises(EndpointUnavailable, match=f"forbids it; {permission} needed"):
+        call(agent, command)
+
+
 @pytest.mark.parametrize("failure", [Failure(86, "Guest agent not available for now"), Failure(112), Failure(38)])
 def test_an_answer_that_did_not_come(hypervisor: Hypervisor, agent: Agent, failure: Failure) -> None:
     hypervisor.own["fsThaw"] = hypervisor.own["reboot"] = raising(failure)
