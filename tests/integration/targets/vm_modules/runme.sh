@@ -10,6 +10,8 @@ set -euxo pipefail
 collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"
 # shellcheck source=tests/lab/target.sh
 . "${collection}/tests/lab/target.sh"
+# Modules that are killed leave something behind.
+export TMPDIR="${work}"
 
 lab up bookworm qemu
 
