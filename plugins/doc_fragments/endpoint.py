@@ -42,7 +42,7 @@ requirements:
 notes:
   - On a host whose connection is P(netless.qga.guest_agent#connection) the module runs on the controller and drives the
     agent of that host. On any other host it runs there, and drives the agent that its options name. Neither takes
-    Python, a shell or a login in the guest.
+    Python or a login in the guest.
   - If it fails, RV(ignore:error) in the result is the reason in one word, like V(command_missing),
     V(command_disabled), V(filesystems_frozen), V(endpoint_unavailable), V(endpoint_busy), V(agent_silent),
     V(outcome_unknown), V(protocol_violation) or V(agent_refused).

@@ -193,7 +193,7 @@ class Agent:
         Since QEMU 6.0 a missing, a disabled and a frozen command are all of class CommandNotFound, and before 6.0 only
         the first is. A frozen agent lists nearly all of its commands as not enabled.
         """
-        if command in ("guest-info", "guest-fsfreeze-status"):
+        if command == "guest-info":
             return AgentRefused, ""
         try:
             info = self._read_info(deadline)
@@ -201,7 +201,7 @@ class Agent:
                 return CommandMissing, f"This agent, version {excerpt(info.version)}, does not know the command"
             if info.commands[command]:
                 return AgentRefused, ""
-            if info.commands.get("guest-fsfreeze-status"):
+            if info.commands.get("guest-fsfreeze-status") and command != "guest-fsfreeze-status":
                 status = self.call("guest-fsfreeze-status", deadline=deadline, repeatable=True)
                 if status == "frozen":
                     return FilesystemsFrozen, HOW_TO_THAW

@@ -74,9 +74,10 @@ EXAMPLES = r"""
   netless.qga.quiesce:
     argv:
       - virsh
+      - --connect
+      - qemu:///system
       - snapshot-create-as
       - web1
-      - nightly
       - --disk-only
       - --atomic
     max_frozen: 30
@@ -84,11 +85,11 @@ EXAMPLES = r"""
 - name: The same on the hypervisor
   netless.qga.quiesce:
     domain: web1
-    cmd: virsh snapshot-create-as web1 nightly --disk-only --atomic
+    cmd: virsh --connect qemu:///system snapshot-create-as web1 --disk-only --atomic
     max_frozen: 30
   delegate_to: hypervisor1
   register: snapshot
-  failed_when: snapshot is failed or not snapshot.consistent
+  failed_when: snapshot is failed or not snapshot.consistent | default(true)
 
 - name: A copy of the volume that a virtual machine of QEMU's has its data on
   netless.qga.quiesce:
