@@ -66,7 +66,7 @@ _DISK_SIZE = "4G"
 
 @dataclass(frozen=True)
 class Image:
-    """A bootable guest. The disk is a base for overlays and is never written to."""
+    """A bootable guest. The disk is a base for overlays, and one that was written to is made anew."""
 
     directory: pathlib.Path
 
@@ -74,6 +74,19 @@ class Image:
     def disk(self) -> pathlib.Path:
         """qcow2; holds one ext4 filesystem and no partition table."""
         return self.directory / "disk.qcow2"
+
+    @property
+    def version(self) -> str:
+        """Another one if the disk was made anew or written to, as a block job of a guest's can."""
+        return str(self.disk.stat().st_mtime_ns)
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether it is there and as it was made."""
+        try:
+            return self.version == (self.directory / "version").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return False
 
     @property
     def kernel(self) -> pathlib.Path:
@@ -102,7 +115,8 @@ def build(suite: str) -> Image:
     partial = image.directory.with_suffix(".partial")
     with open(image.directory.with_suffix(".lock"), "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not image.directory.is_dir():
+        if not image.is_intact:
+            shutil.rmtree(image.directory, ignore_errors=True)
             # What a killed builder left; nothing is mounted there, since it mounts in a namespace of its own.
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
@@ -125,6 +139,7 @@ def _build_in(directory: pathlib.Path, suite: str, lock: int) -> None:
     initrd.rename(image.initrd)
     _run("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(raw), _DISK_SIZE, lock=lock)
     _run("qemu-img", "convert", "-O", "qcow2", str(raw), str(image.disk), lock=lock)
+    (directory / "version").write_text(image.version, encoding="ascii")
     raw.unlink()
     shutil.rmtree(root)
 

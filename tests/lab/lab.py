@@ -121,7 +121,7 @@ class Lab:
             for kind in sorted(kinds, key=lambda kind: kind.name):
                 machine = self._machine(f"saved-{kind.name}", kind)
                 standard = dataclasses.replace(machine, name="guest", directory=pathlib.Path("/lab"))
-                state = saved_states.path_of(kind.name, kind.runner(standard).definition(), machine.accelerator)
+                state = saved_states.path_of(kind.name, kind.runner(standard).definition(), machine)
                 self._states[kind] = state
                 if not state.exists():
                     claims.enter_context(saved_states.claimed(kind.name))
@@ -175,7 +175,7 @@ class Lab:
         return booting
 
     def _machine(self, name: str, kind: Kind, state: pathlib.Path | None = None) -> Machine:
-        if not images.image_of(kind.suite).directory.is_dir():
+        if not images.image_of(kind.suite).is_intact:
             print(f"making a disk of Debian {kind.suite}, once", flush=True)
         image = images.build(kind.suite)
         fastest = accelerator(image.kernel, trees.cache_directory().with_name("accelerator"))

@@ -18,7 +18,7 @@ import subprocess
 from collections.abc import Iterator
 
 from ..guests import trees
-from .acceleration import Accelerator
+from .machine import Machine
 from .virtual_machine import VirtualMachine
 
 SNAPSHOT = "up"
@@ -27,13 +27,15 @@ SNAPSHOT = "up"
 _DIRECTORY = trees.cache_directory().with_name("states")
 
 
-def path_of(kind: str, definition: str, accelerator: Accelerator) -> pathlib.Path:
+def path_of(kind: str, definition: str, machine: Machine) -> pathlib.Path:
     """Where the state of the guests of a kind is, or will be once :func:`save` has made it.
 
     :param definition: of a machine of this kind, with a name and a directory that are the same every time.
+    :param machine: one of this kind.
     """
-    facts = [definition, _output("qemu-system-x86_64", "--version"), _output("libvirtd", "--version")]
-    if accelerator == "kvm":
+    programs = [_output(program, "--version") for program in ("qemu-system-x86_64", "libvirtd")]
+    facts = [definition, machine.image.version, *programs]
+    if machine.accelerator == "kvm":
         # The guest's processor is the machine's own then.
         facts += sorted({line for line in _processors() if line.startswith(("flags", "model name"))})
     key = hashlib.sha256("\0".join(facts).encode()).hexdigest()
