@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -167,17 +168,23 @@ def unit_tests_on(core: str, version: str, *paths: str) -> Step:
 class Plan:
     """The steps that can be run here, cheap ones first, and what can not be.
 
-    The two lanes run side by side. The unit tests share one, as ansible-test makes their environments without a lock.
-    What depends on time comes alone, after them.
+    Lanes of one stage run side by side. The unit tests with one ansible-core share one, as ansible-test makes their
+    environments without a lock. Virtual machines, which take all processors, come alone.
     """
 
     checks: list[Step] = field(default_factory=list)
     unit_tests: list[Step] = field(default_factory=list)
-    alone: list[Step] = field(default_factory=list)
+    newest: list[Step] = field(default_factory=list)
+    older: list[Step] = field(default_factory=list)
+    machines: list[Step] = field(default_factory=list)
     not_here: list[str] = field(default_factory=list)
 
+    @property
+    def stages(self) -> list[list[list[Step]]]:
+        return [[self.checks, self.unit_tests], [self.newest, self.older], [self.machines]]
+
     def keep(self, parts: Sequence[str]) -> None:
-        for steps in (self.checks, self.unit_tests, self.alone):
+        for steps in itertools.chain(*self.stages):
             steps[:] = [step for step in steps if step.part in parts]
 
 
@@ -199,15 +206,15 @@ def make_plan(parts: Sequence[str], here: Sequence[str]) -> Plan:
     plan.checks.append(nox("typing", "typing"))
     newest_python = controllers[newest_core][0]
     for version in here:
-        # Of the Pythons that only modules run on, the oldest is enough for the modules themselves.
-        whole = version in controllers[newest_core] or version == here[-1]
+        # For the modules' own the newest and the oldest are enough.
+        whole = version in (newest_python, here[-1])
         plan.unit_tests.append(unit_tests_on(newest_core, version, *(() if whole else (MODULE_UTILS,))))
-    # Only what uses ansible-core differs, so one Python is enough: the oldest that this ansible-core runs on.
-    plan.unit_tests += [unit_tests_on(core, controllers[core][-1], *WITH_ANSIBLE) for core in older_cores]
     covering = sorted(str(path.relative_to(ROOT)) for tests in COVERING_TESTS for path in (ROOT / COVERING).glob(tests))
     coverage = ["--coverage", "--python", newest_python, *covering]
     plan.unit_tests.append(nox("coverage", f"units-{newest_core}", *coverage, count=covered_unit_tests))
     plan.checks += [nox("sanity", f"sanity-{core}") for core in controllers]
+    # Only what uses ansible-core differs, so one Python is enough: the oldest that this ansible-core runs on.
+    plan.checks += [unit_tests_on(core, controllers[core][-1], *WITH_ANSIBLE) for core in older_cores]
 
     if os.geteuid() == 0:
         plan.checks.append(Step("integration", "guest-trees", [sys.executable, GUEST_TREES, *SUITES], preparation))
@@ -215,15 +222,16 @@ def make_plan(parts: Sequence[str], here: Sequence[str]) -> Plan:
         plan.checks.append(Step("integration", "schema", schema))
         lab = [sys.executable, "-m", "tests.lab", "prepare", *VM_GUESTS]
         plan.checks.append(Step("vms", "guests", lab, preparation))
-        plan.alone.append(nox("integration", "guests", count=unit_test_results))
         native = targets() - vm_targets()
-        for core in controllers:
-            chosen = sorted(native if core == newest_core else native - WITHOUT_ANSIBLE)
-            plan.alone.append(nox("integration", f"integration-{core}", *chosen, count=target_results))
-        plan.alone.append(Step("integration", "demo", ["make", "demo"]))
+        plan.newest.append(nox("integration", f"integration-{newest_core}", *sorted(native), count=target_results))
+        for core in older_cores:
+            chosen = sorted(native - WITHOUT_ANSIBLE)
+            plan.older.append(nox("integration", f"integration-{core}", *chosen, count=target_results))
+        plan.older.append(nox("integration", "guests", count=unit_test_results))
+        plan.older.append(Step("integration", "demo", ["make", "demo"]))
         for target in sorted(vm_targets()):
             step = nox("vms", f"integration-{newest_core}", target, count=target_results)
-            plan.alone.append(replace(step, name=target))
+            plan.machines.append(replace(step, name=target))
     elif {"integration", "vms"} & set(parts):
         plan.not_here.append("integration, vms: only root can make guests without a network")
 
@@ -314,14 +322,14 @@ def main() -> int:
     # CI=true lets the formatters look without rewriting.
     runner = Runner(dict(os.environ, CI="true", LC_ALL="C.UTF-8", PATH=pythons.path_for(here)))
     try:
-        with ThreadPoolExecutor() as lanes:
-            try:
-                for lane in [lanes.submit(runner.run, steps) for steps in (plan.checks, plan.unit_tests)]:
-                    lane.result()
-            except KeyboardInterrupt:
-                runner.stop()
-                raise
-        runner.run(plan.alone)
+        for stage in plan.stages:
+            with ThreadPoolExecutor() as lanes:
+                try:
+                    for lane in [lanes.submit(runner.run, steps) for steps in stage]:
+                        lane.result()
+                except KeyboardInterrupt:
+                    runner.stop()
+                    raise
     except KeyboardInterrupt:
         runner.stop()
         return 130
