@@ -103,7 +103,8 @@ class AgentRefused(QgaError):
     """The agent's own error reply.
 
     :param message: what was tried, on which endpoint, and what to do next.
-    :param error_class: the agent's ``class``: ``GenericError`` or ``CommandNotFound`` (QAPI ``QapiErrorClass``).
+    :param error_class: the agent's ``class``: ``GenericError`` or ``CommandNotFound`` (QAPI ``QapiErrorClass``);
+        nothing if libvirt did not pass it on.
     :param desc: the agent's ``desc``, a text for humans that varies from version to version.
     """
 

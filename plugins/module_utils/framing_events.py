@@ -53,7 +53,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The ``error`` of a request's reply."""
+    """The ``error`` of a request's reply.
+
+    :param error_class: its ``class``; nothing if libvirt had the reply, which does not pass that on.
+    :param desc: its ``desc``.
+    """
 
     number: int
     error_class: str

@@ -198,13 +198,13 @@ class LibvirtChannel:
                 code == virt.VIR_ERR_INTERNAL_ERROR and ours
             ):
                 # The agent's own error; its class is lost on the way.
-                return Refusal(0, "GenericError", (text[ours.end() :] if ours else "") or text)
+                return Refusal(0, "", (text[ours.end() :] if ours else "") or text)
             if own and code in (
                 virt.VIR_ERR_INVALID_ARG,
                 virt.VIR_ERR_OPERATION_FAILED,
                 virt.VIR_ERR_OPERATION_UNSUPPORTED,
             ):
-                return Refusal(0, "GenericError", text)
+                return Refusal(0, "", text)
             if code in (virt.VIR_ERR_OPERATION_TIMEOUT, virt.VIR_ERR_OPERATION_FAILED):
                 # Another client's command is under way, and ours was not sent.
                 deadline.sleep(_RETRY_SECONDS)

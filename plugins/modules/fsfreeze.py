@@ -64,6 +64,8 @@ seealso:
   - module: netless.qga.fstrim
 notes:
   - Without O(timeout), V(600) seconds are allowed for freezing and V(180) for thawing.
+  - A freeze that is not answered in time is looked into for another minute, whatever O(timeout) is, since it may come
+    later.
   - Several agents in one guest do not know of one another. What was frozen by one, the others take for thawed.
 """
 
@@ -159,14 +161,19 @@ thawed_again:
 """
 
 import datetime
+import time
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.filesystems import FROZEN, THAWED
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.freeze import GuestFreeze, thawed_before
+from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.guard_process import is_running
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.interruption import Interruptions
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.record import FreezeRecord
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
+
+# How much of the time that is asked for a guard has to have that is there already, not to be worth a warning.
+_LEAST_SHARE = 0.9
 
 
 def run(task: Task) -> Result:
@@ -182,7 +189,7 @@ def run(task: Task) -> Result:
         raise InvalidRequest("max_frozen has to be more than 0 seconds")
     with Interruptions() as interruptions:
         freeze = GuestFreeze(task.agent, task.way, interruptions, task.warnings.append)
-        status = freeze.status()
+        status = freeze.status_to_thaw() if state == THAWED and not task.check_mode else freeze.status()
         if state == FROZEN:
             return _freeze(task, freeze, status)
         if state == THAWED:
@@ -199,7 +206,8 @@ def _freeze(task: Task, freeze: GuestFreeze, status: str) -> Result:
             return {**changed, "status": FROZEN}
         record = freeze.begin(mountpoints, max_frozen=max_frozen)
     if record is None:
-        known = _known(freeze.record(), FROZEN)
+        record = freeze.record()
+        known = _known(record, FROZEN)
         if (max_frozen is not None and "guard" not in known) or (
             mountpoints and mountpoints != known.get("mountpoints")
         ):
@@ -207,6 +215,10 @@ def _freeze(task: Task, freeze: GuestFreeze, status: str) -> Result:
                 "The guest is frozen already, by another freeze than this one was to be: mountpoints and max_frozen "
                 "were not heeded, and no guard was started."
             )
+        elif max_frozen is not None and record is not None:
+            left = max(0.0, record.thaws_at - time.time())
+            if left < _LEAST_SHARE * max_frozen:
+                task.warnings.append(f"The guest is frozen already, and its guard thaws it in {left:.0f} seconds.")
         return {**task.changed({"status": FROZEN}, {"status": FROZEN}), "status": FROZEN, **known}
     if record.count is not None and record.count < len(set(mountpoints)):
         task.warnings.append(f"Only {record.count} of the {len(set(mountpoints))} mountpoints were frozen.")
@@ -257,7 +269,7 @@ def _known(record: FreezeRecord | None, status: str) -> Result:
         "mountpoints": list(record.mountpoints),
         "frozen_at": _timestamp(record.frozen_at),
     }
-    if record.guard:
+    if record.guard and is_running(record.guard):
         known["guard"] = {"pid": record.guard, "thaws_at": _timestamp(record.thaws_at)}
     return known
 

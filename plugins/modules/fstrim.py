@@ -68,7 +68,7 @@ paths:
   description: The filesystems of the guest. None through libvirt's own call.
   type: list
   elements: dict
-  returned: success, and if none of them could be trimmed
+  returned: success but in check mode, and if none of them could be trimmed
   contains:
     path:
       description: Where it is mounted.

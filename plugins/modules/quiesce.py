@@ -65,6 +65,8 @@ seealso:
   - module: netless.qga.fsfreeze
 notes:
   - Without O(timeout), V(600) seconds are allowed for freezing and V(180) for thawing.
+  - A freeze that is not answered in time is looked into for another minute, whatever O(timeout) is, since it may come
+    later.
   - If the module is killed with SIGKILL, the guard thaws within seconds. The command is not ended then.
   - Through libvirt do not let the command freeze by itself. With C(virsh snapshot-create-as) leave C(--quiesce) out.
 """
@@ -176,8 +178,8 @@ inconsistent_because:
     - V(thawed_meanwhile) means that somebody thawed the guest before the command had ended, or that it was rebooted.
     - V(counts_differ) means that another number of filesystems was thawed than frozen.
     - V(thaw_error) means that the guest was thawed, and its agent calls it an error.
-    - V(windows_limit) means that the guest runs Windows, and was frozen for more than the ten seconds that Windows
-      holds writes back.
+    - V(windows_limit) means that the guest runs Windows, and the command took more than the ten seconds for which
+      Windows holds writes back.
     - V(not_thawed) means that thawing failed.
   type: list
   elements: str

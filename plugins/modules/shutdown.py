@@ -72,6 +72,8 @@ options:
     description:
       - Whether an endpoint that does not exist or where nobody listens means that the virtual machine is off. It is an
         error otherwise, as it may as well be spelled wrong. QEMU removes its sockets when it ends.
+      - An endpoint that cannot be reached is an error in any case, and so is a program of C(exec:) that ends at once.
+        Both say nothing about the virtual machine.
       - It makes no difference for O(mode=reboot), and for endpoints of libvirt's, where the state of the domain is
         known. A Unix socket that exists and refuses connections is that of a QEMU that has ended, in any case.
     type: bool
@@ -118,7 +120,8 @@ evidence:
   description:
     - What has shown it.
     - V(domain_off) is libvirt's word that the domain is off.
-    - V(channel_closed) means that nobody is at the other end of the endpoint any more, as QEMU has ended.
+    - V(channel_closed) means that nobody is at the other end of the endpoint any more, as QEMU has ended. It is not
+      told for C(exec:), where V(agent_gone) is all that can be said.
     - V(agent_gone) means that the agent has not answered for half a minute on a channel that is open, as after V(halt),
       or with a QEMU that was started with C(-no-shutdown).
     - V(new_boot_id) means that the agent is back, in a boot with another id.

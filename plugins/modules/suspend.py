@@ -115,13 +115,7 @@ elapsed:
 import time
 
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import (
-    AgentSilent,
-    Failed,
-    InvalidRequest,
-    ProtocolViolation,
-    Unreachable,
-)
+from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, InvalidRequest, QgaError, error_name
 from ansible_collections.netless.qga.plugins.module_utils.guest.power.suspension import COMMANDS, DISK, Suspension
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
@@ -186,10 +180,10 @@ def _domain_to_wake(task: Task) -> LibvirtDomain:
 def _wake_up(suspension: Suspension, domain: LibvirtDomain, wait_seconds: float, result: Result) -> None:
     try:
         suspension.end(domain, Deadline.after(wait_seconds))
-    except (Unreachable, ProtocolViolation) as exc:
+    except QgaError as exc:
         raise Failed(
             f"the guest was suspended, and is not up again after {wait_seconds:g} s: {exc}",
-            error="agent_silent" if isinstance(exc, AgentSilent) else "endpoint_unavailable",
+            error=error_name(exc),
             **{**result, "changed": True},
         ) from exc
 

@@ -82,6 +82,7 @@ class TcpEndpoint:
     def connect(self, deadline: Deadline) -> stream_socket.StreamSocket:
         """Connect to the first of the host's addresses where somebody listens."""
         reasons = []
+        failure: OSError | None = None
         addresses = self._addresses(deadline)
         for index, (family, address) in enumerate(addresses):
             # One that does not answer leaves the others their share.
@@ -89,6 +90,9 @@ class TcpEndpoint:
             try:
                 channel = stream_socket.connect(family, address, share)
             except OSError as exc:
+                # Where nobody listens at one address, another one may not have been reached at all.
+                if failure is None or exc.errno != errno.ECONNREFUSED:
+                    failure = exc
                 # Our own deadline has no number.
                 reason = _CURES.get(exc.errno or errno.ETIMEDOUT, str(exc.strerror))
                 if reason not in reasons:
@@ -96,7 +100,7 @@ class TcpEndpoint:
             else:
                 _set_options(channel)
                 return stream_socket.StreamSocket(self, channel)
-        raise EndpointUnavailable(f"{self.name}: {'; '.join(reasons)}")
+        raise EndpointUnavailable(f"{self.name}: {'; '.join(reasons)}") from failure
 
     def silence(self) -> Unreachable:
         return AgentSilent(

@@ -15,6 +15,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CommandUnavailable,
     Failed,
+    FilesystemsFrozen,
     OutcomeUnknown,
     ProtocolViolation,
     QgaError,
@@ -73,6 +74,20 @@ class Filesystems:
         """Whether they are :data:`FROZEN` or :data:`THAWED`, for all that this agent knows: not by other means."""
         return self._ask(self._way.deadline())
 
+    def status_in_time(self, deadline: Deadline) -> str:
+        """See :meth:`status`; an agent that does not answer is asked again until the deadline."""
+        pause = _SHORTEST_PAUSE
+        while True:
+            try:
+                return self._ask(deadline)
+            except (OutcomeUnknown, Unreachable):
+                # The next attempt shall have time for an answer.
+                if deadline.remaining() <= 2 * pause:
+                    raise
+            self._agent.close()
+            deadline.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
     def freeze(self, mountpoints: t.Sequence[str]) -> int:
         """Freeze them. They have to be thawed.
 
@@ -90,9 +105,7 @@ class Filesystems:
         except (OutcomeUnknown, ProtocolViolation) as exc:
             raise self._resolve(exc, deadline) from exc
         except AgentRefused as exc:
-            # An agent that does not carry out the command at all has frozen nothing, and if something is frozen now,
-            # somebody else did it. After an error of its own it thaws by itself what it has frozen.
-            if exc.error_class != "CommandNotFound":
+            if not _was_not_begun(exc):
                 self._thaw_what_is_left(exc)
             raise
 
@@ -141,23 +154,16 @@ class Filesystems:
     def _resolve(self, lost: QgaError, deadline: Deadline) -> Failed:
         """What to say about a freeze whose answer is lost; if it was carried out, it is ours, and undone."""
         reason = "protocol_violation" if isinstance(lost, ProtocolViolation) else "outcome_unknown"
-        deadline = max(deadline, self._way.deadline(_RESOLVE_SECONDS))
-        pause = _SHORTEST_PAUSE
-        while True:
-            try:
-                status = self._ask(deadline)
-                break
-            except QgaError as exc:
-                if deadline.passed or not isinstance(exc, (OutcomeUnknown, Unreachable)):
-                    return FreezeUnresolved(
-                        f"{lost}. Nor does the agent say what has become of it: {exc}. {_HOW_TO_THAW}",
-                        error=reason,
-                        status="unknown",
-                        thawed_again=False,
-                    )
-            self._agent.close()
-            deadline.sleep(pause)
-            pause = min(_LONGEST_PAUSE, pause * 2)
+        try:
+            # Also if the user has less patience: nobody else would know of it.
+            status = self.status_in_time(max(deadline, Deadline.after(_RESOLVE_SECONDS)))
+        except QgaError as exc:
+            return FreezeUnresolved(
+                f"{lost}. Nor does the agent say what has become of it: {exc}. {_HOW_TO_THAW}",
+                error=reason,
+                status="unknown",
+                thawed_again=False,
+            )
         if status == THAWED:
             return Failed(f"{lost}. Nothing is frozen", error=reason, status=THAWED, thawed_again=False)
         try:
@@ -199,3 +205,14 @@ class Filesystems:
             "The guest is still frozen" if status == FROZEN else "Whether the guest is still frozen is not known"
         )
         return type(problem)(f"{problem}. {is_frozen}. {_HOW_TO_THAW}")
+
+
+def _was_not_begun(exc: AgentRefused) -> bool:
+    """Whether the agent did not carry out a freeze at all: what is frozen then, somebody else has frozen.
+
+    After an error of its own it thaws by itself what it has frozen. Through libvirt that is not told apart from a
+    command that it does not carry out as it is frozen already, and another's freeze is not to be ended.
+    """
+    if exc.error_class:
+        return exc.error_class == "CommandNotFound"
+    return isinstance(exc, FilesystemsFrozen)

@@ -82,6 +82,13 @@ class GuestFreeze:
         """See :meth:`Filesystems.status`."""
         return self._filesystems.status()
 
+    def status_to_thaw(self) -> str:
+        """The same, before a thaw. If a freeze is known that has to be ended, it is worth asking again and again."""
+        record = self._current_record()
+        if record is None or record.thawed_by:
+            return self.status()
+        return self._filesystems.status_in_time(self._way.deadline(THAW_SECONDS))
+
     def record(self) -> FreezeRecord | None:
         """The record of the freeze there is, or was last."""
         return self._file.read()
@@ -180,8 +187,8 @@ class GuestFreeze:
             with contextlib.suppress(EndpointUnavailable):
                 # A directory that is gone shall keep no guest frozen.
                 stack.enter_context(self._turn(self._way.deadline(THAW_SECONDS)))
+            status = self.status_to_thaw()
             record = self._current_record()
-            status = self._filesystems.status()
             if (
                 status == FROZEN
                 and self._begun is not None

@@ -186,7 +186,9 @@ class Guard:
             return True
         if filesystems.status() != THAWED:
             return False
-        self._note(OTHERS)
+        if record is not None and record.count is not None:
+            # Otherwise nobody knows whether it has been frozen, or will be.
+            self._note(OTHERS)
         return True
 
     def _thaw(self, filesystems: Filesystems) -> bool:

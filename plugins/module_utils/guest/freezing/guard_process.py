@@ -133,3 +133,20 @@ def _read_all(pipe: t.IO[bytes], deadline: Deadline) -> str:
 def _import_root() -> str:
     """Where this collection is imported from: a directory, or the archive that a module comes in."""
     return str(next(path for path in pathlib.Path(__file__).parents if path.name == "ansible_collections").parent)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a guard that was started on this host is still there. One that was killed may have left its number."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return _PROGRAM.encode("ascii") in file.read()
+    except OSError:
+        return not os.path.exists("/proc/self") and _takes_signals(pid)
+
+
+def _takes_signals(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True

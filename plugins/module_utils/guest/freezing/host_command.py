@@ -13,8 +13,11 @@ import subprocess
 import tempfile
 import typing as t
 
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+
 # Seconds that a command has to end by itself when it is told to.
 _SECONDS_TO_END = 2.0
+_PAUSE_SECONDS = 0.02
 
 #: How much of its output is kept, in bytes each.
 LONGEST_OUTPUT = 1 << 20
@@ -53,30 +56,46 @@ class HostCommand:
             return False
         return True
 
-    def end(self) -> None:
-        """End it and all that it has started and not taken out of its group, unless it has ended."""
+    def end(self) -> bool:
+        """End it and all that it has started and not taken out of its group, unless it has ended.
+
+        :returns: whether it has. One that waits for storage that does not answer cannot be ended.
+        """
         if self._process.poll() is not None:
-            return
+            return True
+        deadline = Deadline.after(_SECONDS_TO_END)
         self._signal(signal.SIGTERM)
-        if not self.wait(_SECONDS_TO_END):
-            self._signal(signal.SIGKILL)
-            self._process.wait()
+        # As long as nobody has waited for it, one that has ended is a part of its group.
+        while self._process.poll() is None or self._signal(0):
+            if deadline.passed:
+                self._signal(signal.SIGKILL)
+                return self.wait(_SECONDS_TO_END)
+            deadline.sleep(_PAUSE_SECONDS)
+        return True
 
     def result(self) -> dict[str, t.Any]:
-        """What there is to tell of a command that has ended: the status, negative for a signal, and the output."""
+        """What there is to tell of a command: the status if it has ended, negative for a signal, and the output."""
         with self._stack:
             stdout, stderr = _text(self._stdout), _text(self._stderr)
+        ended = {} if self._process.returncode is None else {"rc": self._process.returncode}
         return {
-            "rc": self._process.returncode,
+            **ended,
             "stdout": stdout,
             "stdout_lines": stdout.splitlines(),
             "stderr": stderr,
             "stderr_lines": stderr.splitlines(),
         }
 
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
+    def _signal(self, number: int) -> bool:
+        """Signal the group; returns whether there still is one."""
+        try:
             os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            # One that has become somebody else's.
+            return True
+        return True
 
 
 def _text(file: t.IO[bytes]) -> str:

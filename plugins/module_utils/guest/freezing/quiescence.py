@@ -60,6 +60,7 @@ class Quiescence:
         self._reasons: list[str] = []
         self._result: dict[str, t.Any] = {"changed": True, "mountpoints": list(mountpoints)}
         self._failures: list[str] = []
+        self._ended_after = 0.0
 
     def run(self) -> dict[str, t.Any]:
         """Do it.
@@ -77,12 +78,13 @@ class Quiescence:
                 frozen_at = time.monotonic()
                 try:
                     self._run_command(interruptions, Deadline(frozen_at + self._max_frozen))
+                    self._ended_after = time.monotonic() - frozen_at
                 finally:
                     self._end(freeze)
                     self._result["held"] = time.monotonic() - frozen_at
             finally:
                 freeze.let_go()
-        if is_windows and self._result["held"] > _WINDOWS_HOLDS_SECONDS:
+        if is_windows and self._ended_after > _WINDOWS_HOLDS_SECONDS:
             self._reasons.append("windows_limit")
         self._result["consistent"] = not self._reasons
         self._result["inconsistent_because"] = self._reasons
@@ -118,10 +120,11 @@ class Quiescence:
         except Interrupted as exc:
             self._fail("interrupted", f"{exc} came while the command ran, so it was ended")
         finally:
-            command.end()
+            if not command.end():
+                self._failures.append("it does not end even by SIGKILL, and the guest was thawed all the same")
             self._result["end"] = _now()
             self._result.update(command.result())
-        if self._result["rc"] != 0 and not self._failures:
+        if self._result.get("rc") != 0 and not self._failures:
             self._fail("command_failed", f"the command failed with status {self._result['rc']}")
 
     def _end(self, freeze: GuestFreeze) -> None:

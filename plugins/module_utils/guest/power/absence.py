@@ -82,15 +82,13 @@ class Absence:
 
 def is_nobody_there(exc: Exception, endpoint: str) -> bool:
     """Whether an error means that there is nothing at the other end of a channel, and not that we may not go there."""
+    # A program that ends, or cannot be started, says nothing about what it would lead to: the way there may be closed.
+    if endpoint.startswith("exec:"):
+        return False
     if isinstance(exc, ChannelClosed):
         return True
-    # A program that cannot be started says nothing about what it would lead to.
-    if not isinstance(exc, EndpointUnavailable) or endpoint.startswith("exec:"):
-        return False
-    if isinstance(exc.__cause__, OSError):
-        return exc.__cause__.errno in _NOBODY_THERE and not _is_no_socket(endpoint)
-    # A host may have several addresses, and an error for each.
-    return endpoint.startswith("tcp:")
+    cause = exc.__cause__ if isinstance(exc, EndpointUnavailable) else None
+    return isinstance(cause, OSError) and cause.errno in _NOBODY_THERE and not _is_no_socket(endpoint)
 
 
 def is_left_behind(exc: Exception, endpoint: str) -> bool:

@@ -167,12 +167,11 @@ class Power:
             if wait_seconds is None:
                 return Outcome("no_error", None, before)
             seen = self._watch(mode, before, share)
-            if seen is None and mode == REBOOT and self._absence.noticed:
-                # It is on its way, and the button would end it once more.
-                seen = self._watch(mode, before, deadline)
-            elif seen is None and fallback:
+            # A guest that is on its way to come back would be ended once more by the button.
+            if seen is None and fallback and not (mode == REBOOT and self._absence.noticed) and self._has_button(mode):
                 reason = f"the agent did not bring the guest down within {wait_seconds / 2:g} s"
                 return self._press(mode, before, reason, deadline)
+            seen = seen or self._watch(mode, before, deadline)
             return seen or Outcome(None, None, before, last=self._last)
         return self._press(mode, before, reason, None if wait_seconds is None else deadline)
 
@@ -188,7 +187,10 @@ class Power:
 
     def _press(self, mode: str, before: Boot, reason: str, deadline: Deadline | None) -> Outcome:
         domain = t.cast(LibvirtDomain, self._domain)
-        if domain.state(Deadline.after(_BUTTON_SECONDS)) is not DomainState.OFF:
+        if domain.state(Deadline.after(_BUTTON_SECONDS)) is DomainState.OFF:
+            # It has gone down by itself meanwhile.
+            reason = ""
+        else:
             press_power_button(domain, Deadline.after(_BUTTON_SECONDS), start_anew=mode == REBOOT)
         if deadline is None:
             return Outcome("no_error", None, before, fallback_reason=reason)

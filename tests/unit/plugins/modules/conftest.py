@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import pathlib
 import time
 import typing as t
 
@@ -38,6 +39,26 @@ def operation_of(module: str) -> Operation:
 def silence_of(profile: str) -> float | None:
     """For how long an agent of that profile is waited for, if all that it does is to let wait."""
     return 0.2 if profile in ("foreign_ids", "never", "silence") else None
+
+
+def comes(condition: t.Callable[[], bool]) -> bool:
+    """Whether something comes that has to, sooner or later."""
+    end = time.monotonic() + 2 * PATIENCE
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends. In a container there may be nobody who buries it."""
+
+    def is_gone() -> bool:
+        try:
+            return ") Z " in pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return True
+
+    return comes(is_gone)
 
 
 class Clock:

@@ -20,7 +20,8 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.record import FreezeRecord, RecordFile
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 
-from .conftest import PATIENCE, Clock, RunModule, silence_of
+from ..module_utils.hypervisor import Failure, Hypervisor
+from .conftest import PATIENCE, Clock, RunModule, comes, gone, silence_of
 
 CHANGING = {"guest-fsfreeze-freeze", "guest-fsfreeze-freeze-list", "guest-fsfreeze-thaw"}
 
@@ -68,26 +69,6 @@ class Guest(ScriptedAgent):
 @pytest.fixture(name="guest")
 def fixture_guest() -> Guest:
     return Guest()
-
-
-def comes(condition: t.Callable[[], bool]) -> bool:
-    """Whether something comes that has to, sooner or later."""
-    end = time.monotonic() + 2 * PATIENCE
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.05)
-    return condition()
-
-
-def gone(pid: int) -> bool:
-    """Whether a process ends. In a container there may be nobody who buries it."""
-
-    def is_gone() -> bool:
-        try:
-            return ") Z " in pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-        except OSError:
-            return True
-
-    return comes(is_gone)
 
 
 def test_freezes_and_thaws_once(run_module: RunModule, guest: Guest) -> None:
@@ -271,6 +252,32 @@ def test_a_freeze_of_somebody_elses_in_the_same_moment_is_left_alone(run_module:
     assert result["failed"] and result["error"] == "filesystems_frozen" and guest.frozen
 
 
+def test_also_through_libvirt_which_does_not_tell_the_class(
+    run_module: RunModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def freeze(mountpoints: t.Any, flags: int) -> t.NoReturn:
+        statuses.append("frozen")
+        raise Failure(1, "unable to execute QEMU agent command 'guest-fsfreeze-freeze': Command has been disabled")
+
+    statuses = ["thawed"]
+    hypervisor = Hypervisor()
+    hypervisor.install(monkeypatch)
+    enabled = {"guest-fsfreeze-freeze": False, "guest-fsfreeze-status": True, "guest-fsfreeze-thaw": True}
+    hypervisor.serve(
+        guest_info={
+            "version": "7.2.22",
+            "supported_commands": [
+                {"name": name, "enabled": is_enabled, "success-response": True} for name, is_enabled in enabled.items()
+            ],
+        },
+        guest_fsfreeze_status=lambda arguments: statuses[-1],
+    )
+    hypervisor.own["fsFreeze"] = freeze
+    result = run_module("fsfreeze", "libvirt", domain="db1", state="frozen")
+    assert result["failed"] and result["error"] == "filesystems_frozen"
+    assert "fsThaw" not in [call[0] for call in hypervisor.own_calls]
+
+
 @pytest.mark.parametrize("is_frozen", [True, False])
 def test_a_freeze_whose_answer_is_lost_is_undone(run_module: RunModule, guest: Guest, is_frozen: bool) -> None:
     guest.handlers["guest-fsfreeze-freeze"] = lambda arguments: guest.freeze(3 * is_frozen)
@@ -317,6 +324,56 @@ def test_the_guard_thaws_what_was_not_known(run_module: RunModule, guest: Guest,
     assert result["status"] == "unknown" and guest.frozen
     guest.gone = False
     assert comes(lambda: not guest.frozen)
+
+
+def test_a_freeze_that_comes_after_the_time_is_undone(run_module: RunModule, guest: Guest) -> None:
+    def freeze(arguments: t.Any) -> int:
+        time.sleep(2)
+        return guest.freeze(3)
+
+    guest.handlers["guest-fsfreeze-freeze"] = freeze
+    result = run_module("fsfreeze", guest, state="frozen", silence=0.5)
+    assert result["error"] == "outcome_unknown" and result["thawed_again"] and not guest.frozen
+
+
+def test_the_guard_does_not_take_the_moment_before_a_freeze_for_its_end(
+    run_module: RunModule, guest: Guest, clock: Clock
+) -> None:
+    def freeze(arguments: t.Any) -> int:
+        guest.gone = True
+        return 0
+
+    clock.skips_sleep = True
+    guest.handlers["guest-fsfreeze-freeze"] = freeze
+    assert run_module("fsfreeze", guest, state="frozen", max_frozen=10)["status"] == "unknown"
+    looks = len(guest.requests)
+    guest.gone = False
+    assert comes(lambda: "guest-fsfreeze-status" in [request["execute"] for request in guest.requests[looks:]])
+    guest.freeze(3)
+    assert comes(lambda: not guest.frozen)
+
+
+def test_a_guest_that_is_known_to_be_frozen_is_worth_waiting_for(
+    run_module: RunModule, guest: Guest, clock: Clock
+) -> None:
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        guest.gone = len(slept) < 3
+
+    slept: list[float] = []
+    run_module("fsfreeze", guest, state="frozen")
+    guest.gone = True
+    clock.sleep = sleep  # type: ignore[method-assign]
+    result = run_module("fsfreeze", guest, state="thawed")
+    assert result["changed"] and result["consistent"] and len(slept) >= 3
+
+
+def test_one_that_is_not_known_is_not(run_module: RunModule, guest: Guest, clock: Clock) -> None:
+    guest.gone = True
+    started = clock.monotonic()
+    clock.skips_sleep = True
+    assert run_module("fsfreeze", guest, state="thawed")["error"] == "channel_closed"
+    assert clock.monotonic() - started < 2 * PATIENCE
 
 
 @pytest.mark.parametrize("state", ["frozen", "thawed", "status"])
@@ -369,11 +426,21 @@ def test_the_guard_thaws_at_once_if_it_is_to_end(run_module: RunModule, guest: G
 
 def test_the_guard_steps_back_after_a_thaw(run_module: RunModule, guest: Guest) -> None:
     freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=10)
-    again = run_module("fsfreeze", guest, state="frozen", max_frozen=10)
+    again = run_module("fsfreeze", guest, state="frozen", max_frozen=5)
     assert again["guard"] == freeze["guard"] and "warnings" not in again
+    again = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
+    assert again["guard"] == freeze["guard"] and "its guard thaws it in" in again["warnings"][0]
     run_module("fsfreeze", guest, state="thawed")
     guest.freeze(1)
     assert gone(freeze["guard"]["pid"]) and guest.frozen
+
+
+def test_a_guard_that_was_killed_is_none(run_module: RunModule, guest: Guest) -> None:
+    freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
+    os.kill(freeze["guard"]["pid"], signal.SIGKILL)
+    assert gone(freeze["guard"]["pid"])
+    again = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
+    assert "guard" not in again and "no guard was started" in again["warnings"][0]
 
 
 def test_the_guard_steps_back_for_another_freeze(run_module: RunModule, guest: Guest) -> None:

@@ -20,7 +20,7 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils.guest.freezing import quiescence
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 
-from .conftest import PATIENCE, Clock, RunModule, silence_of
+from .conftest import PATIENCE, Clock, RunModule, gone, silence_of
 
 
 @pytest.fixture(name="guest")
@@ -229,6 +229,20 @@ def test_windows_holds_back_for_ten_seconds(
     assert run_module("quiesce", guest, cmd="sleep 0.3")["inconsistent_because"] == ["windows_limit"]
 
 
+def test_a_thaw_on_windows_may_take_longer(
+    run_module: RunModule, guest: ScriptedAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def thaw(arguments: t.Any) -> t.Any:
+        time.sleep(5)
+        return usual(arguments)
+
+    usual, guest.handlers["guest-fsfreeze-thaw"] = guest.handlers["guest-fsfreeze-thaw"], thaw
+    monkeypatch.setattr(quiescence, "_WINDOWS_HOLDS_SECONDS", 5)
+    guest.handlers["guest-get-osinfo"] = lambda arguments: {"id": "mswindows"}
+    result = run_module("quiesce", guest, cmd="true")
+    assert result["consistent"] and result["held"] > 5
+
+
 def test_a_guest_that_cannot_be_thawed_is_left_to_the_guard(
     run_module: RunModule, guest: ScriptedAgent, clock: Clock
 ) -> None:
@@ -262,6 +276,32 @@ def test_the_guard_thaws_at_once_for_a_dead_process(run_module: RunModule, guest
             os.close(end)
         assert os.waitpid(pid, 0)[1] == signal.SIGKILL and "freeze" in names(guest)
         assert thaws(guest)
+
+
+def test_what_a_command_leaves_running_is_ended_too(
+    run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path
+) -> None:
+    child = tmp_path / "child"
+    cmd = f"(trap '' TERM; echo $$ >{child}; exec sh -c 'echo $$ >{child}; sleep 300') & wait"
+    result = run_module("quiesce", guest, cmd=cmd, max_frozen=2)
+    assert result["error"] == "timed_out" and not guest.frozen
+    assert gone(int(child.read_text()))
+
+
+def test_a_command_that_cannot_be_ended_does_not_keep_the_guest_frozen(
+    run_module: RunModule, guest: ScriptedAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one is that waits for storage that does not answer."""
+    pids: list[int] = []
+
+    def kill(pid: int, number: int) -> None:
+        pids.append(pid)
+
+    monkeypatch.setattr(os, "killpg", kill)
+    result = run_module("quiesce", guest, cmd="sleep 300", max_frozen=0.2)
+    os.kill(pids[0], signal.SIGKILL)
+    assert result["error"] == "timed_out" and "rc" not in result and "SIGKILL" in result["msg"]
+    assert result["status"] == "thawed" and not guest.frozen
 
 
 @pytest.mark.parametrize("options", [{"cmd": ""}, {"argv": []}, {"cmd": "x", "max_frozen": 0}])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import socket
 import threading
 import typing as t
@@ -15,11 +16,13 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.guest.power import power
+from ansible_collections.netless.qga.plugins.module_utils.transports import stream_socket
 from ansible_collections.netless.qga.plugins.modules import shutdown
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.hypervisor import (
     OFF,
     PAUSED,
+    RUNNING,
     SUSPENDED,
     Failure,
     Hypervisor,
@@ -307,16 +310,44 @@ def test_a_socket_that_does_not_exist_may_be_spelled_wrong(run_module: RunModule
 
 
 @pytest.mark.parametrize("mode", ["powerdown", "halt"])
-@pytest.mark.parametrize("endpoint", ["unix:{}/agent.sock", "tcp:127.0.0.1:9", "exec:false", "exec:cat /dev/null"])
+@pytest.mark.parametrize("endpoint", ["unix:{}/agent.sock", "tcp:127.0.0.1:9"])
 def test_unless_it_is_said_that_it_is_not(run_module: RunModule, tmp_path: t.Any, endpoint: str, mode: str) -> None:
     result = run_module("shutdown", endpoint.format(tmp_path), mode=mode, assume_off=True)
     assert not result["changed"] and result["state"] == "off"
 
 
-@pytest.mark.parametrize("endpoint", ["unix:/etc/passwd", "exec:/no/such/program", "unix:" + "a" * 200])
-def test_some_errors_say_nothing_about_the_machine(run_module: RunModule, endpoint: str) -> None:
+@pytest.mark.parametrize(
+    ("endpoint", "error"),
+    [
+        ("unix:/etc/passwd", "endpoint_unavailable"),
+        ("unix:" + "a" * 200, "endpoint_unavailable"),
+        # A name that no name server may know.
+        ("tcp:host.invalid:4444", "endpoint_unavailable"),
+        ("exec:/no/such/program", "endpoint_unavailable"),
+        # As ssh does that cannot reach the hypervisor.
+        ("exec:sh -c 'exit 255'", "channel_closed"),
+        ("exec:cat /dev/null", "channel_closed"),
+    ],
+)
+def test_some_errors_say_nothing_about_the_machine(run_module: RunModule, endpoint: str, error: str) -> None:
     result = run_module("shutdown", endpoint, assume_off=True)
-    assert result["failed"] and result["error"] == "endpoint_unavailable"
+    assert result["failed"] and result["error"] == error
+
+
+@pytest.mark.parametrize("unreached", [errno.EHOSTUNREACH, errno.ENETUNREACH, None])
+def test_a_host_that_cannot_be_reached_need_not_be_off(
+    run_module: RunModule, monkeypatch: pytest.MonkeyPatch, unreached: int | None
+) -> None:
+    failures = [OSError(unreached, "no way there") if unreached else TimeoutError(), ConnectionRefusedError(111, "no")]
+
+    def connect(family: int, address: t.Any, deadline: t.Any) -> t.NoReturn:
+        raise failures.pop(0)
+
+    addresses = [(2, 1, 6, "", ("192.0.2.1", 4444)), (2, 1, 6, "", ("192.0.2.2", 4444))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **more: addresses)
+    monkeypatch.setattr(stream_socket, "connect", connect)
+    result = run_module("shutdown", "tcp:hypervisor:4444", assume_off=True)
+    assert result["failed"] and result["error"] == "endpoint_unavailable" and failures == []
 
 
 # Check mode
@@ -462,6 +493,27 @@ def test_the_button_after_half_of_the_time(
     hypervisor.own["shutdownFlags"] = press(hypervisor)
     result = run_module("shutdown", "libvirt", domain="db1", fallback="acpi", wait_timeout=100)
     assert result["fallback_used"] and "within 50 s" in result["warnings"][0] and 50 <= result["elapsed"] < 100
+
+
+def test_no_button_for_a_guest_that_goes_down_meanwhile(run_module: RunModule, hypervisor: Hypervisor) -> None:
+    hypervisor.leave()
+    # For what is looked at before: whether it is off, and whether the button is of any use.
+    hypervisor.states, hypervisor.power = [RUNNING] * 3, OFF
+    result = run_module("shutdown", "libvirt", domain="db1", fallback="acpi")
+    assert result["changed"] and result["evidence"] == "domain_off"
+    assert not result["fallback_used"] and "warnings" not in result
+    assert ("shutdownFlags", 1) not in hypervisor.own_calls
+
+
+def test_no_button_for_a_guest_that_was_paused_meanwhile(
+    run_module: RunModule, hypervisor: Hypervisor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock.skips_sleep = True
+    monkeypatch.setattr(shutdown, "time", clock)
+    hypervisor.own["shutdownFlags"] = lambda flags: setattr(hypervisor, "power", PAUSED)
+    result = run_module("shutdown", "libvirt", domain="db1", fallback="acpi", wait_timeout=100)
+    assert result["error"] == "outcome_unknown" and not result["fallback_used"] and result["elapsed"] >= 100
+    assert ("shutdownFlags", 1) not in hypervisor.own_calls
 
 
 def test_the_button_is_of_no_use(run_module: RunModule, hypervisor: Hypervisor) -> None:

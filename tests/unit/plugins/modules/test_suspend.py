@@ -245,6 +245,16 @@ def test_libvirt_does_not_wake_it_up(run_module: RunModule, hypervisor: Hypervis
     assert "libvirt did not wake the guest up: this function is not supported" in result["msg"]
 
 
+def test_libvirt_does_not_say_whether_it_woke_it_up(run_module: RunModule, hypervisor: Hypervisor) -> None:
+    def hang(flags: int) -> t.NoReturn:
+        raise TimeoutError
+
+    hypervisor.own["pMWakeup"] = hang
+    result = run_module("suspend", "libvirt", domain="db1", resume=True)
+    assert result["failed"] and result["error"] == "outcome_unknown"
+    assert result["changed"] and result["state"] == "suspended" and not result["resumed"]
+
+
 @pytest.mark.parametrize(("state", "mode", "message"), [(OFF, "ram", "is off"), (SUSPENDED, "disk", "dompmwakeup")])
 def test_a_domain_in_another_state(
     run_module: RunModule, hypervisor: Hypervisor, state: int, mode: str, message: str
