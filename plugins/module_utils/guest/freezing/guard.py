@@ -120,18 +120,18 @@ class Guard:
         usual = min(_LONGEST_SPACING, max(_SHORTEST_SPACING, orders.max_frozen / 10))
         self._spacing = usual if spacing is None else spacing
         self._complained = False
+        self._looks = _LOOKS_AT_UNKNOWN
 
     def run(self) -> None:
         """Keep watch until there is nothing left to do."""
         word = self._hear(None)
-        looks = _LOOKS_AT_UNKNOWN
         if word == DISMISSED:
             return
         if word in (LEFT, HELD):
-            looks = 1
+            self._looks = 1
             if not self._watch(Deadline.after(self._orders.max_frozen), is_held=word == HELD):
                 return
-        self._end_freeze(looks)
+        self._end_freeze()
 
     def _watch(self, deadline: Deadline, *, is_held: bool) -> bool:
         """Look now and then.
@@ -149,13 +149,12 @@ class Guard:
             if heard is None and self._attempt(self._has_ended, deadline):
                 return False
 
-    def _end_freeze(self, looks: int) -> None:
+    def _end_freeze(self) -> None:
         """Thaw, again and again until it has succeeded or all hope is gone."""
         deadline = Deadline.after(_TRYING_SECONDS)
         while not deadline.passed:
-            ended = self._attempt(self._thaw, Deadline.after(_LOOK_SECONDS))
-            looks -= ended
-            if ended and looks <= 0:
+            self._looks -= self._attempt(self._thaw, Deadline.after(_LOOK_SECONDS))
+            if self._looks <= 0:
                 return
             # Nothing else can be done if it is told to end in the meantime.
             self._hear(self._spacing)
@@ -195,6 +194,8 @@ class Guard:
         if self._has_ended(filesystems):
             return True
         count = filesystems.thaw().count
+        # This was the freeze that it was looked for.
+        self._looks = 0
         self._note(GUARD)
         syslog.syslog(
             syslog.LOG_WARNING,
