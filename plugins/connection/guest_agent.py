@@ -14,7 +14,8 @@ description:
   - Runs any module, unchanged, in a guest that has no network interface, over the channel of its QEMU guest agent.
   - The guest needs C(qemu-guest-agent) that is allowed to run programs and to handle files, a POSIX shell, and Python
     for the modules that need it. It does not need an address, a key or a login.
-  - Files are copied through the agent. Standard input and output of any size and content come through whole.
+  - Files are copied through the agent. Standard input of any size and content comes through whole, and so do standard
+    output and error up to 512 MiB each.
   - Commands that are still running at O(exec_timeout) are killed in the guest. A command whose answer is lost is never
     sent again.
 requirements:

@@ -49,6 +49,7 @@ options:
   state:
     description:
       - Whether the keys are to be there.
+      - With V(absent) the task fails where the agent may not look at the file, as they may be in it.
     type: str
     choices: [absent, present]
     default: present
@@ -149,11 +150,10 @@ def run(task: Task) -> Result:
     if known is None and task.check_mode:
         task.warnings.append(
             f"{task.agent.endpoint}: the keys of {user} cannot be read. That is so if there are none, and also if "
-            f"there is no such user"
+            f"there is no such user, or if the agent may not look"
         )
     elif known is None and not present:
-        # It succeeds without a file, and fails without a user.
-        keys.remove(lines)
+        keys.see_that_there_are_none(lines)
     if plan.changes and not task.check_mode and keys.carry_out(plan, exclusive=exclusive) and not exclusive:
         task.warnings.append(f"the file with the keys of {user} was written anew, and comments in it are lost")
     return {

@@ -14,8 +14,12 @@ author:
 description:
   - Runs a program in the guest through its agent, and returns what it wrote and how it ended. The guest needs a POSIX
     shell, and no Python.
-  - Standard input, output and error may be of any size and content. The program is killed, with all of its process
-    group, when O(exec_timeout) is over. What it leaves running in the background is not waited for.
+  - The agent has to be allowed to run programs, by C(guest-exec) and C(guest-exec-status), and to handle files, by
+    C(guest-file-*). Otherwise nothing is run.
+  - Standard input may be of any size and content, and so may standard output and error up to 512 MiB each. Of a program
+    that writes more only the exit status is returned, and the task fails.
+  - The program is killed, with all of its process group, when O(exec_timeout) is over. What it leaves running in the
+    background is not waited for.
   - The guest's log shows neither arguments, environment nor standard input.
 extends_documentation_fragment:
   - netless.qga.endpoint
@@ -130,7 +134,7 @@ cmd:
 rc:
   description: The exit status of the program. It is 128 and the number of the signal if one ended it.
   type: int
-  returned: always, unless the program could not be started or followed
+  returned: always, unless the program could not be started or followed to its end
   sample: 0
 stdout:
   description:
@@ -190,13 +194,17 @@ import datetime
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, InvalidRequest
+from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, InvalidRequest, QgaError, error_name
 from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.guest.permission import see_that_it_may
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.execution import SHELL
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.invocation import Invocation
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
+
+# What it takes to run a program and to see it through to its end.
+_NEEDED = ("guest-exec", "guest-exec-status", "guest-file-open", "guest-file-read", "guest-file-close")
 
 
 def run(task: Task) -> Result:
@@ -213,6 +221,7 @@ def run(task: Task) -> Result:
     result: Result = {"cmd": params["argv"] or params["cmd"], "rc": 0, **_output(b"", b"")}
     if task.check_mode and not invocation.is_conditional:
         return {**result, "skipped": True, "msg": "The program would have been run"}
+    _see_that_it_can_be_followed(task)
     with contextlib.closing(Processes(task.agent, Files(task.agent))) as processes:
         reason = invocation.reason_to_skip(processes, task.deadline())
         if reason:
@@ -220,7 +229,13 @@ def run(task: Task) -> Result:
         if task.check_mode:
             return {**result, "changed": True, "msg": "The program would have been run"}
         start = datetime.datetime.now()
-        done = invocation.run(processes, stdin, Deadline.after(params["exec_timeout"]))
+        try:
+            done = invocation.run(processes, stdin, Deadline.after(params["exec_timeout"]))
+        except QgaError as exc:
+            if not processes.may_have_run:
+                raise
+            ended = {} if processes.rc is None else {"rc": processes.rc}
+            raise Failed(str(exc), error=error_name(exc), changed=True, cmd=result["cmd"], **ended) from exc
         end = datetime.datetime.now()
     result.update(_output(done.stdout, done.stderr))
     result.update(changed=True, rc=done.rc, start=str(start), end=str(end), delta=str(end - start))
@@ -228,6 +243,14 @@ def run(task: Task) -> Result:
         message = f"{task.agent.endpoint}: the program ended with the exit status {done.rc}"
         raise Failed(message, error="program_failed", **result)
     return result
+
+
+def _see_that_it_can_be_followed(task: Task) -> None:
+    """See that the program will not be left alone in the guest, as one could be that is started and no more."""
+    info = task.agent.info(task.deadline())
+    for command in _NEEDED:
+        if not info.allows(command):
+            see_that_it_may(task.agent, command, task.deadline())
 
 
 def _environment(given: t.Mapping[str, t.Any]) -> dict[str, str]:

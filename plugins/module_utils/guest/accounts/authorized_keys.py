@@ -20,12 +20,19 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     CommandUnavailable,
     Failed,
     InvalidRequest,
+    OutcomeUnknown,
     ProtocolViolation,
+    QgaError,
+    error_name,
     excerpt,
 )
 
 # A field of a line: options come before the key, and have blanks in quotes.
 _FIELD = re.compile(r'(?:[^\s"]|"(?:\\.|[^"\\])*")+')
+
+# How the agent's refusal ends where a file is not there. It has this from the guest's kernel, and never speaks another
+# language: qemu-ga sets no locale.
+_NO_FILE = "No such file or directory"
 
 # How much a file of keys may hold, in characters. sshd looks through all of it for each login.
 _MOST = 1024 * 1024
@@ -120,19 +127,22 @@ class AuthorizedKeys:
         self._agent = agent
         self._user = user
         self._deadline = deadline
+        self._refusal = ""
+        self._has_changed = False
 
     def read(self) -> list[str] | None:
         """The lines with keys, in the order of the file.
 
         :returns: None if the agent cannot read them. As a rule there is no file, but it may as well be that there is no
-            such user: only the agent's text says which, and that is for humans.
+            such user, or that the agent may not look.
         """
         command = "guest-ssh-get-authorized-keys"
         try:
             reply = self._agent.call(command, {"username": self._user}, deadline=self._deadline(), repeatable=True)
         except CommandUnavailable:
             raise
-        except AgentRefused:
+        except AgentRefused as exc:
+            self._refusal = exc.desc
             return None
         lines = [line.strip() for line in reply["keys"]]
         if sum(map(len, lines)) > _MOST:
@@ -148,8 +158,32 @@ class AuthorizedKeys:
         :param exclusive: whether the lines after it are to be all of the file.
         :returns: whether the file was written anew, without its comments.
         :raises AgentRefused: among others, there is no such user.
-        :raises Failed: the agent says that it has done it, and its file shows that it has not.
+        :raises Failed: the agent says that it has done it, and its file shows that it has not; or something went wrong
+            when it had done a part.
         """
+        try:
+            return self._carry_out(plan, exclusive=exclusive)
+        except QgaError as exc:
+            if self._has_changed or isinstance(exc, OutcomeUnknown):
+                raise Failed(str(exc), error=error_name(exc), changed=True) from exc
+            raise
+
+    def see_that_there_are_none(self, lines: t.Sequence[str]) -> None:
+        """See that the lines are not there, where the agent has just not been able to read any.
+
+        :raises AgentRefused: among others, there is no such user.
+        :raises Failed: it is not for want of a file that it could not.
+        """
+        # It succeeds without a file, and where the agent may not look for one. It fails without a user.
+        self._remove(lines)
+        if not self._refusal.endswith(_NO_FILE):
+            raise Failed(
+                f"{self._agent.endpoint}: the keys of {excerpt(self._user)} in the guest may be there all the same. "
+                f"The agent says that it has removed them, and cannot read the file: {excerpt(self._refusal)}",
+                error="agent_refused",
+            )
+
+    def _carry_out(self, plan: Plan, *, exclusive: bool) -> bool:
         if exclusive:
             self._add(plan.after, reset=True)
             written_anew = True
@@ -157,25 +191,21 @@ class AuthorizedKeys:
             if plan.add:
                 self._add(plan.add)
             if plan.remove:
-                self.remove(plan.remove)
+                self._remove(plan.remove)
             written_anew = self._remove_unequal(plan.remove)
-        found = self.read() or []
-        if set(found) & set(plan.remove) or set(plan.add) - set(found):
+        found = self.read()
+        if found is None or set(found) & set(plan.remove) or set(plan.add) - set(found):
             raise Failed(
                 f"{self._agent.endpoint}: the keys of {excerpt(self._user)} in the guest are not what the agent was "
                 f"asked to make them. Does somebody else write to the file?",
                 error="not_carried_out",
-                authorized_keys=found,
+                changed=found != list(plan.before),
+                authorized_keys=found or [],
             )
         return written_anew
 
-    def remove(self, lines: t.Sequence[str]) -> None:
-        """Remove lines. It does not matter whether they are there.
-
-        :raises AgentRefused: among others, there is no such user.
-        """
-        command = "guest-ssh-remove-authorized-keys"
-        self._agent.call(command, {"username": self._user, "keys": list(lines)}, deadline=self._deadline())
+    def _remove(self, lines: t.Sequence[str]) -> None:
+        self._change("guest-ssh-remove-authorized-keys", {"keys": list(lines)})
 
     def _remove_unequal(self, removed: t.Sequence[str]) -> bool:
         """Remove the lines that are there all the same: with blanks around them they are others to the agent."""
@@ -186,7 +216,11 @@ class AuthorizedKeys:
         return True
 
     def _add(self, lines: t.Sequence[str], *, reset: bool = False) -> None:
-        arguments: dict[str, t.Any] = {"username": self._user, "keys": list(lines)}
+        arguments: dict[str, t.Any] = {"keys": list(lines)}
         if reset:
             arguments["reset"] = True
-        self._agent.call("guest-ssh-add-authorized-keys", arguments, deadline=self._deadline())
+        self._change("guest-ssh-add-authorized-keys", arguments)
+
+    def _change(self, command: str, arguments: t.Mapping[str, t.Any]) -> None:
+        self._agent.call(command, {"username": self._user, **arguments}, deadline=self._deadline())
+        self._has_changed = True

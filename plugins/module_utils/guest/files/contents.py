@@ -10,8 +10,8 @@ import hashlib
 import typing as t
 from dataclasses import dataclass
 
-# How much of a file is shown in a difference, in bytes; the same as in Ansible's own modules.
-_MOST_SHOWN = 104448
+#: How much of a file is shown in a difference, in bytes; the same as in Ansible's own modules.
+MOST_SHOWN = 104448
 
 _PIECE = 1024 * 1024
 
@@ -45,7 +45,7 @@ def measure(pieces: t.Iterable[bytes], most: int | None = None) -> Measure:
     for piece in pieces:
         digest.update(piece)
         size += len(piece)
-        if len(beginning) <= _MOST_SHOWN:
+        if len(beginning) <= MOST_SHOWN:
             beginning += piece
         if most is not None and size > most:
             return Measure(size, digest.hexdigest(), beginning, cut=True)
@@ -82,8 +82,8 @@ def difference(before: Measure | None, after: Measure, path: str) -> dict[str, t
     for side, name, found in (("before", "dst", before), ("after", "src", after)):
         if found is None:
             continue
-        if found.cut or found.size > _MOST_SHOWN:
-            shown[f"{name}_larger"] = _MOST_SHOWN
+        if found.cut or found.size > MOST_SHOWN:
+            shown[f"{name}_larger"] = MOST_SHOWN
             continue
         try:
             shown[side] = found.beginning.decode("utf-8")

@@ -133,6 +133,8 @@ class Files:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
+        #: The files that were opened for writing, and may not be what they were.
+        self.written: set[str] = set()
 
     def put(self, local: str, remote: str, *, deadline: Deadline) -> None:
         """Copy a local file into the guest. A new file has mode 0600; one that is there keeps its mode.
@@ -147,6 +149,7 @@ class Files:
                 return
             source.seek(0)
             self._shell("write", remote, _MAKE_PRIVATE, remote, deadline=deadline)
+            self.written.add(remote)
             self.write(remote, iter(lambda: source.read(self._agent.chunk), b""), deadline=deadline)
 
     def _put_packed(self, segment: bytes, source: t.BinaryIO, remote: str, deadline: Deadline) -> bool:
@@ -155,6 +158,7 @@ class Files:
         base = self._shell("write", remote, _MAKE_PACKED, remote, name, deadline=deadline)
         if base == packing.NO_GZIP:
             return False
+        self.written.add(remote)
         packed, first = f"{base}/{name}", _UNPACK_FIRST
         try:
             while segment:
@@ -252,6 +256,8 @@ class Files:
         """
         with _naming(self._agent, "open", remote):
             reply = self._agent.call("guest-file-open", {"path": remote, "mode": mode}, deadline=deadline)
+        if mode == "w":
+            self.written.add(remote)
         return OpenFile(self._agent, typed(reply, int, "guest-file-open"), remote)
 
 

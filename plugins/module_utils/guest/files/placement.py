@@ -16,8 +16,20 @@ from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, GuestFileError, excerpt
-from ansible_collections.netless.qga.plugins.module_utils.guest.files.contents import Measure, Source, measure
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    Failed,
+    GuestFileError,
+    OutcomeUnknown,
+    QgaError,
+    error_name,
+    excerpt,
+)
+from ansible_collections.netless.qga.plugins.module_utils.guest.files.contents import (
+    MOST_SHOWN,
+    Measure,
+    Source,
+    measure,
+)
 from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.execution import run_script
 from ansible_collections.netless.qga.plugins.module_utils.way import Way
@@ -78,6 +90,7 @@ class Placement:
         self._files = Files(agent)
         self._way = way
         self._path = path
+        self._has_changed = False
 
     def put(self, source: Source, mode: int | None, *, check_mode: bool, warn: t.Callable[[str], None]) -> Placed:
         """See that the file has these contents, and this mode if one is given.
@@ -85,10 +98,10 @@ class Placement:
         :param check_mode: whether only to look.
         :param warn: is told what the user should know.
         :raises GuestFileError: it cannot be read or written.
-        :raises Failed: it cannot have the mode; nothing was written.
+        :raises Failed: it cannot have the mode, and nothing was written; or something went wrong half-way.
         """
         wanted = measure(source.pieces())
-        contents = self._look(most=wanted.size)
+        contents = self._look(most=max(wanted.size, MOST_SHOWN))
         is_new = contents is None
         has_shell = self._agent.info(self._way.deadline()).allows("guest-exec", "guest-exec-status")
         if mode is not None and not has_shell:
@@ -110,7 +123,12 @@ class Placement:
                 )
         placed = Placed(contents, wanted, self._mode() if mode is not None and not is_new else None, mode)
         if placed.changed and not check_mode:
-            self._place(source, placed, has_shell=has_shell)
+            try:
+                self._place(source, placed, has_shell=has_shell)
+            except QgaError as exc:
+                if self._has_changed or self._path in self._files.written or isinstance(exc, OutcomeUnknown):
+                    raise Failed(str(exc), error=error_name(exc), changed=True) from exc
+                raise
         return placed
 
     def read(self) -> tuple[bytes, Measure]:
@@ -183,6 +201,7 @@ class Placement:
                 # A file that is to have another mode is nobody else's while its contents come in.
                 between = _PRIVATE_MODE
                 self._shell("write", _MAKE_PRIVATE if placed.before is None else _KEEP_PRIVATE)
+                self._has_changed = True
             if has_shell and source.path:
                 self._files.put(source.path, self._path, deadline=deadline)
             else:

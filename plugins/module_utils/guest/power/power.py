@@ -13,18 +13,17 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.netless.qga.plugins.module_utils.agent import HOW_TO_ALLOW, HOW_TO_THAW, Agent
+from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
-    CommandDisabled,
-    CommandMissing,
     FilesystemsFrozen,
     OutcomeUnknown,
     ProtocolViolation,
     QgaError,
     Unreachable,
 )
+from ansible_collections.netless.qga.plugins.module_utils.guest.permission import see_that_it_may
 from ansible_collections.netless.qga.plugins.module_utils.guest.power.absence import (
     Absence,
     is_left_behind,
@@ -73,22 +72,6 @@ class Outcome:
     after: Boot = UNKNOWN
     fallback_reason: str = ""
     last: str = ""
-
-
-def see_that_it_may(agent: Agent, command: str, deadline: Deadline) -> None:
-    """See that the agent will take a command that it does not answer.
-
-    :raises FilesystemsFrozen: the guest is frozen, and could not end or suspend.
-    :raises CommandUnavailable: the agent does not know the command, or may not carry it out.
-    """
-    commands = agent.info(deadline).commands
-    if commands.get("guest-fsfreeze-status"):
-        if agent.call("guest-fsfreeze-status", deadline=deadline, repeatable=True) == "frozen":
-            raise FilesystemsFrozen(f"{agent.endpoint}: {command} is not sent. {HOW_TO_THAW}")
-    if command not in commands:
-        raise CommandMissing(f"{agent.endpoint}: this agent does not know {command}")
-    if not commands[command]:
-        raise CommandDisabled(f"{agent.endpoint}: {command} is not sent. {HOW_TO_ALLOW}")
 
 
 class Power:

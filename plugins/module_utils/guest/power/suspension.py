@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import Unreachable
+from ansible_collections.netless.qga.plugins.module_utils.guest.permission import see_that_it_may
 from ansible_collections.netless.qga.plugins.module_utils.guest.power.absence import Absence
-from ansible_collections.netless.qga.plugins.module_utils.guest.power.power import see_that_it_may
 from ansible_collections.netless.qga.plugins.module_utils.guest.presence import wait_for_agent
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import DomainState, LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_power import wake_up

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
 import typing as t
 
@@ -19,6 +20,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     InvalidRequest,
     OutcomeUnknown,
     ProcessError,
+    ProcessTimedOut,
     QgaError,
     excerpt,
 )
@@ -52,6 +54,18 @@ class Processes:
         self._left: list[str] = []
         self._has_setsid = True
         self._unpacks = True
+        self._program: Program | None = None
+        self._start_is_lost = False
+
+    @property
+    def may_have_run(self) -> bool:
+        """Whether the program of the last run was run, or may have been, although the run failed."""
+        return self._start_is_lost if self._program is None else self._program.was_run
+
+    @property
+    def rc(self) -> int | None:
+        """The exit status of the program of the last run, if it is known although the run failed."""
+        return None if self._program is None else self._program.rc
 
     def run(
         self,
@@ -71,34 +85,40 @@ class Processes:
         :param environment: in place of the agent's own; HOME and PATH are added if they are missing.
         :param user: the user that the agent has to run as.
         :param dialogue: for a program that asks for something before it reads its standard input.
-        :raises ProcessTimedOut: the deadline passed, and the program was killed.
+        :raises ProcessTimedOut: the deadline passed, and the program was killed, or not even started.
         :raises WrongUser: the agent runs as somebody else. Nothing was run.
-        :raises ProcessError: the guest's shell could not run it.
+        :raises ProcessError: the guest's shell could not run it, or it wrote more than is taken into memory.
         :raises OutcomeUnknown: it was started, or may have been, and its result is not to be had any more.
         :raises InvalidRequest: an argument holds a NUL, or bytes that are not UTF-8.
         """
+        self._program, self._start_is_lost = None, False
         self._runs += 1
         spool = f"{self._prefix}.{self._runs}"
         packed = self._unpacks and self._is_to_be_packed(stdin)
         sent = packing.pack(stdin) if packed else stdin
-        spooled = len(sent) > self._agent.chunk
         asks = dialogue is not None
+        make_script = functools.partial(
+            launcher.launch_script,
+            spool,
+            argv,
+            finished=self._finished,
+            stdin_packed=packed,
+            asks=asks,
+            user=user,
+        )
         try:
-            script = launcher.launch_script(
-                spool,
-                argv,
-                finished=self._finished,
-                stdin_spooled=spooled,
-                stdin_packed=packed,
-                asks=asks,
-                user=user,
-            )
+            script = make_script()
+            spooled = sent != b"" and len(script) + len(sent) > self._agent.chunk
+            if spooled:
+                script = make_script(stdin_spooled=True)
         except ValueError as exc:
             raise InvalidRequest(f"{self._agent.endpoint}: an argument of {argv[0]!r}: {exc}") from exc
         self._left += launcher.spool_paths(spool, stdin_spooled=spooled, asks=asks)
         if spooled:
-            self._spool_stdin(spool, sent, deadline)
-        program = self._start(argv[0], spool, script if spooled else script + sent, environment, deadline)
+            self._spool_stdin(argv[0], spool, sent, deadline)
+        self._program = program = self._start(
+            argv[0], spool, script if spooled else script + sent, environment, deadline
+        )
         try:
             if dialogue is not None:
                 converse(program, dialogue, deadline)
@@ -127,13 +147,20 @@ class Processes:
         saving = packing.saving(stdin)
         return len(stdin) - saving <= self._agent.chunk or saving >= packing.WORTHWHILE
 
-    def _spool_stdin(self, spool: str, stdin: bytes, deadline: Deadline) -> None:
-        made = execution.run_script(self._agent, launcher.SPOOL_STDIN, spool, deadline=deadline)
-        if made.rc:
-            said = excerpt(made.stderr.decode("utf-8", errors="replace"))
-            raise ProcessError(f"{self._agent.endpoint}: the guest has no place for standard input: {said}")
-        base = made.stdout.decode("ascii", errors="replace").strip()
-        self._files.write_bytes(f"{base}/{spool}.in", stdin, deadline=deadline)
+    def _spool_stdin(self, name: str, spool: str, stdin: bytes, deadline: Deadline) -> None:
+        try:
+            made = execution.run_script(self._agent, launcher.SPOOL_STDIN, spool, deadline=deadline)
+            if made.rc:
+                said = excerpt(made.stderr.decode("utf-8", errors="replace"))
+                raise ProcessError(f"{self._agent.endpoint}: the guest has no place for standard input: {said}")
+            base = made.stdout.decode("ascii", errors="replace").strip()
+            self._files.write_bytes(f"{base}/{spool}.in", stdin, deadline=deadline)
+        except (OutcomeUnknown, ProcessTimedOut) as exc:
+            if not deadline.passed:
+                raise
+            raise ProcessTimedOut(
+                f"{self._agent.endpoint}: {name} was not started, as its standard input was not in the guest in time"
+            ) from exc
 
     def _start(
         self,
@@ -148,6 +175,7 @@ class Processes:
             pid = self._start_shell(stdin, environment, deadline)
         except OutcomeUnknown as lost:
             # A program that was started says in its spool who it is.
+            self._start_is_lost = True
             pid = self._find(spool, lost)
         return Program(
             self._agent,

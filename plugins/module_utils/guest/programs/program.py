@@ -20,7 +20,6 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     OutcomeUnknown,
     ProcessError,
     ProcessTimedOut,
-    ProtocolViolation,
     Unreachable,
     WrongUser,
     excerpt,
@@ -92,6 +91,13 @@ class Program:
         self._away: Deadline | None = None
         self._watch = Watch(files, spool)
         self._ended: launcher.Ended | None = None
+        #: Whether it was run, unless the script has told otherwise.
+        self.was_run = True
+
+    @property
+    def rc(self) -> int | None:
+        """Its exit status; None if it is not known to have ended."""
+        return self._ended.rc if self._ended is not None else None
 
     def pause(self, deadline: Deadline) -> None:
         """Wait as long as it is sensible before the next look at the program."""
@@ -129,7 +135,11 @@ class Program:
             else:
                 self._away = None
                 if told is not None:
-                    self._ended = self._understand(told)
+                    try:
+                        self._ended = self._understand(told)
+                    except ProcessError:
+                        self.was_run = False
+                        raise
         return self._ended is not None
 
     def _ask(self) -> execution.ExecStatus | None:
@@ -143,6 +153,7 @@ class Program:
         """Wait for the end of the program, and collect what it left.
 
         :raises ProcessTimedOut: the deadline came first; the program and all of its process group are killed.
+        :raises ProcessError: it left more than is taken into memory.
         """
         while not self.has_ended():
             if deadline.passed:
@@ -221,9 +232,10 @@ class Program:
         for chunk in self.files.read(self.spool_path(kind), deadline=deadline):
             size += len(chunk)
             if size > _MOST_OUTPUT:
-                raise ProtocolViolation(
-                    f"{self.agent.endpoint}: {self._name} wrote more than {_MOST_OUTPUT} bytes, which is more than is "
-                    f"taken into memory. Let it write to a file, and fetch that"
+                raise ProcessError(
+                    f"{self.agent.endpoint}: {self._name} ended with the exit status {self.rc}, and wrote more than "
+                    f"{_MOST_OUTPUT} bytes, which is more than is taken into memory. Let it write to a file, and fetch "
+                    f"that"
                 )
             chunks.append(chunk)
         return b"".join(chunks)

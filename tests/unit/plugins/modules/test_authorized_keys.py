@@ -29,6 +29,8 @@ class KeysAgent(ScriptedAgent):
     def __init__(self, *lines: str, exists: bool = True) -> None:
         super().__init__()
         self.lines: list[str] | None = list(lines) if exists else None
+        #: Whether it may not even look whether there is a file.
+        self.hidden = False
         self.handlers.update(
             {
                 "guest-ssh-get-authorized-keys": self._get,
@@ -48,8 +50,9 @@ class KeysAgent(ScriptedAgent):
 
     def _get(self, arguments: Arguments) -> t.Any:
         self._check(arguments)
-        if self.lines is None:
-            raise Refusal("failed to read '/home/user/.ssh/authorized_keys': No such file or directory")
+        if self.lines is None or self.hidden:
+            reason = "Permission denied" if self.hidden else "No such file or directory"
+            raise Refusal(f"failed to read '/home/user/.ssh/authorized_keys': {reason}")
         kept = [line.strip() for line in self.lines]
         return {"keys": [line for line in reversed(kept) if line and not line.startswith("#")]}
 
@@ -61,7 +64,7 @@ class KeysAgent(ScriptedAgent):
 
     def _remove(self, arguments: Arguments) -> t.Any:
         self._check(arguments)
-        if self.lines is not None:
+        if self.lines is not None and not self.hidden:
             self.lines = [line for line in self.lines if line not in arguments["keys"]]
         return {}
 
@@ -142,6 +145,28 @@ def test_removes_where_there_is_no_file(run_module: RunModule) -> None:
     assert not result["changed"] and "failed" not in result and agent.lines is None
 
 
+def test_does_not_claim_to_have_removed_what_it_cannot_see(run_module: RunModule) -> None:
+    agent = KeysAgent(ALICE)
+    agent.hidden = True
+    result = run_module("authorized_keys", agent, user="user", keys=[ALICE], state="absent")
+    assert result["failed"] and result["error"] == "agent_refused" and not result["changed"]
+    assert "may be there all the same" in result["msg"] and "Permission denied" in result["msg"]
+    result = run_module("authorized_keys", agent, check_mode=True, user="user", keys=[ALICE], state="absent")
+    assert not result["changed"] and "may not look" in result["warnings"][0]
+
+
+def test_does_not_claim_to_have_removed_what_it_does_not_see_any_more(run_module: RunModule) -> None:
+    agent = KeysAgent(ALICE)
+
+    def hide(arguments: Arguments) -> t.Any:
+        agent.hidden = True
+        return {}
+
+    agent.handlers["guest-ssh-remove-authorized-keys"] = hide
+    result = run_module("authorized_keys", agent, user="user", keys=[ALICE], state="absent")
+    assert result["failed"] and result["error"] == "not_carried_out" and result["changed"]
+
+
 def test_removes_what_is_another_line_to_the_agent(run_module: RunModule) -> None:
     agent = KeysAgent("# lost", f"  {ALICE}\r", BOB)
     result = run_module("authorized_keys", agent, user="user", keys=[ALICE], state="absent")
@@ -183,6 +208,34 @@ def test_an_agent_that_does_nothing(run_module: RunModule) -> None:
     agent.handlers["guest-ssh-add-authorized-keys"] = lambda arguments: {}
     result = run_module("authorized_keys", agent, user="user", keys=[ALICE])
     assert result["failed"] and result["error"] == "not_carried_out" and result["authorized_keys"] == [BOB]
+    assert not result["changed"]
+
+
+def test_an_agent_that_does_a_part(run_module: RunModule) -> None:
+    agent = KeysAgent(f"{ALICE} at work")
+
+    def add_another(arguments: Arguments) -> t.Any:
+        agent.lines = [BOB]
+        return {}
+
+    agent.handlers["guest-ssh-add-authorized-keys"] = add_another
+    result = run_module("authorized_keys", agent, user="user", keys=[f"{ALICE} at home"])
+    assert result["failed"] and result["error"] == "not_carried_out" and result["authorized_keys"] == [BOB]
+    assert result["changed"]
+
+
+def test_a_part_that_is_refused(run_module: RunModule) -> None:
+    agent = KeysAgent(f"{ALICE} at work")
+
+    def refuse(arguments: Arguments) -> t.NoReturn:
+        raise Refusal("failed to write: No space left on device")
+
+    agent.handlers["guest-ssh-remove-authorized-keys"] = refuse
+    result = run_module("authorized_keys", agent, user="user", keys=[f"{ALICE} at home"])
+    assert result["failed"] and result["error"] == "agent_refused" and result["changed"]
+    agent.handlers["guest-ssh-add-authorized-keys"] = refuse
+    result = run_module("authorized_keys", agent, user="user", keys=[BOB])
+    assert result["failed"] and result["error"] == "agent_refused" and not result["changed"]
 
 
 def test_an_answer_that_is_lost(run_module: RunModule) -> None:
@@ -190,7 +243,7 @@ def test_an_answer_that_is_lost(run_module: RunModule) -> None:
     agent.handlers["guest-ssh-add-authorized-keys"] = lambda arguments: {}
     agent.deliveries.append(lambda line: [line] if b'"keys"' in line else [None])
     result = run_module("authorized_keys", agent, user="user", keys=[ALICE])
-    assert result["failed"] and result["error"] == "outcome_unknown"
+    assert result["failed"] and result["error"] == "outcome_unknown" and result["changed"]
     assert agent.changing == ["guest-ssh-add-authorized-keys"]
 
 

@@ -7,18 +7,22 @@
 from __future__ import annotations
 
 import base64
+import os
 import pathlib
 import re
+import signal
 import time
 import typing as t
 
 import pytest
 
+from ansible_collections.netless.qga.plugins.module_utils.guest.programs import processes as processes_module
+from ansible_collections.netless.qga.plugins.module_utils.guest.programs import program as program_module
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.launcher import BASES
-from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.guest.local_guest import LocalGuest
 
-from .conftest import PATIENCE, Clock, RunModule, silence_of
+from .conftest import PATIENCE, Clock, RunModule, comes, silence_of
 
 
 def commands(agent: ScriptedAgent) -> set[str]:
@@ -178,8 +182,84 @@ def test_a_program_that_takes_too_long_is_killed(
     started = time.monotonic()
     result = run_module("exec", guest, cmd=f"echo $$ >{pid}; sleep 600 & wait", exec_timeout=600)
     assert result["failed"] and result["error"] == "process_timed_out" and "killed" in result["msg"]
+    assert result["changed"] and "rc" not in result
     assert time.monotonic() - started < 2 * PATIENCE
     assert not pathlib.Path("/proc", pid.read_text().strip()).exists()
+
+
+def test_a_program_that_is_not_started_in_time(
+    run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path, clock: Clock
+) -> None:
+    def write(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
+        clock.leap(600)
+        return NO_REPLY
+
+    guest.replace("guest-file-write", write)
+    stdin = base64.b64encode(os.urandom(1_200_000)).decode()
+    result = run_module("exec", guest, cmd=f"touch {tmp_path}/run", stdin_base64=stdin, exec_timeout=600)
+    assert result["failed"] and result["error"] == "process_timed_out" and "was not started" in result["msg"]
+    assert not result["changed"] and not (tmp_path / "run").exists()
+
+
+def test_a_program_whose_result_is_lost(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
+    def restart(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
+        os.killpg(arguments["pid"], signal.SIGKILL)
+        guest.forget()
+        guest.handlers["guest-exec-status"] = usual
+        return usual(arguments)
+
+    def start(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
+        reply = usual(arguments)
+        assert comes((tmp_path / "run").exists)
+        return reply
+
+    guest.replace("guest-exec-status", restart)
+    guest.replace("guest-exec", start)
+    result = run_module("exec", guest, cmd=f"touch {tmp_path}/run; sleep 600")
+    assert result["failed"] and result["error"] == "outcome_unknown"
+    assert result["changed"] and "rc" not in result
+
+
+def test_a_start_that_is_lost(run_module: RunModule, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes_module, "_SECONDS_TO_APPEAR", 0.0)
+
+    def lose(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
+        guest.handlers["guest-exec"] = usual
+        return NO_REPLY
+
+    guest.replace("guest-exec", lose)
+    result = run_module("exec", guest, argv=["true"], silence=0.2)
+    assert result["failed"] and result["error"] == "outcome_unknown" and result["changed"]
+
+
+def test_a_program_that_writes_too_much(
+    run_module: RunModule, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program_module, "_MOST_OUTPUT", 3)
+    result = run_module("exec", guest, cmd="echo four; exit 7")
+    assert result["failed"] and result["error"] == "process_error" and "more than 3 bytes" in result["msg"]
+    assert result["changed"] and result["rc"] == 7 and result["cmd"] == "echo four; exit 7"
+
+
+def test_a_shell_that_runs_nothing(run_module: RunModule, guest: LocalGuest) -> None:
+    guest.replace("guest-exec", lambda usual, arguments: usual({"path": "false", "arg": []}))
+    result = run_module("exec", guest, argv=["true"])
+    assert result["failed"] and result["error"] == "process_error" and not result["changed"]
+
+
+@pytest.mark.parametrize("command", ["guest-exec-status", "guest-file-open", "guest-file-read", "guest-file-close"])
+@pytest.mark.parametrize("options", [{}, {"creates": "/no/such/file"}])
+def test_runs_nothing_that_it_could_not_follow(
+    run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path, command: str, options: dict[str, t.Any]
+) -> None:
+    program: dict[str, t.Any] = {"argv": ["touch", f"{tmp_path}/run"], **options}
+    guest.disabled.add(command)
+    result = run_module("exec", guest, **program)
+    assert result["failed"] and result["error"] == "command_disabled" and not result["changed"]
+    assert command in result["msg"] and "FILTER_RPC_ARGS" in result["msg"]
+    del guest.handlers[command]
+    assert run_module("exec", guest, **program)["error"] == "command_missing"
+    assert "guest-exec" not in commands(guest)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +275,7 @@ def test_a_program_that_takes_too_long_is_killed(
     ],
 )
 def test_what_cannot_be_run(run_module: RunModule, options: dict[str, t.Any]) -> None:
-    agent = ScriptedAgent()
+    agent = LocalGuest()
     result = run_module("exec", agent, **options)
     assert result["failed"] and result["error"] == "invalid_request"
     assert "guest-exec" not in commands(agent)

@@ -14,7 +14,7 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.guest.files import placement
-from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.guest.local_guest import LocalGuest
 
 from .conftest import RunModule, silence_of
@@ -158,6 +158,10 @@ def test_difference(run_module: RunModule, guest: LocalGuest, path: pathlib.Path
     assert diff(content="new\n") == {**headers, "before": "", "after": "new\n"}
     path.write_text("old\n")
     assert diff(content="new\n") == {**headers, "before": "old\n", "after": "new\n"}
+    path.write_text("older\n" * 10_000)
+    assert diff(content="new\n") == {**headers, "before": "older\n" * 10_000, "after": "new\n"}
+    path.write_text("older\n" * 20_000)
+    assert diff(content="new\n") == {**headers, "before": "", "dst_larger": 104448, "after": "new\n"}
     path.write_bytes(b"\xff")
     assert diff(content="new\n") == {**headers, "before": "", "dst_binary": 1, "after": "new\n"}
     assert diff(content="n" * 200_000) == {**headers, "before": "", "dst_binary": 1, "src_larger": 104448}
@@ -173,7 +177,7 @@ def test_a_directory_is_no_file(run_module: RunModule, guest: LocalGuest, tmp_pa
 
 def test_a_directory_that_is_not_there(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
     result = run_module("file", guest, path=f"{tmp_path}/none/file", content="a")
-    assert result["failed"] and result["error"] == "guest_file_error"
+    assert result["failed"] and result["error"] == "guest_file_error" and not result["changed"]
 
 
 def test_reads_text_and_bytes(run_module: RunModule, guest: LocalGuest, path: pathlib.Path) -> None:
@@ -285,3 +289,59 @@ def test_a_full_disk(run_module: RunModule, path: pathlib.Path) -> None:
     guest.handlers["guest-file-write"] = lambda arguments: {"count": 0, "eof": False}
     result = run_module("file", guest, path=str(path), content="abc")
     assert result["failed"] and result["error"] == "guest_file_error" and "full" in result["msg"]
+    assert result["changed"] and path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("packs", [False, True])
+def test_a_full_disk_and_a_file_of_ours(
+    run_module: RunModule, path: pathlib.Path, tmp_path: pathlib.Path, packs: bool
+) -> None:
+    guest = LocalGuest()
+    guest.handlers["guest-file-write"] = lambda arguments: {"count": 0, "eof": False}
+    (tmp_path / "src").write_bytes(b"compressible" * 100_000 if packs else b"abc")
+    result = run_module("file", guest, path=str(path), src=str(tmp_path / "src"))
+    assert result["error"] == "guest_file_error" and result["changed"] and path.read_bytes() == b""
+
+
+def test_a_mode_that_was_changed_before_it_failed(run_module: RunModule, path: pathlib.Path) -> None:
+    guest = LocalGuest()
+    path.write_text("old")
+    path.chmod(0o644)
+
+    def refuse(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
+        if arguments["mode"] == "w":
+            raise Refusal("failed to open file: Read-only file system")
+        return usual(arguments)
+
+    guest.replace("guest-file-open", refuse)
+    result = run_module("file", guest, path=str(path), content="new")
+    assert result["error"] == "guest_file_error" and not result["changed"]
+    result = run_module("file", guest, path=str(path), content="new", mode="0640")
+    assert result["error"] == "guest_file_error" and result["changed"] and mode_of(path) == 0o600
+
+
+def test_a_mode_that_cannot_be_changed_after_the_contents(run_module: RunModule, path: pathlib.Path) -> None:
+    guest = LocalGuest()
+    path.write_text("old")
+
+    def forbid(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
+        guest.disabled.add("guest-exec")
+        return usual(arguments)
+
+    guest.replace("guest-file-flush", forbid)
+    result = run_module("file", guest, path=str(path), content="new", mode="0400")
+    assert result["error"] == "command_disabled" and result["changed"] and path.read_text() == "new"
+
+
+def test_a_lost_answer_to_what_changes_the_file(run_module: RunModule, path: pathlib.Path) -> None:
+    guest = LocalGuest()
+    path.write_text("old")
+
+    def lose(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
+        if "chmod" in str(arguments):
+            guest.deliveries.append(lambda line: [None])
+        return usual(arguments)
+
+    guest.replace("guest-exec", lose)
+    result = run_module("file", guest, path=str(path), content="new", mode="0400")
+    assert result["error"] == "outcome_unknown" and result["changed"] and path.read_text() == "old"

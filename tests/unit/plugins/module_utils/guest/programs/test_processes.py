@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pathlib
 import shutil
@@ -295,6 +296,40 @@ def test_packs_standard_input_that_fits_then(processes: Processes, guest: LocalG
     assert len(guest.calls("guest-file-write")) == 2
 
 
+@pytest.mark.parametrize("size", [1, CHUNK // 2, CHUNK - 1, CHUNK])
+def test_sends_no_more_than_a_chunk_at_a_time(processes: Processes, guest: LocalGuest, size: int) -> None:
+    stdin = os.urandom(size)
+    assert processes.run(["cat"], stdin=stdin, deadline=soon()).stdout == stdin
+    assert all(len(base64.b64decode(call.get("input-data", ""))) <= CHUNK for call in guest.calls("guest-exec"))
+
+
+def test_sends_a_long_program_all_the_same(processes: Processes, guest: LocalGuest) -> None:
+    argument = "a" * 2 * CHUNK
+    assert processes.run(["echo", argument], deadline=soon()).stdout == f"{argument}\n".encode()
+    # There is nothing to be sent apart from it.
+    assert len(guest.calls("guest-exec")) == 1
+
+
+@pytest.mark.parametrize("lost", ["guest-exec", "guest-exec-status", "guest-file-write"])
+def test_does_not_start_a_program_whose_standard_input_comes_too_late(
+    processes: Processes, guest: LocalGuest, lost: str
+) -> None:
+    assert processes.run(["true"], deadline=soon()).rc == 0
+    usual = guest.handlers[lost]
+    guest.handlers[lost] = lambda arguments: NO_REPLY
+    with pytest.raises(ProcessTimedOut, match="cat was not started, as its standard input was not in the guest"):
+        processes.run(["cat"], stdin=os.urandom(2 * CHUNK), deadline=Deadline.after(1))
+    assert not processes.may_have_run
+    guest.handlers[lost] = usual
+
+
+def test_does_not_know_what_became_of_standard_input(processes: Processes, guest: LocalGuest) -> None:
+    guest.handlers["guest-file-write"] = lambda arguments: NO_REPLY
+    with pytest.raises(OutcomeUnknown, match="the answer to guest-file-write is lost"):
+        processes.run(["cat"], stdin=os.urandom(2 * CHUNK), deadline=soon())
+    assert not processes.may_have_run
+
+
 def test_does_without_gzip(processes: Processes, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
     for name in ("sh", "cat", "id", "rm", "setsid"):
         (tmp_path / name).symlink_to(t.cast(str, shutil.which(name)))
@@ -366,8 +401,9 @@ def test_trusts_what_the_script_wrote_down_before_it_was_killed(processes: Proce
 def test_takes_only_so_much_into_memory(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program_module, "_MOST_OUTPUT", 2 * CHUNK)
     assert len(processes.run(shell(f"head -c {2 * CHUNK} /dev/zero"), deadline=soon()).stdout) == 2 * CHUNK
-    with pytest.raises(Exception, match="more than is taken into memory"):
-        processes.run(shell(f"head -c {2 * CHUNK + 1} /dev/zero"), deadline=soon())
+    with pytest.raises(ProcessError, match=r"ended with the exit status 3, .* more than is taken into memory"):
+        processes.run(shell(f"head -c {2 * CHUNK + 1} /dev/zero; exit 3"), deadline=soon())
+    assert processes.may_have_run and processes.rc == 3
 
 
 def test_leaves_little_in_the_guest_and_nothing_at_the_end(processes: Processes) -> None:
