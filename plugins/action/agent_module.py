@@ -63,5 +63,6 @@ class ActionModule(ActionBase):
             Address(connection.get_option("endpoint"), host, connection.get_option("libvirt_uri")),
             connect_timeout=connection.get_option("timeout"),
             reply_timeout=connection.get_option("reply_timeout"),
+            chunk=connection.get_option("transfer_chunk"),
             log=lambda line: display.vvvv(line, host=host),
         )

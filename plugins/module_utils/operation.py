@@ -70,6 +70,7 @@ class Operation:
     :param constraints: others of AnsibleModule's parameters, like ``mutually_exclusive``.
     :param own_calls: whether libvirt's own calls are used where it has one. Not for commands that are sent as they are.
     :param many_calls: whether it has one deadline for many calls, so that each answer needs a limit besides.
+    :param checks_replies: whether replies are checked against QEMU's schema, with these options.
     """
 
     run: t.Callable[[Task], Result]
@@ -77,6 +78,7 @@ class Operation:
     constraints: t.Mapping[str, t.Any] = field(default_factory=dict)
     own_calls: bool = True
     many_calls: bool = False
+    checks_replies: t.Callable[[t.Mapping[str, t.Any]], bool] = lambda params: True
 
     @property
     def argument_spec(self) -> dict[str, t.Any]:
@@ -93,7 +95,9 @@ class Operation:
         warnings: list[str] = []
         with contextlib.ExitStack() as stack:
             try:
-                agent = way.agent(own_calls=self.own_calls, many_calls=self.many_calls)
+                agent = way.agent(
+                    own_calls=self.own_calls, check_replies=self.checks_replies(params), many_calls=self.many_calls
+                )
                 stack.callback(agent.close)
                 domain = way.libvirt_domain()
                 if domain is not None:

@@ -14,7 +14,7 @@ from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address, make_channel
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import LibvirtDomain
-from ansible_collections.netless.qga.plugins.module_utils.schema.validation import check_reply
+from ansible_collections.netless.qga.plugins.module_utils.schema.validation import check_reply, see_that_it_can_check
 
 #: Seconds that most commands of an agent may take.
 USUAL_SECONDS = 30.0
@@ -28,6 +28,7 @@ class Way:
     :param connect_timeout: seconds until it has to have answered for the first time.
     :param reply_timeout: seconds that it may take for one answer, if a command does not usually take longer.
     :param limit: seconds that it may take for any answer, if the user said so.
+    :param chunk: how many bytes of a file go into one request or reply, if not what suits the endpoint.
     :param log: takes lines of names, sizes and times.
     """
 
@@ -35,6 +36,7 @@ class Way:
     connect_timeout: float = 10.0
     reply_timeout: float = USUAL_SECONDS
     limit: float | None = None
+    chunk: int | None = None
     log: t.Callable[[str], None] = lambda line: None
 
     def given(self, params: t.Mapping[str, t.Any]) -> Way:
@@ -53,6 +55,7 @@ class Way:
             connect_timeout=self.connect_timeout if timeout is None else timeout,
             reply_timeout=self.reply_timeout,
             limit=self.limit if timeout is None else timeout,
+            chunk=self.chunk,
             log=self.log,
         )
 
@@ -62,13 +65,17 @@ class Way:
         :param own_calls: see :class:`LibvirtChannel`.
         :param check_replies: whether its replies are checked against QEMU's schema.
         :param many_calls: whether it is for calls with one deadline, so that each answer needs a limit besides.
+        :raises LibraryMissing: they are to be checked, and cannot be. What was answered would have been done.
         """
+        if check_replies:
+            see_that_it_can_check()
         channel = make_channel(
             self.address,
             connect_timeout=self.connect_timeout,
             # Otherwise what a command may take is up to the deadline of its call.
             reply_timeout=(self.limit or self.reply_timeout) if many_calls else math.inf,
             own_calls=own_calls,
+            chunk=self.chunk,
             log=self.log,
         )
         return Agent(channel, check_reply=check_reply) if check_replies else Agent(channel)
@@ -84,3 +91,10 @@ class Way:
         :param usual: seconds that it may well take.
         """
         return Deadline.after(max(usual, self.reply_timeout) if self.limit is None else self.limit)
+
+    def overall_deadline(self, usual: float = USUAL_SECONDS) -> Deadline:
+        """When several commands have to have been answered, where the user's limit is one for each answer.
+
+        :param usual: seconds that all of them may well take.
+        """
+        return Deadline.after(max(usual, self.reply_timeout, self.limit or 0.0))

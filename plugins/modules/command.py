@@ -85,8 +85,8 @@ EXAMPLES = r"""
         - phys-index: 12
           online: false
   register: result
-  changed_when: result.reply[0].response == "success"
-  failed_when: result.reply[0].response != "success"
+  changed_when: result.reply is not defined or result.reply[0].response == "success"
+  failed_when: result is failed or (result.reply is defined and result.reply[0].response != "success")
 
 - name: Send a command to a virtual machine of QEMU's that only a newer agent knows
   netless.qga.command:
@@ -106,7 +106,6 @@ reply:
   sample: {"id": "debian", "version-id": "12"}
 """
 
-import contextlib
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
@@ -137,18 +136,13 @@ def run(task: Task) -> Result:
 
 
 def _send(task: Task, command: str, arguments: t.Mapping[str, t.Any]) -> t.Any:
-    with contextlib.ExitStack() as stack:
-        agent = task.agent
-        if not task.params["validate"]:
-            agent = task.way.agent(own_calls=OPERATION.own_calls, check_replies=False)
-            stack.callback(agent.close)
-        if not is_silent(command):
-            return agent.call(command, arguments, deadline=task.deadline(usual_seconds(command, USUAL_SECONDS)))
-        # What it takes to get to the agent is no part of the silence.
-        agent.sync(Deadline.after(task.way.connect_timeout))
-        grace = _GRACE_SECONDS if task.way.limit is None else task.way.limit
-        agent.call_silent(command, arguments, deadline=Deadline.after(grace))
-        return None
+    if not is_silent(command):
+        return task.agent.call(command, arguments, deadline=task.deadline(usual_seconds(command, USUAL_SECONDS)))
+    # What it takes to get to the agent is no part of the silence.
+    task.agent.sync(Deadline.after(task.way.connect_timeout))
+    grace = _GRACE_SECONDS if task.way.limit is None else task.way.limit
+    task.agent.call_silent(command, arguments, deadline=Deadline.after(grace))
+    return None
 
 
 OPERATION = Operation(
@@ -159,6 +153,7 @@ OPERATION = Operation(
         "validate": {"type": "bool", "default": True},
     },
     own_calls=False,
+    checks_replies=lambda params: bool(params["validate"]),
 )
 
 

@@ -124,11 +124,15 @@ findings:
       sample: Edit FILTER_RPC_ARGS in /etc/sysconfig/qemu-ga, and restart the service qemu-guest-agent
 """
 
+import typing as t
+
+from ansible_collections.netless.qga.plugins.module_utils.errors import LibraryMissing
 from ansible_collections.netless.qga.plugins.module_utils.guest.diagnosis.diagnosis import diagnose, summary
 from ansible_collections.netless.qga.plugins.module_utils.guest.diagnosis.finding import PROBLEM, Subject
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import AGENT_CHANNEL
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
+from ansible_collections.netless.qga.plugins.module_utils.schema.validation import see_that_it_can_check
 
 
 def run(task: Task) -> Result:
@@ -143,7 +147,16 @@ def run(task: Task) -> Result:
     }
 
 
-OPERATION = Operation(run)
+def _can_check(params: t.Mapping[str, t.Any]) -> bool:
+    """Whether replies can be checked. If not, that is what is found, and nothing is asked."""
+    try:
+        see_that_it_can_check()
+    except LibraryMissing:
+        return False
+    return True
+
+
+OPERATION = Operation(run, checks_replies=_can_check)
 
 
 def main() -> None:

@@ -223,7 +223,7 @@ def run(task: Task) -> Result:
         return {**result, "skipped": True, "msg": "The program would have been run"}
     _see_that_it_can_be_followed(task)
     with contextlib.closing(Processes(task.agent, Files(task.agent))) as processes:
-        reason = invocation.reason_to_skip(processes, task.deadline())
+        reason = invocation.reason_to_skip(processes, task.way.overall_deadline())
         if reason:
             return {**result, "msg": f"The program was not run, since {reason}"}
         if task.check_mode:

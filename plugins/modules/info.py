@@ -661,7 +661,7 @@ _USUAL_SECONDS = 60.0
 
 def run(task: Task) -> Result:
     """Ask, and tell."""
-    facts = gather(task.agent, select(task.params["subset"]), task.deadline(_USUAL_SECONDS))
+    facts = gather(task.agent, select(task.params["subset"]), task.way.overall_deadline(_USUAL_SECONDS))
     result: Result = {
         "qga": facts.found,
         "unavailable": {
@@ -679,6 +679,7 @@ OPERATION = Operation(
         "subset": {"type": "list", "elements": "str", "default": ["all"]},
         "facts": {"type": "bool", "default": False},
     },
+    many_calls=True,
 )
 
 

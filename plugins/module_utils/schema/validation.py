@@ -58,6 +58,14 @@ def is_silent(command: str) -> bool:
     return command in COMMANDS and not COMMANDS[command]["success_response"]
 
 
+def see_that_it_can_check() -> None:
+    """See that there is what checking takes.
+
+    :raises LibraryMissing: there is no jsonschema 4.0 or newer.
+    """
+    _validator_class()
+
+
 def check_arguments(command: str, arguments: t.Mapping[str, t.Any]) -> None:
     """Check that the newest known agent takes these arguments. An older one may know fewer of them.
 
@@ -98,13 +106,14 @@ def _validator(part: t.Literal["arguments", "returns"], command: str) -> Validat
 
 @functools.cache
 def _validator_class() -> type[Validator]:
-    # Importing it takes longer than all the rest of a module, and most modules do not need it.
+    # Importing it takes longer than all the rest of a module, and the connection does not need it.
     try:
         from jsonschema import Draft202012Validator, validators
     except ImportError as exc:
         raise LibraryMissing(
             "Python's jsonschema is needed to check commands and replies, version 4.0 or newer: install "
-            "python3-jsonschema of the distribution, or jsonschema from PyPI, for the Python that runs this"
+            "python3-jsonschema of the distribution, or where that is older jsonschema from PyPI, for the Python that "
+            "runs this"
         ) from exc
     # To the agent 1.0 is no integer, a caller's tuple becomes a list on the wire, and some versions of jsonschema trip
     # over names that are no strings.

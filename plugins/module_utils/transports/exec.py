@@ -47,7 +47,10 @@ class ExecEndpoint:
     def connect(self, deadline: Deadline) -> ExecTransport:
         """Start the program."""
         # A file and not a pipe: nobody would have to drain it, and the program cannot block on it.
-        stderr = tempfile.TemporaryFile()
+        try:
+            stderr = tempfile.TemporaryFile()
+        except OSError as exc:
+            raise EndpointUnavailable(f"{self.name}: no place for what the program may say: {exc.strerror}") from exc
         try:
             # A conversation, and no command that could be waited for.
             process = subprocess.Popen(  # pylint: disable=ansible-bad-function

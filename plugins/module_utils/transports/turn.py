@@ -16,7 +16,7 @@ import hashlib
 import os
 
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointBusy
+from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointBusy, EndpointUnavailable
 from ansible_collections.netless.qga.plugins.module_utils.runtime_directory import runtime_directory
 
 #: How long a waiting process may take to notice that the channel is free, in seconds.
@@ -89,9 +89,11 @@ class Turn:
             os.close(queue)
 
     def _open(self, kind: str) -> int:
-        return os.open(
-            os.path.join(runtime_directory(), f"{self._base}.{kind}"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600
-        )
+        path = os.path.join(runtime_directory(), f"{self._base}.{kind}")
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as exc:
+            raise EndpointUnavailable(f"{self._name}: cannot make the lock {path}: {exc.strerror}") from None
 
 
 def _try_lock(descriptor: int, how: int) -> bool:

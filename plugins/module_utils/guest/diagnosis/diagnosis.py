@@ -41,6 +41,9 @@ _CHECKS: tuple[tuple[str, Check], ...] = (
 )
 
 
+_MAKE_IT_POSSIBLE = "See to what the message names, on the host where this module runs"
+
+
 def diagnose(subject: Subject) -> list[Finding]:
     """What all checks find, up to the first finding after which nothing else can be looked at."""
     findings: list[Finding] = []
@@ -71,4 +74,8 @@ def _carry_out(name: str, check: Check, subject: Subject) -> t.Iterator[Finding]
     except (Unreachable, OutcomeUnknown, ProtocolViolation) as exc:
         yield reachability.no_agent(name, subject, exc)
     except (QgaError, OSError) as exc:
-        yield Finding(name, UNKNOWN, f"This could not be looked at: {exc}")
+        # What comes after the agent itself is nothing that tasks could not do without.
+        is_essential = name in ("libraries", "libvirt", "domain", "agent")
+        status = PROBLEM if is_essential else UNKNOWN
+        advice = _MAKE_IT_POSSIBLE if is_essential else ""
+        yield Finding(name, status, f"This could not be looked at: {exc}", advice, ends=is_essential)

@@ -187,7 +187,7 @@ class Placement:
         try:
             opened = self._files.open(self._path, "r", deadline)
         except GuestFileError:
-            if self._files.exists(self._path, deadline=self._way.deadline()):
+            if self._files.exists(self._path, deadline=self._way.overall_deadline()):
                 raise
             return None
         with opened:
@@ -216,7 +216,7 @@ class Placement:
         return int(said, 8)
 
     def _shell(self, doing: str, script: str, *arguments: str) -> bytes:
-        done = run_script(self._agent, script, self._path, *arguments, deadline=self._way.deadline())
+        done = run_script(self._agent, script, self._path, *arguments, deadline=self._way.overall_deadline())
         if done.rc:
             reason = excerpt(done.stderr.decode("utf-8", errors="replace"))
             raise GuestFileError(f"{self._agent.endpoint}: cannot {doing} {self._path} in the guest: {reason}")

@@ -138,6 +138,16 @@ def test_knows_a_missing_command(dial: Dial) -> None:
     assert "version 9.2.0, does not know the command" in str(error)
 
 
+def test_knows_why_an_agent_does_not_tell_whether_it_is_frozen(dial: Dial) -> None:
+    script = ScriptedAgent()
+    script.disabled.add("guest-fsfreeze-status")
+    assert refusal(Agent(dial(script)), "guest-fsfreeze-status").__class__ is CommandDisabled
+    script = ScriptedAgent()
+    del script.handlers["guest-fsfreeze-status"]
+    assert refusal(Agent(dial(script)), "guest-fsfreeze-status").__class__ is CommandMissing
+    assert commands(script)[-1] == "guest-info"
+
+
 @pytest.mark.parametrize("command", ["guest-info", "guest-fsfreeze-status"])
 def test_does_not_ask_why_it_may_not_ask(dial: Dial, command: str) -> None:
     script = ScriptedAgent()

@@ -10,8 +10,15 @@ import typing as t
 
 import pytest
 
+from ansible_collections.netless.qga.plugins.module_utils import way as way_module
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address
-from ansible_collections.netless.qga.plugins.module_utils.errors import AgentSilent, CommandDisabled, Failed, QgaError
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentSilent,
+    CommandDisabled,
+    Failed,
+    LibraryMissing,
+    QgaError,
+)
 from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.way import Way
 
@@ -48,6 +55,16 @@ def test_a_timeout_that_is_given_holds_for_all() -> None:
     assert 4 < way.deadline(600).remaining() <= 5
 
 
+def test_a_timeout_for_each_answer_does_not_limit_all_of_them() -> None:
+    way = Way(UNIX).given({**NOTHING, "timeout": 5.0})
+    assert 29 < way.overall_deadline().remaining() <= 30
+    assert 599 < Way(UNIX, limit=600).overall_deadline().remaining() <= 600
+
+
+def test_the_connections_chunk_is_used() -> None:
+    assert Way(UNIX, chunk=4096).given(NOTHING).agent().chunk == 4096
+
+
 def carry_out(run: t.Callable[[Task], Result]) -> Result:
     return Operation(run).carry_out(NOTHING, Way(UNIX), check_mode=False, diff_mode=False)
 
@@ -64,6 +81,22 @@ def fail(error: Exception) -> t.Callable[[Task], Result]:
 )
 def test_errors_are_failures_with_a_name(error: QgaError, name: str) -> None:
     assert carry_out(fail(error)) == {"failed": True, "changed": False, "msg": "why", "error": name}
+
+
+def test_nothing_is_done_whose_answer_could_not_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail_to_import() -> t.NoReturn:
+        raise LibraryMissing("Python's jsonschema is needed")
+
+    def run(task: Task) -> Result:
+        done.append(task)
+        return {}
+
+    done: list[Task] = []
+    monkeypatch.setattr(way_module, "see_that_it_can_check", fail_to_import)
+    assert carry_out(run)["error"] == "library_missing" and not done
+    unchecked = Operation(run, checks_replies=lambda params: False)
+    unchecked.carry_out(NOTHING, Way(UNIX), check_mode=False, diff_mode=False)
+    assert done
 
 
 def test_failures_have_results() -> None:

@@ -16,11 +16,14 @@ import typing as t
 
 import pytest
 
+from ansible_collections.netless.qga.plugins.module_utils import way as way_module
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address
 from ansible_collections.netless.qga.plugins.module_utils.errors import LibraryMissing
+from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
 from ansible_collections.netless.qga.plugins.module_utils.guest.diagnosis import capabilities, reachability
 from ansible_collections.netless.qga.plugins.module_utils.schema.commands import COMMANDS
 from ansible_collections.netless.qga.plugins.module_utils.way import Way
+from ansible_collections.netless.qga.plugins.modules import diagnose as diagnose_module
 from ansible_collections.netless.qga.tests.guests.agent_profiles import PROFILES
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.guest.local_guest import LocalGuest
@@ -186,6 +189,34 @@ def test_there_is_no_jsonschema(diagnose: Diagnose, monkeypatch: pytest.MonkeyPa
     found = diagnose(agent_with())
     assert found["libraries"]["status"] == "problem" and "jsonschema" in found["libraries"]["message"]
     assert "controller" in found["libraries"]["advice"] and "channel" not in found
+
+
+def test_not_to_have_looked_at_the_agent_is_not_to_have_found_it_well(
+    diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(channel: FramedChannel, deadline: t.Any) -> t.NoReturn:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(FramedChannel, "sync", fail)
+    found = diagnose(agent_with())
+    assert found["agent"]["status"] == "problem" and "No space left" in found["agent"]["message"]
+    assert list(found)[-1] == "agent"
+
+
+def test_diagnoses_and_unchecked_commands_take_no_jsonschema(
+    run_module: RunModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: t.Any) -> t.NoReturn:
+        raise LibraryMissing("Python's jsonschema is needed")
+
+    for module in (reachability, diagnose_module):
+        for name in ("check_reply", "see_that_it_can_check"):
+            monkeypatch.setattr(module, name, fail, raising=False)
+    monkeypatch.setattr(way_module, "see_that_it_can_check", fail)
+    result = run_module("diagnose", agent_with())
+    assert not result["ok"] and "jsonschema" in result["summary"]
+    assert run_module("command", agent_with(), command="guest-ping", validate=False)["reply"] == {}
+    assert run_module("command", agent_with(), command="guest-ping")["error"] == "library_missing"
 
 
 def test_an_endpoint_that_is_none_is_an_error_of_the_options(run_module: RunModule) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 import pytest
@@ -90,6 +91,20 @@ def asked(agent: ScriptedAgent) -> list[str]:
 def reasons(result: dict[str, t.Any]) -> dict[str, str]:
     """Why which subset is not told."""
     return {name: subset["reason"] for name, subset in result["unavailable"].items()}
+
+
+def test_each_answer_has_the_time_and_not_all_of_them(run_module: RunModule) -> None:
+    def slowly(tell: t.Callable[[t.Any], t.Any]) -> t.Callable[[t.Any], t.Any]:
+        def tell_slowly(arguments: t.Any) -> t.Any:
+            time.sleep(0.25)
+            return tell(arguments)
+
+        return tell_slowly
+
+    agent = telling_agent()
+    agent.handlers.update({name: slowly(tell) for name, tell in agent.handlers.items() if name in REPLIES})
+    result = run_module("info", agent, silence=3)
+    assert "failed" not in result and set(result["qga"]) == SUBSETS
 
 
 def test_tells_everything(run_module: RunModule) -> None:

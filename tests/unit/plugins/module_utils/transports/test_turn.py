@@ -158,6 +158,17 @@ def test_keeps_its_files_to_itself(tmp_path: pathlib.Path) -> None:
     turn.give()
 
 
+def test_says_why_it_cannot_be_taken(tmp_path: pathlib.Path) -> None:
+    turn = Turn(NAME)
+    turn.take(Deadline.after(30))
+    turn.give()
+    for lock in tmp_path.glob("*/*"):
+        lock.unlink()
+        lock.symlink_to("/dev/null")
+    with pytest.raises(EndpointUnavailable, match=r"cannot make the lock .*: Too many levels of symbolic links"):
+        turn.take(Deadline.after(30))
+
+
 CLIENT = """
 import sys
 from ansible_collections.netless.qga.plugins.module_utils.channel import Call
