@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
+import os
 import pathlib
+import signal
 import time
 import typing as t
 
@@ -20,6 +23,7 @@ from ansible_collections.netless.qga.plugins.module_utils.channel import SyncRep
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address
 from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.guard_process import is_running
 from ansible_collections.netless.qga.plugins.module_utils.operation import Operation
 from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
 from ansible_collections.netless.qga.plugins.module_utils.way import Way
@@ -59,6 +63,17 @@ def gone(pid: int) -> bool:
             return True
 
     return comes(is_gone)
+
+
+@pytest.fixture(autouse=True)
+def no_guards_left(tmp_path: pathlib.Path) -> t.Iterator[None]:
+    """Ends the guards that the test was done with before they were: without their guest they would try for an hour."""
+    yield
+    for record in tmp_path.glob("netless-qga-*/*.freeze"):
+        with contextlib.suppress(ValueError, KeyError):
+            pid = json.loads(record.read_text(encoding="utf-8"))["guard"]
+            if is_running(pid):
+                os.kill(pid, signal.SIGKILL)
 
 
 class Clock:
