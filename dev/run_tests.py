@@ -54,7 +54,7 @@ COVERING = "tests/unit/plugins/module_utils"
 COVERING_TESTS = ("test_agent.py", "test_framed_channel*.py", "test_framing*.py")
 """Those that are to reach them. Measuring it makes tests several times as slow, so the others do without."""
 COVERAGE_REQUIRED = 0.95
-WITH_ANSIBLE = ("tests/unit/plugins/modules/", "tests/unit/plugins/plugin_utils/")
+WITH_ANSIBLE = ("tests/unit/plugins/action/", "tests/unit/plugins/modules/", "tests/unit/plugins/plugin_utils/")
 """Unit tests for which it matters which ansible-core there is."""
 MODULE_UTILS = "tests/unit/plugins/module_utils/"
 """Unit tests of nearly all that a Python has to run for a module."""

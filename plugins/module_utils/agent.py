@@ -201,7 +201,7 @@ class Agent:
                 return CommandMissing, f"This agent, version {excerpt(info.version)}, does not know the command"
             if info.commands[command]:
                 return AgentRefused, ""
-            if info.commands.get("guest-fsfreeze-status") and command != "guest-fsfreeze-status":
+            if info.commands.get("guest-fsfreeze-status"):
                 status = self.call("guest-fsfreeze-status", deadline=deadline, repeatable=True)
                 if status == "frozen":
                     return FilesystemsFrozen, HOW_TO_THAW

@@ -73,7 +73,7 @@ class Way:
             self.address,
             connect_timeout=self.connect_timeout,
             # Otherwise what a command may take is up to the deadline of its call.
-            reply_timeout=(self.limit or self.reply_timeout) if many_calls else math.inf,
+            reply_timeout=self._answer_seconds if many_calls else math.inf,
             own_calls=own_calls,
             chunk=self.chunk,
             log=self.log,
@@ -92,9 +92,13 @@ class Way:
         """
         return Deadline.after(max(usual, self.reply_timeout) if self.limit is None else self.limit)
 
-    def overall_deadline(self, usual: float = USUAL_SECONDS) -> Deadline:
-        """When several commands have to have been answered, where the user's limit is one for each answer.
+    def overall_deadline(self, calls: int = 1) -> Deadline:
+        """When several commands have to have been answered, for an agent that limits each answer by itself.
 
-        :param usual: seconds that all of them may well take.
+        :param calls: for so many of them at least, reaching the agent and each answer can take all of their time.
         """
-        return Deadline.after(max(usual, self.reply_timeout, self.limit or 0.0))
+        return Deadline.after(max(USUAL_SECONDS, self.connect_timeout + calls * self._answer_seconds))
+
+    @property
+    def _answer_seconds(self) -> float:
+        return self.limit or self.reply_timeout

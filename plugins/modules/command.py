@@ -85,7 +85,7 @@ EXAMPLES = r"""
         - phys-index: 12
           online: false
   register: result
-  changed_when: result.reply is not defined or result.reply[0].response == "success"
+  changed_when: result is changed and (result.reply is not defined or result.reply[0].response == "success")
   failed_when: result is failed or (result.reply is defined and result.reply[0].response != "success")
 
 - name: Send a command to a virtual machine of QEMU's that only a newer agent knows

@@ -651,17 +651,15 @@ unavailable:
         since QEMU 9.1, and not on every operating system"
 """
 
-from ansible_collections.netless.qga.plugins.module_utils.guest.facts import gather, select
+from ansible_collections.netless.qga.plugins.module_utils.guest.facts import calls_for, gather, select
 from ansible_collections.netless.qga.plugins.module_utils.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
-
-# Everything together. Disks that are asleep take their time.
-_USUAL_SECONDS = 60.0
 
 
 def run(task: Task) -> Result:
     """Ask, and tell."""
-    facts = gather(task.agent, select(task.params["subset"]), task.way.overall_deadline(_USUAL_SECONDS))
+    subsets = select(task.params["subset"])
+    facts = gather(task.agent, subsets, task.way.overall_deadline(calls_for(subsets)))
     result: Result = {
         "qga": facts.found,
         "unavailable": {

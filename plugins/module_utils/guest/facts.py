@@ -114,6 +114,11 @@ def select(words: t.Sequence[str]) -> list[str]:
     return [name for name in _SUBSETS if ("all" in included or name in included) and name not in excluded]
 
 
+def calls_for(subsets: t.Sequence[str]) -> int:
+    """How many commands :func:`gather` asks for at the most: what tells of the agent itself, and of freezing, too."""
+    return 2 + sum(len(_SUBSETS[name].commands) for name in subsets)
+
+
 def gather(agent: Agent, subsets: t.Sequence[str], deadline: Deadline) -> Facts:
     """Ask the agent for everything at once that it says it can tell.
 

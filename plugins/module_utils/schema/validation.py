@@ -111,9 +111,9 @@ def _validator_class() -> type[Validator]:
         from jsonschema import Draft202012Validator, validators
     except ImportError as exc:
         raise LibraryMissing(
-            "Python's jsonschema is needed to check commands and replies, version 4.0 or newer: install "
-            "python3-jsonschema of the distribution, or where that is older jsonschema from PyPI, for the Python that "
-            "runs this"
+            "Python's jsonschema is needed to check commands and replies, version 4.0 or newer, for the Python that "
+            "runs this: install python3-jsonschema of the distribution, or where that is older, as in RHEL 9, "
+            "Debian 11 and Ubuntu 22.04, have python3 -m pip install jsonschema get it from PyPI"
         ) from exc
     # To the agent 1.0 is no integer, a caller's tuple becomes a list on the wire, and some versions of jsonschema trip
     # over names that are no strings.

@@ -39,7 +39,8 @@ _CHECKS: tuple[tuple[str, Check], ...] = (
     ("speed", capabilities.speed),
     ("shell", surroundings),
 )
-
+# Without these there is no agent to look at.
+_ESSENTIAL = ("libraries", "libvirt", "domain", "agent")
 
 _MAKE_IT_POSSIBLE = "See to what the message names, on the host where this module runs"
 
@@ -74,8 +75,8 @@ def _carry_out(name: str, check: Check, subject: Subject) -> t.Iterator[Finding]
     except (Unreachable, OutcomeUnknown, ProtocolViolation) as exc:
         yield reachability.no_agent(name, subject, exc)
     except (QgaError, OSError) as exc:
-        # What comes after the agent itself is nothing that tasks could not do without.
-        is_essential = name in ("libraries", "libvirt", "domain", "agent")
-        status = PROBLEM if is_essential else UNKNOWN
-        advice = _MAKE_IT_POSSIBLE if is_essential else ""
-        yield Finding(name, status, f"This could not be looked at: {exc}", advice, ends=is_essential)
+        message = f"This could not be looked at: {exc}"
+        if name in _ESSENTIAL:
+            yield Finding(name, PROBLEM, message, _MAKE_IT_POSSIBLE, ends=True)
+        else:
+            yield Finding(name, UNKNOWN, message)

@@ -148,6 +148,19 @@ def test_knows_why_an_agent_does_not_tell_whether_it_is_frozen(dial: Dial) -> No
     assert commands(script)[-1] == "guest-info"
 
 
+def test_asks_no_further_why_it_is_not_told_why(dial: Dial) -> None:
+    script = ScriptedAgent()
+    inform(script, guest_exec=False, guest_fsfreeze_status=True)
+    for command in ("guest-exec", "guest-fsfreeze-status"):
+        script.handlers[command] = refuse("no")
+    agent = Agent(dial(script))
+    assert refusal(agent).__class__ is AgentRefused
+    assert commands(script).count("guest-fsfreeze-status") == 1 and commands(script).count("guest-info") == 2
+    inform(script, guest_exec=False, guest_fsfreeze_status=False)
+    assert refusal(agent, "guest-fsfreeze-status").__class__ is CommandDisabled
+    assert commands(script).count("guest-fsfreeze-status") == 2
+
+
 @pytest.mark.parametrize("command", ["guest-info", "guest-fsfreeze-status"])
 def test_does_not_ask_why_it_may_not_ask(dial: Dial, command: str) -> None:
     script = ScriptedAgent()

@@ -11,6 +11,9 @@ import typing as t
 
 import pytest
 
+from ansible_collections.netless.qga.plugins.module_utils.channel import Call, Outcome
+from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 
 from .conftest import RunModule, silence_of
@@ -105,6 +108,20 @@ def test_each_answer_has_the_time_and_not_all_of_them(run_module: RunModule) -> 
     agent.handlers.update({name: slowly(tell) for name, tell in agent.handlers.items() if name in REPLIES})
     result = run_module("info", agent, silence=3)
     assert "failed" not in result and set(result["qga"]) == SUBSETS
+
+
+def test_all_answers_may_take_the_time_that_each_has(run_module: RunModule, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[tuple[float, float]] = []
+    usual = FramedChannel.exchange
+
+    def exchange(channel: FramedChannel, calls: t.Sequence[Call], deadline: Deadline) -> list[Outcome]:
+        limits.append((channel.reply_timeout, deadline.remaining()))
+        return usual(channel, calls, deadline)
+
+    monkeypatch.setattr(FramedChannel, "exchange", exchange)
+    run_module("info", telling_agent(), timeout=60.0, subset=["os", "memory"])
+    # It is reached, tells of itself, and answers three commands more.
+    assert limits[0][0] == 60 and limits[0][1] > 4 * 60
 
 
 def test_tells_everything(run_module: RunModule) -> None:

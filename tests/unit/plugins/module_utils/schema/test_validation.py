@@ -32,6 +32,7 @@ from ansible_collections.netless.qga.plugins.module_utils.schema.validation impo
     check_arguments,
     check_reply,
     is_silent,
+    see_that_it_can_check,
     since,
 )
 
@@ -404,5 +405,7 @@ def test_needs_jsonschema(found: types.ModuleType | None, monkeypatch: pytest.Mo
     for check in (check_arguments, check_reply):
         with pytest.raises(LibraryMissing, match=r"jsonschema .*4\.0 or newer"):
             check("guest-ping", {})
+    with pytest.raises(LibraryMissing, match="python3 -m pip install jsonschema"):
+        see_that_it_can_check()
     with pytest.raises(InvalidRequest):
         check_arguments("guest-pong", {})

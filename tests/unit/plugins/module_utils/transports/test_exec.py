@@ -11,6 +11,7 @@ import pathlib
 import shlex
 import shutil
 import sys
+import tempfile
 import typing as t
 
 import pytest
@@ -88,6 +89,12 @@ def test_takes_what_the_user_quoted_for_one_argument(tmp_path: pathlib.Path) -> 
 def test_says_that_there_is_no_such_program(command: str) -> None:
     with pytest.raises(EndpointUnavailable, match=f"^exec:{command}: cannot start the program: "):
         opened(command)
+
+
+def test_says_that_there_is_no_place_for_what_the_program_may_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
+    with pytest.raises(EndpointUnavailable, match=r"^exec:cat: no place for what the program may say: No such file"):
+        opened("cat")
 
 
 @pytest.mark.parametrize("script", ["echo no route to host >&2; exit 3", "read x; echo no route to host >&2; exit 3"])
