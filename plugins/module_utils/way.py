@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
@@ -50,14 +50,9 @@ class Way:
             domain=params["domain"] or self.address.domain,
             uri=params["uri"] or self.address.uri,
         )
-        return Way(
-            address,
-            connect_timeout=self.connect_timeout if timeout is None else timeout,
-            reply_timeout=self.reply_timeout,
-            limit=self.limit if timeout is None else timeout,
-            chunk=self.chunk,
-            log=self.log,
-        )
+        if timeout is None:
+            return replace(self, address=address)
+        return replace(self, address=address, connect_timeout=timeout, limit=timeout)
 
     def agent(self, *, own_calls: bool = True, check_replies: bool = True, many_calls: bool = False) -> Agent:
         """The agent there.
@@ -83,7 +78,7 @@ class Way:
     def libvirt_domain(self) -> LibvirtDomain | None:
         """The domain at the address, if it is one of libvirt's."""
         address = self.address
-        return LibvirtDomain(address.domain, address.uri, permission="domain.write") if address.is_of_libvirt else None
+        return LibvirtDomain(address.domain, address.uri) if address.is_of_libvirt else None
 
     def deadline(self, usual: float = USUAL_SECONDS) -> Deadline:
         """When a command has to have been answered.
