@@ -10,7 +10,7 @@ import contextlib
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError, QgaError
+from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError, ProcessError, QgaError
 from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import OpenFile
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.program import Program
 
@@ -21,6 +21,9 @@ Dialogue = t.Callable[[bytes, bytes], t.Optional[bytes]]
 # For each look at the program and each word to it, in seconds. One that the program's own deadline cut off would end
 # as an answer that is lost, and not as a program that took too long.
 _SECONDS_TO_ASK = 30.0
+
+# How much it may write until it goes on, in bytes: a guest must not fill the memory with questions.
+_MOST_WRITTEN = 16 * 1024 * 1024
 
 
 def converse(program: Program, dialogue: Dialogue, deadline: Deadline) -> None:
@@ -43,6 +46,11 @@ def converse(program: Program, dialogue: Dialogue, deadline: Deadline) -> None:
                 for index, stream in enumerate(streams):
                     if stream is not None:
                         written[index] += stream.read(until)[0]
+                if sum(map(len, written)) > _MOST_WRITTEN:
+                    raise ProcessError(
+                        f"{program.agent.endpoint}: more than {_MOST_WRITTEN} bytes were written where a program was "
+                        f"to ask for something"
+                    )
                 words = dialogue(*written)
                 if words == b"":
                     return

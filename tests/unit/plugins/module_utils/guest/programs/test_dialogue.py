@@ -13,7 +13,8 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import ProcessTimedOut
+from ansible_collections.netless.qga.plugins.module_utils.errors import ProcessError, ProcessTimedOut
+from ansible_collections.netless.qga.plugins.module_utils.guest.programs import dialogue as dialogue_module
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.program import Result
 
@@ -95,6 +96,12 @@ def test_takes_too_long_also_if_the_deadline_comes_during_a_look(processes: Proc
     guest.replace("guest-file-read", read)
     with pytest.raises(ProcessTimedOut):
         processes.run(["sh", "-c", "read x"], dialogue=have_it_come, deadline=deadline)
+
+
+def test_does_not_listen_to_a_program_that_only_talks(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialogue_module, "_MOST_WRITTEN", 5000)
+    with pytest.raises(ProcessError, match="more than 5000 bytes"):
+        processes.run(["sh", "-c", "while :; do echo why; done"], dialogue=lambda out, err: None, deadline=soon())
 
 
 def test_shows_words_in_no_argument(processes: Processes, guest: LocalGuest) -> None:
