@@ -21,7 +21,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 )
 from ansible_collections.netless.qga.plugins.module_utils.guest.diagnosis.finding import OK, PROBLEM, Finding, Subject
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import DomainState, LibvirtDomain
-from ansible_collections.netless.qga.plugins.module_utils.schema.validation import check_reply
+from ansible_collections.netless.qga.plugins.module_utils.schema.validation import see_that_it_can_check
 
 _INSTALL_WHERE = (
     "It is needed where this module runs: on the controller for a host whose connection is netless.qga.guest_agent, "
@@ -84,7 +84,7 @@ _USUALLY_DISCARDED = 100
 def libraries(subject: Subject) -> t.Iterator[Finding]:
     """Whether Python has what driving this agent takes."""
     try:
-        check_reply("guest-ping", {})
+        see_that_it_can_check()
         if subject.domain is not None:
             subject.domain.library()
     except LibraryMissing as exc:
