@@ -151,6 +151,17 @@ class Agent:
             self._info = self._read_info(deadline)
         return self._info
 
+    def see_that_it_may(self, *commands: str, deadline: Deadline) -> None:
+        """See that the agent will take commands: one that is not answered, or one that others have to follow.
+
+        :raises AgentRefused: it will not, as :meth:`call` would raise it; nothing was sent.
+        """
+        info = self.info(deadline)
+        for command in commands:
+            if not info.allows(command):
+                kind, advice = self._reason(command, deadline)
+                raise kind(f"{self.endpoint}: {command} is not sent, as the agent would not take it. {advice}")
+
     def pause(self, seconds: float, deadline: Deadline) -> None:
         """Do nothing for a while, and let others use the channel."""
         self._channel.pause(seconds, deadline)

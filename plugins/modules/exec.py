@@ -196,7 +196,6 @@ import typing as t
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, InvalidRequest, QgaError, error_name
 from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.guest.permission import see_that_it_may
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.execution import SHELL
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.invocation import Invocation
 from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
@@ -221,7 +220,8 @@ def run(task: Task) -> Result:
     result: Result = {"cmd": params["argv"] or params["cmd"], "rc": 0, **_output(b"", b"")}
     if task.check_mode and not invocation.is_conditional:
         return {**result, "skipped": True, "msg": "The program would have been run"}
-    _see_that_it_can_be_followed(task)
+    # One that is started and no more would be left alone in the guest.
+    task.agent.see_that_it_may(*_NEEDED, deadline=task.deadline())
     with contextlib.closing(Processes(task.agent, Files(task.agent))) as processes:
         reason = invocation.reason_to_skip(processes, task.way.overall_deadline())
         if reason:
@@ -243,14 +243,6 @@ def run(task: Task) -> Result:
         message = f"{task.agent.endpoint}: the program ended with the exit status {done.rc}"
         raise Failed(message, error="program_failed", **result)
     return result
-
-
-def _see_that_it_can_be_followed(task: Task) -> None:
-    """See that the program will not be left alone in the guest, as one could be that is started and no more."""
-    info = task.agent.info(task.deadline())
-    for command in _NEEDED:
-        if not info.allows(command):
-            see_that_it_may(task.agent, command, task.deadline())
 
 
 def _environment(given: t.Mapping[str, t.Any]) -> dict[str, str]:

@@ -23,7 +23,6 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     QgaError,
     Unreachable,
 )
-from ansible_collections.netless.qga.plugins.module_utils.guest.permission import see_that_it_may
 from ansible_collections.netless.qga.plugins.module_utils.guest.power.absence import (
     Absence,
     is_left_behind,
@@ -114,7 +113,7 @@ class Power:
     def foresee(self, mode: str, *, fallback: bool, asking: Deadline) -> None:
         """See what can be seen of whether :meth:`end` would go well; raises what that does."""
         try:
-            see_that_it_may(self._agent, "guest-shutdown", asking)
+            self._agent.see_that_it_may("guest-shutdown", deadline=asking)
         except FilesystemsFrozen:
             raise
         except _FALLBACK_FROM:
@@ -135,7 +134,7 @@ class Power:
         share = Deadline.after(deadline.remaining() / 2) if fallback else deadline
         before = UNKNOWN
         try:
-            see_that_it_may(self._agent, "guest-shutdown", asking)
+            self._agent.see_that_it_may("guest-shutdown", deadline=asking)
             if mode == REBOOT:
                 before = read_boot(self._agent, asking)
             grace = Deadline.after(GRACE_SECONDS) if wait_seconds is None else self._grace(mode, share)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import Unreachable
-from ansible_collections.netless.qga.plugins.module_utils.guest.permission import see_that_it_may
 from ansible_collections.netless.qga.plugins.module_utils.guest.power.absence import Absence
 from ansible_collections.netless.qga.plugins.module_utils.guest.presence import wait_for_agent
 from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import DomainState, LibvirtDomain
@@ -86,8 +85,8 @@ class Suspension:
         return None if self._domain is None else self._sight_of(self._domain.state(deadline))
 
     def check(self, deadline: Deadline) -> None:
-        """See that the agent will take the command; raises what :func:`see_that_it_may` does."""
-        see_that_it_may(self._agent, COMMANDS[self._mode], deadline)
+        """See that the agent will take the command; raises what :meth:`Agent.see_that_it_may` does."""
+        self._agent.see_that_it_may(COMMANDS[self._mode], deadline=deadline)
 
     def begin(self, deadline: Deadline) -> Sight | None:
         """Have the guest suspend itself; returns what shows that it did, None if nothing does until the deadline.

@@ -148,6 +148,20 @@ def test_knows_why_an_agent_does_not_tell_whether_it_is_frozen(dial: Dial) -> No
     assert commands(script)[-1] == "guest-info"
 
 
+def test_sees_beforehand_what_would_be_refused(dial: Dial) -> None:
+    script = ScriptedAgent("blocked")
+    agent = Agent(dial(script))
+    agent.see_that_it_may("guest-ping", "guest-sync", deadline=soon())
+    with pytest.raises(CommandDisabled, match="guest-exec is not sent"):
+        agent.see_that_it_may("guest-ping", "guest-exec", deadline=soon())
+    with pytest.raises(CommandMissing, match="guest-get-load is not sent"):
+        agent.see_that_it_may("guest-get-load", deadline=soon())
+    script.frozen = True
+    with pytest.raises(FilesystemsFrozen, match="guest-exec is not sent"):
+        agent.see_that_it_may("guest-exec", deadline=soon())
+    assert not {"guest-ping", "guest-exec", "guest-get-load"} & set(commands(script))
+
+
 def test_asks_no_further_why_it_is_not_told_why(dial: Dial) -> None:
     script = ScriptedAgent()
     inform(script, guest_exec=False, guest_fsfreeze_status=True)

@@ -584,7 +584,10 @@ def test_a_reboot_on_its_way_is_not_disturbed(run_module: RunModule, hypervisor:
 
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_a_frozen_guest_has_no_button(run_module: RunModule, hypervisor: Hypervisor, check_mode: bool) -> None:
-    hypervisor.serve(guest_shutdown={}, guest_fsfreeze_status="frozen")
+    # As a frozen agent does, which takes hardly more than a thaw.
+    enabled = {"guest-shutdown": False, "guest-fsfreeze-status": True}
+    commands = [{"name": name, "enabled": is_on, "success-response": True} for name, is_on in enabled.items()]
+    hypervisor.serve(guest_info={"version": "7.2.22", "supported_commands": commands}, guest_fsfreeze_status="frozen")
     result = run_module("shutdown", "libvirt", domain="db1", fallback="acpi", check_mode=check_mode)
     assert result["failed"] and result["error"] == "filesystems_frozen" and hypervisor.own_calls == []
 
