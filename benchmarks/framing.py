@@ -93,7 +93,7 @@ class Measurements:
 
 def run() -> None:
     """Measures, and prints the table."""
-    from ansible_collections.netless.qga.plugins.module_utils import framing
+    from ansible_collections.netless.qga.plugins.module_utils.framing import session as framing
 
     table = Measurements(framing)
     large = reply(64 * MIB)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Writes plugins/module_utils/schema/commands.py: JSON Schema of the agent's commands, from QEMU's own description.
+"""Writes plugins/module_utils/_schema/commands.py: JSON Schema of the agent's commands, from QEMU's own description.
 
 That is ``qga/qapi-schema.json`` of QEMU's source, which Debian's package qemu-guest-agent ships. Without SCHEMA it is
 that of the tests' guest of :data:`SUITE`. Names, types and versions are taken over, and none of the texts.
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTPUT = ROOT / "plugins" / "module_utils" / "schema" / "commands.py"
+OUTPUT = ROOT / "plugins" / "module_utils" / "_schema" / "commands.py"
 
 SUITE = "trixie"
 """A released suite, as it stays with one release series of QEMU, whose description of the agent does not change."""

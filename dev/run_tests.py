@@ -49,9 +49,9 @@ LINTERS = (
 )
 SUITES = ("bullseye", "bookworm", "trixie", "forky")
 """The guests of the integration tests."""
-WELL_COVERED = ("plugins/module_utils/framing.py", "plugins/module_utils/agent.py")
+WELL_COVERED = ("plugins/module_utils/framing/session.py", "plugins/module_utils/_agent/agent.py")
 COVERING = "tests/unit/plugins/module_utils"
-COVERING_TESTS = ("test_agent.py", "test_framed_channel*.py", "test_framing*.py")
+COVERING_TESTS = ("_agent/test_agent.py", "_channels/test_stream_channel*.py", "framing/test_session*.py")
 """Those that are to reach them. Measuring it makes tests several times as slow, so the others do without."""
 COVERAGE_REQUIRED = 0.95
 WITH_ANSIBLE = ("tests/unit/plugins/action/", "tests/unit/plugins/modules/", "tests/unit/plugins/plugin_utils/")

@@ -22,7 +22,7 @@ import libvirt_qemu
 from ansible.executor.task_executor import TaskExecutor
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.netless.qga.plugins.module_utils.framing import Framing
+from ansible_collections.netless.qga.plugins.module_utils.framing.session import Framing
 from benchmarks import agent_processes, records
 
 DOCUMENTATION = """

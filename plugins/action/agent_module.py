@@ -17,9 +17,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation
-from ansible_collections.netless.qga.plugins.module_utils.way import Way
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation
 
 _CONNECTION = "netless.qga.guest_agent"
 _MODULES = "ansible_collections.netless.qga.plugins.modules"

@@ -216,11 +216,11 @@ from ansible.errors import AnsibleFileNotFound
 from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 
-from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address, make_channel
-from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address, make_channel
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
 from ansible_collections.netless.qga.plugins.plugin_utils.become import Escalation
 from ansible_collections.netless.qga.plugins.plugin_utils.errors import ansible_errors
 

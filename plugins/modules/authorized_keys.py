@@ -122,16 +122,16 @@ removed:
 
 import typing as t
 
-from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
-from ansible_collections.netless.qga.plugins.module_utils.guest.accounts.authorized_keys import (
+from ansible_collections.netless.qga.plugins.module_utils._guest.accounts.authorized_keys import (
     AuthorizedKeys,
     check_keys,
     key_lines,
     plan_absent,
     plan_present,
 )
-from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
+from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
+from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
 
 
 def run(task: Task) -> Result:

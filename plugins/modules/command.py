@@ -108,16 +108,16 @@ reply:
 
 import typing as t
 
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.guest.raw_commands import (
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import USUAL_SECONDS
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._schema.command_traits import (
     only_reads,
     refuse_sync_delimited,
     usual_seconds,
 )
-from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
-from ansible_collections.netless.qga.plugins.module_utils.schema.validation import check_arguments, is_silent
-from ansible_collections.netless.qga.plugins.module_utils.way import USUAL_SECONDS
+from ansible_collections.netless.qga.plugins.module_utils._schema.validation import check_arguments, is_silent
+from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 
 # How long the error of a command is waited for that is silent otherwise.
 _GRACE_SECONDS = 5.0

@@ -126,13 +126,13 @@ findings:
 
 import typing as t
 
+from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.diagnose import diagnose, summary
+from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.finding import PROBLEM, Subject
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import AGENT_CHANNEL
+from ansible_collections.netless.qga.plugins.module_utils._schema.validation import see_that_it_can_check
+from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import LibraryMissing
-from ansible_collections.netless.qga.plugins.module_utils.guest.diagnosis.diagnosis import diagnose, summary
-from ansible_collections.netless.qga.plugins.module_utils.guest.diagnosis.finding import PROBLEM, Subject
-from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import AGENT_CHANNEL
-from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
-from ansible_collections.netless.qga.plugins.module_utils.schema.validation import see_that_it_can_check
 
 
 def run(task: Task) -> Result:

@@ -193,14 +193,14 @@ import contextlib
 import datetime
 import typing as t
 
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.invocation import Invocation
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.guest_exec import SHELL
+from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, InvalidRequest, QgaError, error_name
-from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.guest.programs.execution import SHELL
-from ansible_collections.netless.qga.plugins.module_utils.guest.programs.invocation import Invocation
-from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
-from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 
 # What it takes to run a program and to see it through to its end.
 _NEEDED = ("guest-exec", "guest-exec-status", "guest-file-open", "guest-file-read", "guest-file-close")

@@ -155,11 +155,11 @@ import os
 import re
 import typing as t
 
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.content import Source, difference
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.guest_file import Placement
+from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
-from ansible_collections.netless.qga.plugins.module_utils.guest.files.contents import Source, difference
-from ansible_collections.netless.qga.plugins.module_utils.guest.files.placement import Placement
-from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 
 _OCTAL = re.compile(r"(?:0o)?[0-7]{3,5}\Z")
 _LARGEST_MODE = 0o7777
@@ -174,8 +174,8 @@ def run(task: Task) -> Result:
     return act(task, Placement(task.agent, task.way, path))
 
 
-def _put(task: Task, placement: Placement) -> Result:
-    placed = placement.put(
+def _put(task: Task, guest_file: Placement) -> Result:
+    placed = guest_file.put(
         _source(task.params), _mode(task.params["mode"]), check_mode=task.check_mode, warn=task.warnings.append
     )
     path = task.params["path"]
@@ -195,14 +195,14 @@ def _put(task: Task, placement: Placement) -> Result:
     return result
 
 
-def _get(task: Task, placement: Placement) -> Result:
+def _get(task: Task, guest_file: Placement) -> Result:
     params = task.params
     for option in ("content", "content_base64", "src", "mode"):
         if params[option] is not None:
             raise InvalidRequest(f"{option} is for state=present, and not for state=read")
     result: Result = {"path": params["path"]}
     if params["dest"] is None:
-        data, found = placement.read()
+        data, found = guest_file.read()
         result["checksum"], result["size"] = found.checksum, found.size
         try:
             result["content"] = data.decode("utf-8")
@@ -212,7 +212,7 @@ def _get(task: Task, placement: Placement) -> Result:
     dest = params["dest"]
     if os.path.isdir(dest):
         raise InvalidRequest(f"dest is a directory: {dest}. Give the name of the file too")
-    found, result["changed"] = placement.fetch(dest, check_mode=task.check_mode)
+    found, result["changed"] = guest_file.fetch(dest, check_mode=task.check_mode)
     return {**result, "checksum": found.checksum, "size": found.size, "dest": dest}
 
 

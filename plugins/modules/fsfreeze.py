@@ -163,14 +163,14 @@ thawed_again:
 import datetime
 import time
 
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.filesystems import FROZEN, THAWED
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.freeze import GuestFreeze, thawed_before
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_process import is_running
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record import FreezeRecord
+from ansible_collections.netless.qga.plugins.module_utils._local.signals import Interruptions
+from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
-from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.filesystems import FROZEN, THAWED
-from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.freeze import GuestFreeze, thawed_before
-from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.guard_process import is_running
-from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.interruption import Interruptions
-from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.record import FreezeRecord
-from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 
 # How much of the time that is asked for a guard has to have that is there already, not to be worth a warning.
 _LEAST_SHARE = 0.9

@@ -96,10 +96,10 @@ trimmed:
   sample: 1071943680
 """
 
+from ansible_collections.netless.qga.plugins.module_utils._guest.fstrim import TRIM_SECONDS, trim
+from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, InvalidRequest
-from ansible_collections.netless.qga.plugins.module_utils.guest.trimming import TRIM_SECONDS, trim
-from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 
 
 def run(task: Task) -> Result:

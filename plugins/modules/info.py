@@ -651,9 +651,9 @@ unavailable:
         since QEMU 9.1, and not on every operating system"
 """
 
-from ansible_collections.netless.qga.plugins.module_utils.guest.facts import calls_for, gather, select
-from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
+from ansible_collections.netless.qga.plugins.module_utils._guest.facts import calls_for, gather, select
+from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 
 
 def run(task: Task) -> Result:

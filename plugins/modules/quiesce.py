@@ -187,10 +187,10 @@ inconsistent_because:
   sample: []
 """
 
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.quiesced_command import Quiescence
+from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
-from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.quiescence import Quiescence
-from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 
 
 def run(task: Task) -> Result:
@@ -204,7 +204,7 @@ def run(task: Task) -> Result:
         raise InvalidRequest("max_frozen has to be more than 0 seconds")
     if task.check_mode:
         return {"changed": True}
-    quiescence = Quiescence(
+    quiesced_command = Quiescence(
         task.agent,
         task.way,
         argv or ["/bin/sh", "-c", task.params["cmd"]],
@@ -213,7 +213,7 @@ def run(task: Task) -> Result:
         max_frozen=task.params["max_frozen"],
         warn=task.warnings.append,
     )
-    return quiescence.run()
+    return quiesced_command.run()
 
 
 OPERATION = Operation(

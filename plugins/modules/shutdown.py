@@ -168,11 +168,11 @@ boot_id_after:
 
 import time
 
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.power.shutdown import MODES, REBOOT, Outcome, Power
+from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, InvalidRequest
-from ansible_collections.netless.qga.plugins.module_utils.guest.power.power import MODES, REBOOT, Outcome, Power
-from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 
 # A sync that takes longer than this is none.
 _LOOK_SECONDS = 5.0

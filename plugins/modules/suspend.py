@@ -114,12 +114,12 @@ elapsed:
 
 import time
 
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.power.suspend import COMMANDS, DISK, Suspension
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
+from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, InvalidRequest, QgaError, error_name
-from ansible_collections.netless.qga.plugins.module_utils.guest.power.suspension import COMMANDS, DISK, Suspension
-from ansible_collections.netless.qga.plugins.module_utils.libvirt_domain import LibvirtDomain
-from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 
 # A sync that takes longer than this is none.
 _LOOK_SECONDS = 5.0
@@ -130,25 +130,25 @@ def run(task: Task) -> Result:
     started = time.monotonic()
     mode, wait_seconds = task.params["mode"], task.params["wait_timeout"]
     waking = _domain_to_wake(task) if task.params["resume"] else None
-    suspension = Suspension(
+    suspend = Suspension(
         task.agent,
         task.domain,
         mode,
         look_seconds=min(_LOOK_SECONDS, task.way.connect_timeout),
         libvirt_waits=task.way.address.endpoint == "libvirt",
     )
-    sight = suspension.already(Deadline.after(task.way.connect_timeout))
+    sight = suspend.already(Deadline.after(task.way.connect_timeout))
     before = "running" if sight is None else sight.state
     after = "running" if waking is not None else "off" if mode == DISK else "suspended"
     result: Result = {"mode": mode, "resumed": False}
     if sight is None:
-        suspension.check(task.deadline())
+        suspend.check(task.deadline())
         if not task.check_mode:
-            sight = suspension.begin(Deadline.after(wait_seconds))
+            sight = suspend.begin(Deadline.after(wait_seconds))
             if sight is None:
                 raise Failed(
                     f"{task.agent.endpoint}: the guest was told to suspend itself to {mode}, and that was not seen "
-                    f"within {wait_seconds:g} s. It may still do it. What was seen last: {suspension.last}",
+                    f"within {wait_seconds:g} s. It may still do it. What was seen last: {suspend.last}",
                     error="outcome_unknown",
                     elapsed=time.monotonic() - started,
                     **result,
@@ -157,7 +157,7 @@ def run(task: Task) -> Result:
     if sight is not None:
         result.update(evidence=sight.evidence, state=sight.state)
         if waking is not None and not task.check_mode:
-            _wake_up(suspension, waking, wait_seconds, {**result, "elapsed": time.monotonic() - started})
+            _wake_up(suspend, waking, wait_seconds, {**result, "elapsed": time.monotonic() - started})
             result.update(resumed=True, state="running")
     change = task.changed({"state": before}, {"state": after})
     if waking is not None:
@@ -177,9 +177,9 @@ def _domain_to_wake(task: Task) -> LibvirtDomain:
     return task.domain
 
 
-def _wake_up(suspension: Suspension, domain: LibvirtDomain, wait_seconds: float, result: Result) -> None:
+def _wake_up(suspend: Suspension, domain: LibvirtDomain, wait_seconds: float, result: Result) -> None:
     try:
-        suspension.end(domain, Deadline.after(wait_seconds))
+        suspend.end(domain, Deadline.after(wait_seconds))
     except QgaError as exc:
         raise Failed(
             f"the guest was suspended, and is not up again after {wait_seconds:g} s: {exc}",

@@ -96,27 +96,27 @@ agent_version:
   sample: 7.2.22
 """
 
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.guest.presence import wait_for_agent
-from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.availability import wait_for_agent
+from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 
 
 def run(task: Task) -> Result:
     """Sync, and ask who answered."""
-    presence = wait_for_agent(
+    availability = wait_for_agent(
         task.agent,
         attempt_seconds=task.way.connect_timeout,
         deadline=Deadline.after(task.params["wait_timeout"]),
     )
-    report = presence.report
+    report = availability.report
     return {
         "sync_id": report.sync_id,
         "discarded": report.discarded,
         "delimited": report.delimited,
         "round_trip": report.seconds,
-        "waited": presence.waited,
-        "attempts": presence.attempts,
+        "waited": availability.waited,
+        "attempts": availability.attempts,
         "agent_version": task.agent.info(task.deadline()).version,
     }
 

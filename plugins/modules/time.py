@@ -110,10 +110,10 @@ drift_before:
   sample: -3600.0421
 """
 
+from ansible_collections.netless.qga.plugins.module_utils._guest.clock import Adjustment, Clock, Reading, moment, parse
+from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import Failed
-from ansible_collections.netless.qga.plugins.module_utils.guest.clock import Adjustment, Clock, Reading, moment, parse
-from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 
 _NANOSECONDS = 10**9
 

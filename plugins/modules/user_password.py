@@ -94,9 +94,9 @@ compared:
   sample: true
 """
 
-from ansible_collections.netless.qga.plugins.module_utils.guest.accounts.passwords import Password
-from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
+from ansible_collections.netless.qga.plugins.module_utils._guest.accounts.passwords import Password
+from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 
 
 def run(task: Task) -> Result:

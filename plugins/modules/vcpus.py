@@ -106,10 +106,10 @@ online_count:
 import typing as t
 from dataclasses import asdict
 
+from ansible_collections.netless.qga.plugins.module_utils._guest.vcpus import Vcpus, read_vcpus, switch_vcpus
+from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import Failed
-from ansible_collections.netless.qga.plugins.module_utils.guest.vcpus import Vcpus, read_vcpus, switch_vcpus
-from ansible_collections.netless.qga.plugins.module_utils.module import run_module
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation, Result, Task
 
 
 def run(task: Task) -> Result:

@@ -22,18 +22,18 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.endpoint import parse_endpoint
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import parse_endpoint
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ChannelClosed,
     EndpointBusy,
     EndpointUnavailable,
     OutcomeUnknown,
 )
-from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
-from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
 from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
 from ansible_collections.netless.qga.tests.guests.trees import build
 

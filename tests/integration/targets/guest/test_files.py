@@ -13,10 +13,10 @@ import sys
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
 from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError
-from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
 from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
 
 NAMES = ["plain", "with space", "it's", 'say "x"', "汉语", "new\nline", "-leading-dash", "$HOME", "*"]
@@ -99,11 +99,11 @@ def test_no_handle_is_left_open(
 # In a process of its own, as the peak of this one's memory has been elsewhere.
 _COPY = """
 import resource, sys
-from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
-from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.endpoint import parse_endpoint
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import parse_endpoint
 
 endpoint, source, target = sys.argv[1:]
 agent = Agent(FramedChannel(parse_endpoint(endpoint)))

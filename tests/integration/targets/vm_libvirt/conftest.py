@@ -17,9 +17,9 @@ import typing as t
 import libvirt  # pylint: disable=import-error
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address, make_channel
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address, make_channel
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.tests.integration.targets.vm_libvirt.domains import (
     CHANNELS,
     GUEST,

@@ -12,7 +12,7 @@ import typing as t
 
 import libvirt  # pylint: disable=import-error
 
-from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.tests.lab.machine import AGENT_CHANNEL, SECOND_CHANNEL
 
 URI = "qemu:///system"

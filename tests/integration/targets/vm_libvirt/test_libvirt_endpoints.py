@@ -15,10 +15,10 @@ import time
 import libvirt  # pylint: disable=import-error
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
 from ansible_collections.netless.qga.plugins.module_utils.errors import AgentRefused, OutcomeUnknown
-from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
 from ansible_collections.netless.qga.tests.integration.targets.vm_libvirt.domains import ENDPOINTS, GUEST, STREAM, Dial
 from ansible_collections.netless.qga.tests.integration.targets.vm_libvirt.sshd import Sshd
 

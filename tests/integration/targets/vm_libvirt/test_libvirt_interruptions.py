@@ -14,11 +14,11 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
 from ansible_collections.netless.qga.plugins.module_utils.errors import AgentSilent, OutcomeUnknown
-from ansible_collections.netless.qga.plugins.module_utils.guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils.guest.programs.processes import Processes
 from ansible_collections.netless.qga.tests.integration.targets.vm_libvirt.domains import ENDPOINTS, STREAM, Dial
 from ansible_collections.netless.qga.tests.lab import daemons
 from ansible_collections.netless.qga.tests.lab.libvirt_daemons import Libvirt

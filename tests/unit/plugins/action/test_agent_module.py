@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.netless.qga.plugins.action.agent_module import ActionModule
-from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
 
 
 class GuestConnection:

@@ -11,8 +11,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
-from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 
 

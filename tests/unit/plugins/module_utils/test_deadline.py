@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 
 
 @pytest.fixture(name="clock")

@@ -18,15 +18,15 @@ import typing as t
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.netless.qga.plugins.module_utils import deadline as deadlines
-from ansible_collections.netless.qga.plugins.module_utils.channel import SyncReport
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address
-from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
-from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.guard_process import is_running
-from ansible_collections.netless.qga.plugins.module_utils.operation import Operation
-from ansible_collections.netless.qga.plugins.module_utils.transports.unix import UnixEndpoint
-from ansible_collections.netless.qga.plugins.module_utils.way import Way
+from ansible_collections.netless.qga.plugins.module_utils import _deadline as deadlines
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import SyncReport
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_process import is_running
+from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 
 MODULES = "ansible_collections.netless.qga.plugins.modules"

@@ -16,18 +16,18 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils import way as way_module
-from ansible_collections.netless.qga.plugins.module_utils.endpoint import Address
+from ansible_collections.netless.qga.plugins.module_utils._agent import target as target_module
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis import capabilities, reachability
+from ansible_collections.netless.qga.plugins.module_utils._schema.commands import COMMANDS
 from ansible_collections.netless.qga.plugins.module_utils.errors import LibraryMissing
-from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
-from ansible_collections.netless.qga.plugins.module_utils.guest.diagnosis import capabilities, reachability
-from ansible_collections.netless.qga.plugins.module_utils.schema.commands import COMMANDS
-from ansible_collections.netless.qga.plugins.module_utils.way import Way
 from ansible_collections.netless.qga.plugins.modules import diagnose as diagnose_module
 from ansible_collections.netless.qga.tests.guests.agent_profiles import PROFILES
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils.guest.local_guest import LocalGuest
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils.hypervisor import (
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._guest.local_guest import LocalGuest
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._libvirt.hypervisor import (
     Failure,
     Hypervisor,
     channel_xml,
@@ -209,7 +209,7 @@ def test_diagnoses_and_unchecked_commands_take_no_jsonschema(
     def fail(*arguments: t.Any) -> t.NoReturn:
         raise LibraryMissing("Python's jsonschema is needed")
 
-    for module in (reachability, diagnose_module, way_module):
+    for module in (reachability, diagnose_module, target_module):
         monkeypatch.setattr(module, "see_that_it_can_check", fail)
     result = run_module("diagnose", agent_with())
     assert not result["ok"] and "jsonschema" in result["summary"]

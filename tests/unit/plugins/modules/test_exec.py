@@ -16,11 +16,11 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.guest.programs import processes as processes_module
-from ansible_collections.netless.qga.plugins.module_utils.guest.programs import program as program_module
-from ansible_collections.netless.qga.plugins.module_utils.guest.programs.launcher import BASES
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs import process as process_module
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs import runner as runner_module
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import BASES
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, ScriptedAgent
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils.guest.local_guest import LocalGuest
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._guest.local_guest import LocalGuest
 
 from .conftest import PATIENCE, Clock, RunModule, comes, silence_of
 
@@ -221,7 +221,7 @@ def test_a_program_whose_result_is_lost(run_module: RunModule, guest: LocalGuest
 
 
 def test_a_start_that_is_lost(run_module: RunModule, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes_module, "_SECONDS_TO_APPEAR", 0.0)
+    monkeypatch.setattr(runner_module, "_SECONDS_TO_APPEAR", 0.0)
 
     def lose(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
         guest.handlers["guest-exec"] = usual
@@ -235,7 +235,7 @@ def test_a_start_that_is_lost(run_module: RunModule, guest: LocalGuest, monkeypa
 def test_a_program_that_writes_too_much(
     run_module: RunModule, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program_module, "_MOST_OUTPUT", 3)
+    monkeypatch.setattr(process_module, "_MOST_OUTPUT", 3)
     result = run_module("exec", guest, cmd="echo four; exit 7")
     assert result["failed"] and result["error"] == "process_error" and "more than 3 bytes" in result["msg"]
     assert result["changed"] and result["rc"] == 7 and result["cmd"] == "echo four; exit 7"

@@ -17,10 +17,10 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.guest.freezing.record import FreezeRecord, RecordFile
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record import FreezeRecord, RecordFile
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 
-from ..module_utils.hypervisor import Failure, Hypervisor
+from ..module_utils._libvirt.hypervisor import Failure, Hypervisor
 from .conftest import PATIENCE, Clock, RunModule, comes, gone, silence_of
 
 CHANGING = {"guest-fsfreeze-freeze", "guest-fsfreeze-freeze-list", "guest-fsfreeze-thaw"}

@@ -11,9 +11,9 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.channel import Call, Outcome
-from ansible_collections.netless.qga.plugins.module_utils.deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.framed_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, Outcome
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
 
 from .conftest import RunModule, silence_of

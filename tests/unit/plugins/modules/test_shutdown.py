@@ -15,11 +15,11 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.guest.power import power
-from ansible_collections.netless.qga.plugins.module_utils.transports import stream_socket
+from ansible_collections.netless.qga.plugins.module_utils._guest.power import shutdown as shutdown_module
+from ansible_collections.netless.qga.plugins.module_utils._transports import stream_socket
 from ansible_collections.netless.qga.plugins.modules import shutdown
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils.hypervisor import (
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._libvirt.hypervisor import (
     OFF,
     PAUSED,
     RUNNING,
@@ -36,9 +36,9 @@ BOOT_IDS = ("31557823-47ef-4b6c-a865-49271a1e7aff", "6d9a0a5e-8b0c-4a8a-9c5e-0d8
 @pytest.fixture(autouse=True)
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guests that end as fast as these need not be waited for as others."""
-    monkeypatch.setattr(power, "GRACE_SECONDS", 0.1)
-    monkeypatch.setattr(power, "_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(power, "_LEAST_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(shutdown_module, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(shutdown_module, "_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(shutdown_module, "_LEAST_GRACE_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 
     What an agent that is back does not answer in time, it is asked for again.
     """
-    monkeypatch.setattr(power, "QUIET_SECONDS", 0.3)
+    monkeypatch.setattr(shutdown_module, "QUIET_SECONDS", 0.3)
     monkeypatch.setattr(shutdown, "_LOOK_SECONDS", 0.2)
 
 
@@ -200,7 +200,7 @@ def test_not_waiting(run_module: RunModule) -> None:
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_the_agents_error_is_reported(run_module: RunModule, monkeypatch: pytest.MonkeyPatch, wait: bool) -> None:
-    monkeypatch.setattr(power, "GRACE_SECONDS", PATIENCE)
+    monkeypatch.setattr(shutdown_module, "GRACE_SECONDS", PATIENCE)
     guest = Guest()
 
     def refuse(arguments: dict[str, t.Any]) -> t.NoReturn:

@@ -12,11 +12,11 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.guest import presence
-from ansible_collections.netless.qga.plugins.module_utils.guest.power import suspension
+from ansible_collections.netless.qga.plugins.module_utils._guest import availability
+from ansible_collections.netless.qga.plugins.module_utils._guest.power import suspend
 from ansible_collections.netless.qga.plugins.modules import suspend as module
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils.hypervisor import (
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._libvirt.hypervisor import (
     OFF,
     RUNNING,
     SUSPENDED,
@@ -33,10 +33,10 @@ TARGETS = {"ram": 0, "disk": 1, "hybrid": 2}
 @pytest.fixture(autouse=True)
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guests that are suspended as fast as these need not be waited for as others."""
-    monkeypatch.setattr(suspension, "GRACE_SECONDS", 0.1)
-    monkeypatch.setattr(suspension, "_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(suspension, "_LEAST_GRACE_SECONDS", 0.1)
-    monkeypatch.setattr(presence, "_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(suspend, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(suspend, "_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(suspend, "_LEAST_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(availability, "_PAUSE_SECONDS", 0.02)
 
 
 @pytest.fixture(name="hypervisor")
@@ -86,7 +86,7 @@ def test_an_agent_that_falls_silent(run_module: RunModule, monkeypatch: pytest.M
         agent.silent = True
         return NO_REPLY
 
-    monkeypatch.setattr(suspension, "QUIET_SECONDS", 0.3)
+    monkeypatch.setattr(suspend, "QUIET_SECONDS", 0.3)
     monkeypatch.setattr(module, "_LOOK_SECONDS", 0.2)
     agent.handlers[COMMANDS[mode]] = fall_silent
     result = run_module("suspend", agent, mode=mode)
@@ -118,7 +118,7 @@ def test_a_guest_that_does_nothing(run_module: RunModule) -> None:
 
 
 def test_the_agents_error_is_reported(run_module: RunModule, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suspension, "GRACE_SECONDS", PATIENCE)
+    monkeypatch.setattr(suspend, "GRACE_SECONDS", PATIENCE)
     agent = ScriptedAgent()
 
     def refuse(arguments: dict[str, t.Any]) -> t.NoReturn:

@@ -12,9 +12,9 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.guest.accounts import password_hash, passwords
+from ansible_collections.netless.qga.plugins.module_utils._guest.accounts import password_hash, passwords
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils.guest.local_guest import LocalGuest
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._guest.local_guest import LocalGuest
 
 from .conftest import RunModule, silence_of
 

@@ -1,0 +1,228 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An agent that can be called: commands go in, values or exceptions with a meaning come out."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.netless.qga.plugins.module_utils._agent.reply import member, optional
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import (
+    Call,
+    Channel,
+    Outcome,
+    Silence,
+    SyncReport,
+)
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentRefused,
+    CommandDisabled,
+    CommandMissing,
+    FilesystemsFrozen,
+    OutcomeUnknown,
+    ProtocolViolation,
+    QgaError,
+    excerpt,
+)
+from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, Refusal
+
+#: What to do about commands that are blocked.
+HOW_TO_ALLOW = (
+    "The agent's configuration in the guest blocks it, as that of RHEL, CentOS Stream, AlmaLinux and Rocky Linux does "
+    "by default with guest-exec and guest-file-*, and that of newer SUSE with guest-exec. To allow it, edit "
+    "FILTER_RPC_ARGS (or BLACKLIST_RPC, BLOCK_RPCS) in /etc/sysconfig/qemu-ga there, or block-rpcs and allow-rpcs in "
+    "/etc/qemu/qemu-ga.conf on Debian and Ubuntu, and restart the service qemu-guest-agent"
+)
+#: What to do about frozen filesystems.
+HOW_TO_THAW = (
+    "The guest's filesystems are frozen, and until they are thawed the agent does little else: end the backup or "
+    "snapshot that froze them, or thaw them with the module netless.qga.fsfreeze, or virsh domfsthaw for "
+    "a domain of libvirt's"
+)
+
+
+@dataclass(frozen=True)
+class AgentInfo:
+    """What guest-info says (QAPI ``GuestAgentInfo``).
+
+    :param version: of the agent, like ``7.2.22``.
+    :param commands: the commands it knows, and whether each is enabled.
+    """
+
+    version: str
+    commands: t.Mapping[str, bool]
+
+    def allows(self, *commands: str) -> bool:
+        """Whether the agent knows all these commands, and they are enabled."""
+        return all(self.commands.get(command) for command in commands)
+
+
+class Agent:
+    """One guest's agent.
+
+    :param channel: the way to it.
+    :param check_reply: is given each command and the value of its reply before that is used, and raises
+        :exc:`ProtocolViolation` if it is not what it has to be.
+    """
+
+    def __init__(
+        self, channel: Channel, *, check_reply: t.Callable[[str, t.Any], None] = lambda command, reply: None
+    ) -> None:
+        self._channel = channel
+        self._check_reply = check_reply
+        self._info: AgentInfo | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """Where the agent is, for messages."""
+        return self._channel.endpoint
+
+    @property
+    def chunk(self) -> int:
+        """How many bytes of a file go well into one call."""
+        return self._channel.chunk
+
+    @property
+    def reply_chunk(self) -> int:
+        """How many bytes of a file go well into one answer."""
+        return self._channel.reply_chunk
+
+    def call(
+        self,
+        command: str,
+        arguments: t.Mapping[str, t.Any] | None = None,
+        *,
+        deadline: Deadline,
+        repeatable: bool = False,
+    ) -> t.Any:
+        """Have the agent carry out one command.
+
+        :param command: its name.
+        :param arguments: its arguments, as QEMU's qga/qapi-schema.json has them.
+        :param deadline: for everything that the call takes, connecting included.
+        :param repeatable: whether it does no harm to carry it out twice. It is sent once more if its answer is lost.
+        :returns: the value of the reply, as JSON has it. It is the guest's, and nothing about it is certain.
+        :raises Unreachable: there is no agent; nothing was carried out.
+        :raises OutcomeUnknown: the answer is lost, and the command may have been carried out.
+        :raises ProtocolViolation: something else than an agent answered.
+        :raises AgentRefused: the agent's error, as a subclass if the command is missing, disabled or frozen.
+        :raises InvalidRequest: the arguments cannot be sent.
+        """
+        call = Call(command, arguments or {})
+        try:
+            (result,) = self.call_all([call], deadline=deadline)
+        except OutcomeUnknown:
+            if not repeatable or deadline.passed:
+                raise
+            (result,) = self.call_all([call], deadline=deadline)
+        if isinstance(result, AgentRefused):
+            raise result
+        return result
+
+    def call_all(self, calls: t.Sequence[Call], *, deadline: Deadline) -> list[t.Any]:
+        """Have the agent carry out several commands in order, without waiting for one before the next is sent.
+
+        :returns: the value of each reply, or the :class:`AgentRefused` that :meth:`call` would raise.
+        :raises Unreachable: and the others as :meth:`call` does, but for :class:`AgentRefused`.
+        """
+        outcomes = self._channel.exchange(calls, deadline)
+        return [self._result(call, outcome, deadline) for call, outcome in zip(calls, outcomes)]
+
+    def call_silent(self, command: str, arguments: t.Mapping[str, t.Any] | None = None, *, deadline: Deadline) -> None:
+        """Have the agent carry out a command that is silent when it succeeds (QAPI's ``success-response: false``).
+
+        :param deadline: how long an error is waited for. Silence until then, and the end of the channel, is what
+            success looks like from here; whether the guest has shut down or suspended is to be seen elsewhere.
+        :raises AgentRefused: the agent's error.
+        """
+        call = Call(command, arguments or {}, success_response=False)
+        (outcome,) = self._channel.exchange([call], deadline)
+        if isinstance(outcome, Refusal):
+            raise self._refused(call, outcome, Deadline.after(max(1.0, deadline.remaining())))
+
+    def sync(self, deadline: Deadline) -> SyncReport:
+        """Resync the channel, which also shows that the agent is there.
+
+        :raises Unreachable: no agent answered before the deadline.
+        """
+        return self._channel.sync(deadline)
+
+    def info(self, deadline: Deadline) -> AgentInfo:
+        """What the agent is and can do; asked once, then remembered."""
+        if self._info is None:
+            self._info = self._read_info(deadline)
+        return self._info
+
+    def see_that_it_may(self, *commands: str, deadline: Deadline) -> None:
+        """See that the agent will take commands: one that is not answered, or one that others have to follow.
+
+        :raises AgentRefused: it will not, as :meth:`call` would raise it; nothing was sent.
+        """
+        info = self.info(deadline)
+        for command in commands:
+            if not info.allows(command):
+                kind, advice = self._reason(command, deadline)
+                raise kind(f"{self.endpoint}: {command} is not sent, as the agent would not take it. {advice}")
+
+    def pause(self, seconds: float, deadline: Deadline) -> None:
+        """Do nothing for a while, and let others use the channel."""
+        self._channel.pause(seconds, deadline)
+
+    def close(self) -> None:
+        """Let go of the channel. May be called again; a later call opens it anew."""
+        self._channel.close()
+        self._info = None
+
+    def _read_info(self, deadline: Deadline) -> AgentInfo:
+        reply = self.call("guest-info", deadline=deadline, repeatable=True)
+        commands = member("guest-info", reply, "supported_commands", list)
+        return AgentInfo(
+            version=member("guest-info", reply, "version", str),
+            commands={
+                member("guest-info", command, "name", str): optional("guest-info", command, "enabled", True)
+                for command in commands
+            },
+        )
+
+    def _result(self, call: Call, outcome: Outcome, deadline: Deadline) -> t.Any:
+        if isinstance(outcome, Answer):
+            try:
+                self._check_reply(call.command, outcome.value)
+            except ProtocolViolation as exc:
+                raise ProtocolViolation(f"{self.endpoint}: {exc}") from exc
+            return outcome.value
+        if isinstance(outcome, Silence):
+            return None
+        return self._refused(call, outcome, deadline)
+
+    def _refused(self, call: Call, refusal: Refusal, deadline: Deadline) -> AgentRefused:
+        kind, advice = self._reason(call.command, deadline)
+        said = f"{self.endpoint}: {call.command}: {excerpt(refusal.desc or refusal.error_class)}"
+        return kind(f"{said}. {advice}" if advice else said, error_class=refusal.error_class, desc=refusal.desc)
+
+    def _reason(self, command: str, deadline: Deadline) -> tuple[type[AgentRefused], str]:
+        """Why the agent refused the command: by what it says about itself now, as its texts differ by version.
+
+        Since QEMU 6.0 a missing, a disabled and a frozen command are all of class CommandNotFound, and before 6.0 only
+        the first is. A frozen agent lists nearly all of its commands as not enabled.
+        """
+        if command == "guest-info":
+            return AgentRefused, ""
+        try:
+            info = self._read_info(deadline)
+            if command not in info.commands:
+                return CommandMissing, f"This agent, version {excerpt(info.version)}, does not know the command"
+            if info.commands[command]:
+                return AgentRefused, ""
+            if info.commands.get("guest-fsfreeze-status"):
+                status = self.call("guest-fsfreeze-status", deadline=deadline, repeatable=True)
+                if status == "frozen":
+                    return FilesystemsFrozen, HOW_TO_THAW
+            return CommandDisabled, HOW_TO_ALLOW
+        except QgaError:
+            # The refusal itself is certain, and worth more than the error of asking why.
+            return AgentRefused, ""

@@ -1,0 +1,108 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Turns what a user writes as an endpoint into the channel that leads there."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Channel
+from ansible_collections.netless.qga.plugins.module_utils._channels.libvirt_channel import LibvirtChannel
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._transports.exec import ExecEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.libvirt_stream import LibvirtStreamEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.serial import SerialEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.tcp import TcpEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.transport import Endpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.vsock import VsockEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
+
+_BYTE_STREAMS: dict[str, t.Callable[[str], Endpoint]] = {
+    "unix": UnixEndpoint,
+    "tcp": TcpEndpoint.parse,
+    "vsock": VsockEndpoint.parse,
+    "serial": SerialEndpoint,
+    "exec": ExecEndpoint,
+}
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """The endpoint of a byte stream that a user wrote.
+
+    :param text: ``unix:PATH``, ``tcp:HOST:PORT``, ``vsock:CID:PORT``, ``serial:DEVICE`` or ``exec:COMMAND``.
+    :raises InvalidRequest: it is none of these.
+    """
+    kind, rest = text.partition(":")[::2]
+    if kind not in _BYTE_STREAMS or not rest.strip():
+        raise InvalidRequest(
+            f"'{text}' is not an endpoint of a guest agent: use libvirt for the agent of one of libvirt's domains, "
+            f"libvirt:NAME for another one on a virtio channel of its own, "
+            f"unix:PATH or tcp:HOST:PORT for a socket of QEMU's, vsock:CID:PORT for an agent that listens itself, "
+            f"serial:DEVICE for a serial line, or exec:COMMAND for a program whose standard input and output lead to "
+            f"the agent"
+        )
+    return _BYTE_STREAMS[kind](rest)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a guest's agent is, as users say it.
+
+    :param endpoint: ``libvirt``, ``libvirt:NAME``, or what :func:`parse_endpoint` takes.
+    :param domain: the domain's name or UUID; only libvirt needs it, and the next.
+    :param uri: libvirt's, of the hypervisor.
+    """
+
+    endpoint: str = "libvirt"
+    domain: str = ""
+    uri: str = "qemu:///system"
+
+    @property
+    def is_of_libvirt(self) -> bool:
+        """Whether it names a domain, which libvirt can be asked about besides its agent."""
+        return self.endpoint.partition(":")[0] == "libvirt"
+
+
+def make_channel(
+    address: Address,
+    *,
+    connect_timeout: float,
+    reply_timeout: float,
+    chunk: int | None = None,
+    own_calls: bool = False,
+    log: t.Callable[[str], None] = lambda line: None,
+) -> Channel:
+    """The channel to the agent at an address. It is opened when it is first used.
+
+    :param connect_timeout: seconds until the agent has to have answered for the first time.
+    :param reply_timeout: seconds that the agent may take for one reply.
+    :param chunk: how many bytes of a file go into one request or reply, if not what suits the endpoint.
+    :param own_calls: see :class:`LibvirtChannel`.
+    :param log: takes lines of names, sizes and times.
+    :raises InvalidRequest: it is no address.
+    """
+    kind, name = address.endpoint.partition(":")[::2]
+    if kind == "libvirt" and not address.domain:
+        raise InvalidRequest(
+            f"the endpoint {address.endpoint} is one of a domain of libvirt's, and none is named: give the option "
+            f"domain, or another endpoint"
+        )
+    if address.endpoint == "libvirt":
+        return LibvirtChannel(
+            address.domain,
+            address.uri,
+            connect_timeout=connect_timeout,
+            reply_timeout=reply_timeout,
+            chunk=chunk,
+            own_calls=own_calls,
+            log=log,
+        )
+    if kind == "libvirt" and name:
+        endpoint: Endpoint = LibvirtStreamEndpoint(name, address.domain, address.uri)
+    else:
+        endpoint = parse_endpoint(address.endpoint)
+    return FramedChannel(endpoint, connect_timeout=connect_timeout, reply_timeout=reply_timeout, chunk=chunk, log=log)

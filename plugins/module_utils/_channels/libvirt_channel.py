@@ -1,0 +1,245 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The channel to the agent of a libvirt domain: libvirtd speaks with it, and is asked to (virDomainQemuAgentCommand).
+
+libvirtd does the sync, by guest-sync and not the delimited one, and serves one caller at a time. It is never sent
+guest-sync-delimited: a reply with a 0xFF in front breaks its link to the agent, for all and until that reconnects.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import secrets
+import time
+import typing as t
+
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, Outcome, Silence, SyncReport
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.native_calls import (
+    LIMITED_BY_LIBVIRT,
+    PERMISSIONS,
+    OwnCall,
+    limited,
+    own_call,
+)
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentSilent,
+    EndpointBusy,
+    InvalidRequest,
+    OutcomeUnknown,
+    ProtocolViolation,
+    Unreachable,
+    excerpt,
+)
+from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, Refusal
+from ansible_collections.netless.qga.plugins.module_utils.framing.limits import DEFAULT_LIMITS, Limits
+from ansible_collections.netless.qga.plugins.module_utils.framing.strict_json import UnacceptableJson, dumps, loads
+
+# libvirtd 9.0 loses requests of 192 KiB and more, and keeps others from the agent for a second; 160 KiB pass.
+_CHUNK = 128 * 1024
+
+# A reply of more than 4 MiB is lost, and one of 10 MiB breaks libvirtd's link to the agent, for all.
+_LARGEST_CHUNK = 1024 * 1024
+_LARGEST_MESSAGE = 4 * 1024 * 1024
+# That makes such a reply, of bytes in base64 and a few words around them.
+_LARGEST_READ = _LARGEST_MESSAGE // 4 * 3 - 1024
+
+_RETRY_SECONDS = 0.2
+
+_NO_ANSWER = (
+    "no answer in time. The agent hangs, another client's command keeps it busy, or libvirt is out of reach; if this "
+    "goes on, restart qemu-guest-agent in the guest"
+)
+
+
+def _whole_seconds(deadline: Deadline) -> int:
+    """What is left, as libvirt takes it.
+
+    libvirt may need more: 9.0 five for its sync, and 30 if another client's command is under way. Rounded down, so that
+    its own answer comes before we give up and leave the connection behind.
+    """
+    return max(1, math.floor(deadline.remaining()))
+
+
+class LibvirtChannel:
+    """One domain's agent, through libvirt.
+
+    :param domain: its name or UUID.
+    :param uri: of the hypervisor, like ``qemu:///system``.
+    :param connect_timeout: seconds for connecting to libvirt and the first answer of the agent.
+    :param reply_timeout: seconds that the agent may take for one reply.
+    :param chunk: how many bytes of a file go into one request or reply, if not what suits libvirt; at most 1 MiB.
+    :param own_calls: whether libvirt's own calls are used for the commands that it has some for. The others are passed
+        on as they are.
+    :param log: takes lines of names, sizes and times. Contents are never logged.
+    """
+
+    def __init__(
+        self,
+        domain: str,
+        uri: str,
+        *,
+        connect_timeout: float = 10.0,
+        reply_timeout: float = 30.0,
+        chunk: int | None = None,
+        own_calls: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+        log: t.Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._domain = LibvirtDomain(domain, uri)
+        self.endpoint = self._domain.description
+        self.chunk = min(chunk or _CHUNK, _LARGEST_CHUNK)
+        self.reply_chunk = min(chunk or _LARGEST_CHUNK, _LARGEST_CHUNK)
+        self.connect_timeout = connect_timeout
+        self.reply_timeout = reply_timeout
+        self._own_calls = own_calls
+        self._limits = limits
+        self._log = log
+
+    def sync(self, deadline: Deadline) -> SyncReport:
+        """See :meth:`Channel.sync`. It is a plain one, of libvirtd's and on top of it one of ours."""
+        started = time.monotonic()
+        sync_id = secrets.randbelow(2**63 - 1) + 1
+        try:
+            outcome = self.exchange([Call("guest-sync", {"id": sync_id})], deadline)[0]
+        except OutcomeUnknown as exc:
+            raise AgentSilent(str(exc)) from exc
+        if not isinstance(outcome, Answer) or outcome.value != sync_id:
+            raise ProtocolViolation(f"{self.endpoint}: the answer to guest-sync is not its id")
+        return SyncReport(sync_id, 0, False, time.monotonic() - started)
+
+    def exchange(self, calls: t.Sequence[Call], deadline: Deadline) -> list[Outcome]:
+        """See :meth:`Channel.exchange`. libvirtd carries them out one by one."""
+        outcomes: list[Outcome] = []
+        try:
+            for call in calls:
+                # A call that was not answered leaves no connection behind for the next one.
+                self._domain.make_ready(deadline.within(self.connect_timeout))
+                outcomes.append(self._exchange(call, deadline.within(self.reply_timeout)))
+        except Unreachable as exc:
+            if not outcomes:
+                raise
+            raise OutcomeUnknown(
+                f"{exc}. Of {len(calls)} commands the agent has answered {len(outcomes)} before"
+            ) from exc
+        return outcomes
+
+    def pause(self, seconds: float, deadline: Deadline) -> None:
+        """See :meth:`Channel.pause`. libvirtd gives others their turn between two commands anyway."""
+        deadline.sleep(seconds)
+
+    def close(self) -> None:
+        """See :meth:`Channel.close`."""
+        self._domain.close()
+
+    def _exchange(self, call: Call, deadline: Deadline) -> Outcome:
+        try:
+            text = dumps({"execute": call.command, "arguments": dict(call.arguments)}).decode("ascii")
+        except UnacceptableJson as exc:
+            raise InvalidRequest(f"{call.command}: its arguments cannot be sent: {exc}") from exc
+        self._check_size(call, text)
+        own = own_call(self._domain.library(), call.command, call.arguments) if self._own_calls else None
+        started = time.monotonic()
+        while True:
+            try:
+                value = self._carry_out(call, text, own, deadline)
+                break
+            except TimeoutError as exc:
+                self._domain.abandon()
+                if not call.success_response:
+                    return Silence()
+                raise self._unknown(call, _NO_ANSWER) from exc
+            except self._domain.library().libvirtError as exc:
+                outcome = self._understand(call, exc, deadline, own=own is not None)
+                if outcome is not None:
+                    return outcome
+        self._log(f"{call.command}: {len(text)} bytes sent, answered after {time.monotonic() - started:.4f} s")
+        return Answer(0, value)
+
+    def _check_size(self, call: Call, text: str) -> None:
+        if len(text) > _LARGEST_MESSAGE:
+            raise InvalidRequest(
+                f"{self.endpoint}: {call.command} takes {len(text)} bytes, and libvirt no more than {_LARGEST_MESSAGE}"
+            )
+        count = call.arguments.get("count")
+        if call.command == "guest-file-read" and isinstance(count, int) and count > _LARGEST_READ:
+            raise InvalidRequest(
+                f"{self.endpoint}: {call.command} of {count} bytes: libvirt loses a reply of more than "
+                f"{_LARGEST_MESSAGE} bytes, and with it what was read. Read {_LARGEST_READ} at most at a time"
+            )
+
+    def _command(self, text: str, deadline: Deadline) -> str:
+        # It comes with the other one.
+        import libvirt_qemu  # pylint: disable=import-error
+
+        seconds = _whole_seconds(deadline)
+        return self._domain.call(
+            lambda domain: t.cast(str, libvirt_qemu.qemuAgentCommand(domain, text, seconds, 0)), deadline
+        )
+
+    def _carry_out(self, call: Call, text: str, own: OwnCall | None, deadline: Deadline) -> t.Any:
+        if own is None:
+            return self._parse(call, self._command(text, deadline))
+        if call.command != LIMITED_BY_LIBVIRT:
+            own = limited(self._domain.library(), own, _whole_seconds(deadline))
+        return self._domain.call(own, deadline)
+
+    def _understand(self, call: Call, exc: t.Any, deadline: Deadline, *, own: bool) -> Outcome | None:
+        """What an error of libvirt's means for a call: an outcome, an exception, or None to try again."""
+        virt, code, text = self._domain.library(), exc.get_error_code(), exc.get_error_message()
+        if not self._domain.broken:
+            # libvirt may have given a list of mountpoints to guest-fsfreeze-freeze-list by itself.
+            ours = re.search(rf"'{re.escape(call.command)}(?:-list)?'(?:: )?", text)
+            if code == getattr(virt, "VIR_ERR_AGENT_COMMAND_FAILED", None) or (
+                code == virt.VIR_ERR_INTERNAL_ERROR and ours
+            ):
+                # The agent's own error; its class is lost on the way.
+                return Refusal(0, "", (text[ours.end() :] if ours else "") or text)
+            if own and code in (
+                virt.VIR_ERR_INVALID_ARG,
+                virt.VIR_ERR_OPERATION_FAILED,
+                virt.VIR_ERR_OPERATION_UNSUPPORTED,
+            ):
+                return Refusal(0, "", text)
+            if code in (virt.VIR_ERR_OPERATION_TIMEOUT, virt.VIR_ERR_OPERATION_FAILED):
+                # Another client's command is under way, and ours was not sent.
+                deadline.sleep(_RETRY_SECONDS)
+                if deadline.passed:
+                    raise EndpointBusy(
+                        f"{self.endpoint}: another client kept the agent busy all the time: {excerpt(text)}"
+                    )
+                return None
+            if refusal := self._domain.refusal(exc, PERMISSIONS.get(call.command) if own else None):
+                if isinstance(refusal, AgentSilent) and self._domain.is_settling and not deadline.passed:
+                    deadline.sleep(_RETRY_SECONDS)
+                    return None
+                raise refusal
+        if not call.success_response:
+            return Silence()
+        raise self._unknown(call, excerpt(text))
+
+    def _unknown(self, call: Call, reason: str) -> OutcomeUnknown:
+        paused = ". The domain is paused" if self._domain.paused else ""
+        return OutcomeUnknown(
+            f"the answer to {call.command} is lost; whether it was carried out is not known, so it is not sent again. "
+            f"{self.endpoint}: {reason}{paused}"
+        )
+
+    def _parse(self, call: Call, reply: str) -> t.Any:
+        limits = self._limits
+        try:
+            members = loads(
+                reply.encode("utf-8", errors="surrogatepass"),
+                max_depth=limits.depth,
+                max_values=limits.values,
+                max_digits=limits.digits,
+            )
+        except UnacceptableJson as exc:
+            raise ProtocolViolation(f"{self.endpoint}: the reply to {call.command} is unacceptable: {exc}") from exc
+        if not isinstance(members, dict) or "return" not in members:
+            raise ProtocolViolation(f"{self.endpoint}: the reply to {call.command} has no 'return'")
+        return members["return"]

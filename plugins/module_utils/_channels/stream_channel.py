@@ -1,0 +1,264 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The framing core over a transport, driven by deadlines: the channel to an agent that speaks on a byte stream."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from collections import deque
+
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, Outcome, Silence, SyncReport
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock import NOTICE_SECONDS, Turn
+from ansible_collections.netless.qga.plugins.module_utils._transports.transport import Endpoint, Transport
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    OutcomeUnknown,
+    ProtocolViolation,
+    StateError,
+    Unreachable,
+)
+from ansible_collections.netless.qga.plugins.module_utils.framing.events import (
+    Answer,
+    Closed,
+    Event,
+    IdsRefused,
+    Refusal,
+    Stray,
+    Synced,
+)
+from ansible_collections.netless.qga.plugins.module_utils.framing.limits import DEFAULT_LIMITS, Limits
+from ansible_collections.netless.qga.plugins.module_utils.framing.session import Framing, State
+
+# How long we use the channel before we look whether another process waits for its turn, in seconds.
+_TURN_SECONDS = 0.5
+
+# The least that a sync is waited for before it is sent again, in seconds.
+_SYNC_PATIENCE = 0.5
+
+
+class FramedChannel:
+    """One endpoint, opened when it is first needed, synced whenever it has to be.
+
+    :param endpoint: where the agent is.
+    :param connect_timeout: seconds for opening the endpoint, waiting for a turn and the sync together.
+    :param reply_timeout: seconds that the agent may take for one reply.
+    :param chunk: how many bytes of a file go into one request or reply, if not what suits the endpoint.
+    :param log: takes lines of names, sizes and times. Contents are never logged.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        connect_timeout: float = 10.0,
+        reply_timeout: float = 30.0,
+        chunk: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        log: t.Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.endpoint = endpoint.name
+        self.chunk = self.reply_chunk = chunk or endpoint.chunk
+        self.connect_timeout = connect_timeout
+        self.reply_timeout = reply_timeout
+        self._opener = endpoint
+        self._limits = limits
+        self._log = log
+        self._turn = Turn(endpoint.exclusive_name)
+        self._turn_ends = 0.0
+        self._transport: Transport | None = None
+        self._framing = Framing(limits=limits)
+
+    def sync(self, deadline: Deadline) -> SyncReport:
+        """See :meth:`Channel.sync`."""
+        self._open(deadline)
+        return self._sync(deadline)
+
+    def exchange(self, calls: t.Sequence[Call], deadline: Deadline) -> list[Outcome]:
+        """See :meth:`Channel.exchange`. As many requests are under way at a time as the agent can take."""
+        outcomes: dict[int, Outcome] = {}
+        waiting = deque(range(len(calls)))
+        under_way: dict[int, int] = {}
+        started = time.monotonic()
+        try:
+            while waiting or under_way:
+                if not under_way:
+                    self._make_ready(deadline.within(self.connect_timeout))
+                patience = deadline.within(self.reply_timeout)
+                self._send_what_fits(calls, waiting, under_way, patience)
+                event = self._next_event(patience)
+                if isinstance(event, Closed):
+                    raise ConnectionError
+                if isinstance(event, IdsRefused):
+                    waiting.appendleft(under_way.pop(event.number))
+                elif isinstance(event, (Answer, Refusal)):
+                    index = under_way.pop(event.number)
+                    outcomes[index] = event
+                    self._log(f"{calls[index].command} answered after {time.monotonic() - started:.4f} s")
+        except (TimeoutError, ConnectionError) as exc:
+            unanswered = self._framing.give_up()
+            ended = isinstance(exc, ConnectionError)
+            spent = time.monotonic() - started
+            reason = str(self._ending()) if ended else f"{self.endpoint}: no answer for {spent:.1f} s"
+            if waiting or any(request.success_response for request in unanswered):
+                raise self._unknown(calls, under_way, reason) from exc
+            outcomes.update((index, Silence()) for index in under_way.values())
+        except Unreachable as exc:
+            if not outcomes:
+                raise
+            raise OutcomeUnknown(
+                f"{exc}. Of {len(calls)} commands the agent has answered {len(outcomes)} before"
+            ) from exc
+        return [outcomes[index] for index in range(len(calls))]
+
+    def _send_what_fits(
+        self, calls: t.Sequence[Call], waiting: deque[int], under_way: dict[int, int], deadline: Deadline
+    ) -> None:
+        while waiting:
+            call = calls[waiting[0]]
+            request = self._framing.prepare(call.command, call.arguments, success_response=call.success_response)
+            if not self._framing.has_room(request):
+                return
+            under_way[request.number] = waiting.popleft()
+            self._connected().send(self._framing.send(request), deadline)
+            self._log(f"{call.command}: {len(request.data)} bytes sent")
+
+    def _unknown(self, calls: t.Sequence[Call], under_way: dict[int, int], reason: str) -> OutcomeUnknown:
+        commands = ", ".join(sorted({calls[index].command for index in under_way.values()}))
+        return OutcomeUnknown(
+            f"the answer to {commands} is lost; whether it was carried out is not known, so it is not sent again. "
+            f"{reason}"
+        )
+
+    def pause(self, seconds: float, deadline: Deadline) -> None:
+        """Do nothing for a while; another process that waits for the channel gets it meanwhile."""
+        if self._framing.state is State.IDLE and self._turn.wanted():
+            self._let_go()
+            seconds = max(seconds, 2 * NOTICE_SECONDS)
+        deadline.sleep(seconds)
+
+    def close(self) -> None:
+        """Let go of the channel. May be called again; the next call opens it anew."""
+        self._let_go()
+
+    def _next_event(self, deadline: Deadline) -> Event:
+        """The next event that matters. What is thrown away is only logged.
+
+        :raises TimeoutError: there was none before the deadline.
+        :raises ProtocolViolation: something came that no agent sends.
+        """
+        while True:
+            try:
+                event = self._framing.next_event()
+            except ProtocolViolation as exc:
+                raise ProtocolViolation(f"{self.endpoint}: {exc}") from exc
+            if isinstance(event, Stray):
+                self._log(f"threw away {event.size} bytes: {event.reason}")
+            elif event is not None:
+                return event
+            elif deadline.passed:
+                # Also if bytes keep coming: a guest must not be able to keep us busy with nothing.
+                raise TimeoutError
+            else:
+                received = self._connected().receive(deadline)
+                if received:
+                    self._framing.receive_data(received)
+                else:
+                    self._framing.receive_eof()
+
+    def _ending(self) -> Unreachable:
+        """The error for a channel that the other side ended. The channel is closed by it."""
+        error = self._connected().ending()
+        self._let_go()
+        return error
+
+    # Opening and syncing
+
+    def _make_ready(self, deadline: Deadline) -> None:
+        if time.monotonic() > self._turn_ends:
+            self._offer_turn()
+        while not self._is_ready(deadline):
+            self._open(deadline)
+            self._sync(deadline)
+
+    def _is_ready(self, deadline: Deadline) -> bool:
+        """Whether a request can be sent, after what came unasked is dealt with: it would pass for an answer."""
+        if self._transport is None:
+            return False
+        try:
+            while self._framing.state is State.IDLE and not deadline.passed:
+                while self._framing.next_event():
+                    self._log("threw away what came without being asked for")
+                received = self._transport.receive(Deadline.after(0))
+                if not received:
+                    # Nothing is lost with a channel that ended between two calls. A restarted agent can be had anew.
+                    self._let_go()
+                    return False
+                self._framing.receive_data(received)
+        except TimeoutError:
+            pass
+        except ProtocolViolation as exc:
+            self._log(f"out of sync: {exc}")
+        # Part of a line would become part of the answer.
+        return self._framing.state is State.IDLE and not self._framing.has_unread
+
+    def _offer_turn(self) -> None:
+        if self._turn.wanted():
+            self._let_go()
+            # Long enough for the other one to notice.
+            time.sleep(2 * NOTICE_SECONDS)
+        else:
+            self._turn_ends = time.monotonic() + _TURN_SECONDS
+
+    def _open(self, deadline: Deadline) -> None:
+        if self._transport is not None:
+            return
+        self._turn.take(deadline)
+        try:
+            self._transport = self._opener.connect(deadline)
+        except BaseException:
+            self._turn.give()
+            raise
+        self._turn_ends = time.monotonic() + _TURN_SECONDS
+        self._framing = Framing(limits=self._limits)
+
+    def _let_go(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+        self._turn.give()
+
+    def _connected(self) -> Transport:
+        if self._transport is None:
+            raise StateError(f"{self.endpoint}: the channel is not open")
+        return self._transport
+
+    def _sync(self, deadline: Deadline) -> SyncReport:
+        while True:
+            # A sync whose bytes were lost on the way is never answered, and it does no harm to send another.
+            attempt = deadline.within(max(_SYNC_PATIENCE, deadline.remaining() / 2))
+            started = time.monotonic()
+            try:
+                self._connected().send(self._framing.sync(), attempt)
+                event = self._next_event(attempt)
+            except TimeoutError as exc:
+                self._framing.give_up()
+                if deadline.passed:
+                    error = self._connected().silence()
+                    self._let_go()
+                    raise error from exc
+                continue
+            except ConnectionError as exc:
+                raise self._ending() from exc
+            except ProtocolViolation:
+                self._let_go()
+                raise
+            # What else there is, is that the agent needs a plain sync; the framing knows, and the next one is.
+            if isinstance(event, Synced):
+                report = SyncReport(event.sync_id, event.discarded, event.delimited, time.monotonic() - started)
+                self._log(f"synced after {report.seconds:.4f} s, {report.discarded} bytes thrown away")
+                return report
+            if isinstance(event, Closed):
+                raise self._ending()

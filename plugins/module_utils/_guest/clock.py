@@ -1,0 +1,168 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A guest's clock: how far it is off the clock of the host where this runs, and setting it."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import time
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentRefused,
+    CommandUnavailable,
+    InvalidRequest,
+)
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+_NANOSECONDS = 10**9
+
+# The best of these counts: the first may have to open the channel, and any may be held up.
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a guest's clock said.
+
+    :param nanoseconds: since 1970.
+    :param drift: nanoseconds that it was ahead of the host's clock.
+    :param uncertainty: nanoseconds that the drift may be wrong, half of the round trip.
+    """
+
+    nanoseconds: int
+    drift: int
+    uncertainty: int
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """What became of a clock.
+
+    :param before: what it said.
+    :param after: what it says now, or would say if it were set.
+    :param changed: whether it was set, or would be if this was not to change anything.
+    :param reached: whether it now says what it should.
+    :param refusal: what the agent said against it.
+    """
+
+    before: Reading
+    after: Reading
+    changed: bool
+    reached: bool = True
+    refusal: AgentRefused | None = None
+
+
+def moment(nanoseconds: int) -> dict[str, t.Any]:
+    """A point in time as results have it."""
+    date = _EPOCH + datetime.timedelta(microseconds=nanoseconds // 1000)
+    return {
+        "nanoseconds": nanoseconds,
+        "iso8601": date.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z",
+    }
+
+
+def parse(text: str) -> int:
+    """Nanoseconds since 1970 of a point in time that a user wrote.
+
+    :param text: seconds since 1970, or a date and time of ISO 8601 with an offset from UTC, or ``Z``.
+    :raises InvalidRequest: it is neither, or out of an agent's range.
+    """
+    text = text.strip()
+    try:
+        nanoseconds = int(decimal.Decimal(text) * _NANOSECONDS)
+    except (ArithmeticError, ValueError):
+        nanoseconds = _parse_date(text)
+    if not 0 <= nanoseconds < 2**63:
+        raise InvalidRequest(f"time: {text!r} is before 1970 or after 2262, which no agent can set")
+    return nanoseconds
+
+
+def _parse_date(text: str) -> int:
+    try:
+        # Python before 3.11 does not know the Z.
+        date = datetime.datetime.fromisoformat(f"{text[:-1]}+00:00" if text[-1:] in ("Z", "z") else text)
+    except ValueError as exc:
+        raise InvalidRequest(
+            f"time: {text!r} is neither a number of seconds since 1970 nor like 2026-01-31T12:00:00Z"
+        ) from exc
+    if date.tzinfo is None:
+        raise InvalidRequest(f"time: {text!r} has no zone: end it with Z for UTC, or with an offset like +01:00")
+    return (date - _EPOCH) // datetime.timedelta(microseconds=1) * 1000
+
+
+class Clock:
+    """A guest's clock.
+
+    :param agent: of the guest.
+    :param deadline: makes the deadline of one command.
+    :param max_drift: seconds that it may be off without being set.
+    :param check_mode: whether to change nothing.
+    """
+
+    def __init__(
+        self, agent: Agent, deadline: t.Callable[[], Deadline], *, max_drift: float, check_mode: bool = False
+    ) -> None:
+        self._agent = agent
+        self._deadline = deadline
+        self._max_drift = max_drift * _NANOSECONDS
+        self._check_mode = check_mode
+
+    def read(self) -> Reading:
+        """What it says."""
+        return min((self._read() for attempt in range(_ATTEMPTS)), key=lambda reading: reading.uncertainty)
+
+    def follow_host(self) -> Adjustment:
+        """Set it to the host's time if it is off."""
+        return self._adjust(self.read(), 0)
+
+    def set(self, nanoseconds: int) -> Adjustment:
+        """Set it to a point in time if it is off, from where it goes on."""
+        before = self.read()
+        return self._adjust(before, nanoseconds - time.time_ns())
+
+    def follow_rtc(self) -> Adjustment:
+        """Set it to the guest's real-time clock. The agent does not tell what that says, so this is always done."""
+        before = self.read()
+        if self._check_mode:
+            return Adjustment(before, before, changed=True)
+        self._agent.call("guest-set-time", deadline=self._deadline())
+        after = self.read()
+        doubt = before.uncertainty + after.uncertainty
+        return Adjustment(before, after, changed=abs(after.drift - before.drift) > self._max_drift + doubt)
+
+    def _adjust(self, before: Reading, drift: int) -> Adjustment:
+        """Set it to be that far ahead of the host's clock, if it is not."""
+        if abs(before.drift - drift) <= self._max_drift + before.uncertainty:
+            return Adjustment(before, before, changed=False)
+        if self._check_mode:
+            there = Reading(before.nanoseconds - before.drift + drift, drift, before.uncertainty)
+            return Adjustment(before, there, changed=True)
+        started = time.monotonic_ns()
+        refusal: AgentRefused | None = None
+        try:
+            arguments = {"time": time.time_ns() + drift + before.uncertainty}
+            self._agent.call("guest-set-time", arguments, deadline=self._deadline())
+        except CommandUnavailable:
+            raise
+        except AgentRefused as exc:
+            # It sets the system's time first, and may then fail to write that to the guest's real-time clock.
+            refusal = exc
+        # At which point of this time the clock was set is not known.
+        doubt = time.monotonic_ns() - started
+        after = self.read()
+        reached = abs(after.drift - drift) <= self._max_drift + after.uncertainty + doubt
+        moved = abs(after.drift - before.drift) > before.uncertainty + after.uncertainty
+        return Adjustment(before, after, changed=moved, reached=reached, refusal=refusal)
+
+    def _read(self) -> Reading:
+        host, started = time.time_ns(), time.monotonic_ns()
+        nanoseconds: int = self._agent.call("guest-get-time", deadline=self._deadline(), repeatable=True)
+        half = (time.monotonic_ns() - started) // 2
+        return Reading(nanoseconds, nanoseconds - (host + half), half)

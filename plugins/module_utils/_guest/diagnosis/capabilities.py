@@ -1,0 +1,169 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Looking at an agent that answers: its version, what it may do, and how fast it answers."""
+
+from __future__ import annotations
+
+import re
+import time
+import typing as t
+
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import HOW_TO_ALLOW, HOW_TO_THAW
+from ansible_collections.netless.qga.plugins.module_utils._agent.reply import optional
+from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.finding import (
+    OK,
+    PROBLEM,
+    UNKNOWN,
+    WARNING,
+    Finding,
+    Subject,
+)
+from ansible_collections.netless.qga.plugins.module_utils._schema.validation import since
+from ansible_collections.netless.qga.plugins.module_utils.errors import AgentRefused, excerpt
+
+#: What it takes to run programs.
+EXEC_COMMANDS = ("guest-exec", "guest-exec-status")
+#: What it takes to copy files, and to read what programs have written.
+FILE_COMMANDS = ("guest-file-open", "guest-file-read", "guest-file-write", "guest-file-flush", "guest-file-close")
+
+# What else modules are good for.
+_COMMANDS_OF_MODULES = {
+    "authorized_keys": (
+        "guest-ssh-get-authorized-keys",
+        "guest-ssh-add-authorized-keys",
+        "guest-ssh-remove-authorized-keys",
+    ),
+    "fsfreeze": ("guest-fsfreeze-status", "guest-fsfreeze-freeze", "guest-fsfreeze-thaw"),
+    "fstrim": ("guest-fstrim",),
+    "info": ("guest-get-osinfo", "guest-get-host-name", "guest-get-fsinfo", "guest-network-get-interfaces"),
+    "shutdown": ("guest-shutdown",),
+    "suspend": ("guest-suspend-ram", "guest-suspend-disk", "guest-suspend-hybrid"),
+    "time": ("guest-get-time", "guest-set-time"),
+    "user_password": ("guest-set-user-password",),
+    "vcpus": ("guest-get-vcpus", "guest-set-vcpus"),
+}
+
+# Agents before it refuse requests with an id.
+_FIRST_WITH_IDS = (4, 0)
+
+_UPGRADE = "Upgrade the package qemu-guest-agent in the guest, from another repository if its own is too old"
+_WITHOUT = (
+    "Until then, those modules of netless.qga that need neither programs nor files in the guest work: info, fsfreeze, "
+    "shutdown and others"
+)
+_LIGHTEN = (
+    "See what keeps the guest, its hypervisor or the way there busy. If it stays like this, raise "
+    "ansible_qga_connect_timeout and ansible_qga_reply_timeout, or the option timeout"
+)
+
+_PINGS = 3
+_SLOW_SECONDS = 1.0
+
+
+def version(subject: Subject) -> t.Iterator[Finding]:
+    """Which agent it is."""
+    try:
+        found = excerpt(subject.agent.info(subject.deadline()).version)
+    except AgentRefused as exc:
+        message = f"The agent does not tell what it can do: {exc}"
+        yield Finding("version", PROBLEM, message, f"Allow it guest-info. {HOW_TO_ALLOW}", ends=True)
+        return
+    numbers = re.match(r"(\d{1,4})\.(\d{1,4})", found)
+    if numbers is None:
+        yield Finding("version", UNKNOWN, f"The agent's version is {found}")
+    elif (int(numbers[1]), int(numbers[2])) < _FIRST_WITH_IDS:
+        message = f"The agent's version is {found}; before 4.0 it takes no ids, so commands are sent to it one by one"
+        yield Finding("version", WARNING, message, _UPGRADE)
+    else:
+        yield Finding("version", OK, f"The agent's version is {found}")
+
+
+def frozen(subject: Subject) -> t.Iterator[Finding]:
+    """Whether the guest's filesystems are frozen, in which case an agent refuses nearly everything."""
+    command = "guest-fsfreeze-status"
+    enabled = subject.agent.info(subject.deadline()).commands.get(command)
+    if enabled is None:
+        yield Finding("frozen", OK, "The agent knows no freezing")
+    elif not enabled:
+        message = f"Whether the guest's filesystems are frozen is not known: {command} is blocked"
+        yield Finding("frozen", UNKNOWN, message, HOW_TO_ALLOW)
+    elif subject.agent.call(command, deadline=subject.deadline(), repeatable=True) == "frozen":
+        yield Finding("frozen", PROBLEM, "Nearly everything is refused for now", HOW_TO_THAW, ends=True)
+    else:
+        yield Finding("frozen", OK, "The guest's filesystems are not frozen")
+
+
+def programs_and_files(subject: Subject) -> t.Iterator[Finding]:
+    """Whether the agent is allowed what the connection takes."""
+    for check, purpose, commands in (
+        ("exec", "run programs", EXEC_COMMANDS),
+        ("files", "handle files", FILE_COMMANDS),
+    ):
+        missing, blocked = _unavailable(subject, commands)
+        if not missing and not blocked:
+            yield Finding(check, OK, f"The agent may {purpose}")
+        else:
+            message = f"The agent{_of(subject)} cannot {purpose}: {_described(missing, blocked)}"
+            yield Finding(check, PROBLEM, message, f"{_advice(missing, blocked)}. {_WITHOUT}")
+
+
+def other_commands(subject: Subject) -> t.Iterator[Finding]:
+    """Which modules lack a command."""
+    lacking = {name: _unavailable(subject, commands) for name, commands in _COMMANDS_OF_MODULES.items()}
+    missing = [command for found, dummy in lacking.values() for command in found]
+    blocked = [command for dummy, found in lacking.values() for command in found]
+    if not missing and not blocked:
+        yield Finding("commands", OK, "The agent has the commands of all modules")
+        return
+    modules = ", ".join(name for name, (gone, refused) in lacking.items() if gone or refused)
+    reason = _described(missing, blocked)
+    message = f"These modules do less than they could, or nothing: {modules}. Of what they need {reason}"
+    yield Finding("commands", WARNING, message, _advice(missing, blocked))
+
+
+def speed(subject: Subject) -> t.Iterator[Finding]:
+    """How long the agent takes for an answer."""
+    taken = []
+    for dummy in range(_PINGS):
+        started = time.monotonic()
+        subject.agent.call("guest-ping", deadline=subject.deadline(), repeatable=True)
+        taken.append(time.monotonic() - started)
+    message = f"The agent takes {min(taken):.4f} to {max(taken):.4f} s for an answer"
+    slow = max(taken) > _SLOW_SECONDS
+    yield Finding("speed", WARNING if slow else OK, message, _LIGHTEN if slow else "")
+
+
+def _unavailable(subject: Subject, commands: t.Iterable[str]) -> tuple[list[str], list[str]]:
+    """Which of the commands the agent does not know, and which are blocked."""
+    known = subject.agent.info(subject.deadline()).commands
+    missing = [command for command in commands if command not in known]
+    return missing, [command for command in commands if not known.get(command, True)]
+
+
+def _described(missing: t.Sequence[str], blocked: t.Sequence[str]) -> str:
+    parts = []
+    if blocked:
+        parts.append(f"the agent's configuration blocks {', '.join(blocked)}")
+    if missing:
+        names = ", ".join(f"{command} (QEMU {since(command)})" for command in missing)
+        parts.append(f"the agent does not know {names}")
+    return ", and ".join(parts)
+
+
+def _advice(missing: t.Sequence[str], blocked: t.Sequence[str]) -> str:
+    return ". ".join([HOW_TO_ALLOW] * bool(blocked) + [_UPGRADE] * bool(missing))
+
+
+def _of(subject: Subject) -> str:
+    """The guest's distribution, if the agent tells; what its agent blocks depends on it."""
+    command = "guest-get-osinfo"
+    if not subject.agent.info(subject.deadline()).allows(command):
+        return ""
+    try:
+        reply = subject.agent.call(command, deadline=subject.deadline(), repeatable=True)
+    except AgentRefused:
+        return ""
+    name = excerpt(optional(command, reply, "pretty-name", "")) or excerpt(optional(command, reply, "id", ""))
+    return f" of this guest ({name})" if name else ""

@@ -1,0 +1,193 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Looking at what programs find that an agent starts: a shell, the user, SELinux, Python, and what tasks take."""
+
+from __future__ import annotations
+
+import re
+import time
+import typing as t
+
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.capabilities import EXEC_COMMANDS
+from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.finding import (
+    OK,
+    PROBLEM,
+    UNKNOWN,
+    WARNING,
+    Finding,
+    Subject,
+)
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell import guest_exec
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentRefused,
+    CommandUnavailable,
+    ProcessTimedOut,
+    excerpt,
+)
+
+# Where Ansible looks for Python, and where the system's own is in RHEL 8.
+_PYTHONS = (*(f"python3.{minor}" for minor in range(14, 7, -1)), "/usr/bin/python3", "python3")
+_PLATFORM_PYTHON = "/usr/libexec/platform-python"
+# The oldest in guests for ansible-core 2.19, and for later ones.
+_OLDEST_PYTHON = (3, 8)
+_PYTHON_OF_LATER = (3, 9)
+
+# Changes nothing. What it says is a word a line, and a value.
+_LOOK = f"""\
+export PATH="${{PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}}"
+exec 2>/dev/null
+echo "uid $(id -u)"
+echo "user $(id -un)"
+if [ -e /sys/fs/selinux/enforce ];then
+e=unknown;read -r e </sys/fs/selinux/enforce
+c=;read -r c </proc/self/attr/current
+echo "enforce $e"
+echo "context $c"
+[ -w /etc/passwd ]&&echo "writes yes"
+fi
+{launch_script.FIND_BASE}
+[ -d "$b" ]&&[ -w "$b" ]&&echo "spool $b"
+for p in gzip setsid;do command -v $p >/dev/null&&echo "$p yes";done
+for p in {" ".join((*_PYTHONS, _PLATFORM_PYTHON))};do
+command -v $p >/dev/null||continue
+v=$($p -ISc 'import sys;print("%d.%d"%sys.version_info[:2])' </dev/null)&&echo "python $v $p"&&break
+done
+echo "end yes"
+"""
+_LINE = re.compile(r"(?P<word>[a-z]{1,10}) (?P<value>.{1,200})")
+
+# The domain of qemu-ga in the policy of RHEL, its relatives and Fedora.
+_CONFINED = "virt_qemu_ga_t"
+
+_SLOW_SECONDS = 10.0
+# As many times what one answer may take; Python alone takes a second where there is no KVM.
+_PATIENCE = 3
+
+_GIVE_A_SHELL = (
+    "Give the guest a POSIX shell at /bin/sh that the agent may start; ausearch -m avc -ts recent in the guest shows "
+    "what SELinux denied it. Modules of netless.qga that run no program work all the same"
+)
+_MAKE_PERMISSIVE = (
+    "For ordinary tasks run semanage permissive -a virt_qemu_ga_t in the guest, or give it a policy module with what "
+    "your tasks need. The boolean virt_qemu_ga_run_unconfined does not help, as /bin/sh is not of the type that it is "
+    "for. The guide to permissions tells more"
+)
+_BE_ROOT = (
+    "Tasks act as this user. Use become where it may, or have the service qemu-guest-agent run as root. If "
+    "ansible_user is set, it has to be this user"
+)
+_INSTALL_PYTHON = (
+    "Install Python in the guest with ansible.builtin.raw, or name it in ansible_python_interpreter if it is somewhere "
+    "else. raw, script, netless.qga.exec and the agent's own commands work without it"
+)
+_NEWER_PYTHON = (
+    "Install a newer Python in the guest and name it in ansible_python_interpreter: in guests ansible-core 2.19 takes "
+    "3.8, later ones 3.9 or newer. raw, script and the modules of netless.qga work without it"
+)
+_LIGHTEN = "Let tasks have long timeouts, and see what keeps the guest busy; an emulated processor is this slow"
+
+
+def surroundings(subject: Subject) -> t.Iterator[Finding]:
+    """What a program finds in the guest, if one may be run."""
+    if not subject.agent.info(subject.deadline()).allows(*EXEC_COMMANDS):
+        return
+    started = time.monotonic()
+    seconds_given = _PATIENCE * subject.patience
+    try:
+        ended = guest_exec.run_script(subject.agent, _LOOK, deadline=Deadline.after(seconds_given))
+    except CommandUnavailable:
+        raise
+    except AgentRefused as exc:
+        message = f"The agent may run programs, and did not start {guest_exec.SHELL}: {exc}"
+        yield Finding("shell", PROBLEM, message, _GIVE_A_SHELL)
+        return
+    except ProcessTimedOut as exc:
+        message = f"{exc}; it is a script that looks around, and was given {seconds_given:g} s"
+        yield Finding("shell", PROBLEM, message, f"{_LIGHTEN}, or with a longer timeout run this again")
+        return
+    seconds = time.monotonic() - started
+    seen = _parse(ended.stdout)
+    if "end" not in seen:
+        said = excerpt(ended.stderr.decode("utf-8", errors="replace")) or "nothing"
+        message = (
+            f"{guest_exec.SHELL} in the guest did not carry out a script; it ended with {ended.rc} and said {said}"
+        )
+        yield Finding("shell", PROBLEM, message, _GIVE_A_SHELL)
+        return
+    slow = seconds > _SLOW_SECONDS
+    message = f"Programs run in the guest; a look around took {seconds:.1f} s"
+    yield Finding("shell", WARNING if slow else OK, message, _LIGHTEN if slow else "")
+    yield from (_user(seen), _selinux(seen), _spool(seen), _python(seen), *_tools(seen))
+
+
+def _parse(text: bytes) -> dict[str, str]:
+    """The words that the script said, and their values. It is the guest who says them."""
+    seen: dict[str, str] = {}
+    for line in text.decode("utf-8", errors="replace").split("\n"):
+        found = _LINE.fullmatch(line.strip("\r\0"))
+        if found is not None:
+            seen.setdefault(found["word"], excerpt(found["value"]))
+    return seen
+
+
+def _user(seen: t.Mapping[str, str]) -> Finding:
+    name = seen.get("user") or seen.get("uid")
+    if name is None:
+        return Finding("user", UNKNOWN, "Whom the agent runs as is not known, as there is no id in the guest")
+    if seen.get("uid") == "0":
+        return Finding("user", OK, f"The agent runs as {name}")
+    return Finding("user", WARNING, f"The agent runs as {name}, and not as root", _BE_ROOT)
+
+
+def _selinux(seen: t.Mapping[str, str]) -> Finding:
+    """Judged by what the program could do: a domain of its own may be permissive, which nothing tells it."""
+    context, enforce = seen.get("context", "unknown"), seen.get("enforce")
+    if enforce is None:
+        return Finding("selinux", OK, "The guest has no SELinux")
+    if enforce == "0":
+        return Finding("selinux", OK, f"SELinux in the guest is permissive; programs run as {context}")
+    if _CONFINED not in context.split(":"):
+        return Finding("selinux", OK, f"SELinux in the guest is enforcing; programs run as {context}")
+    if "writes" in seen:
+        message = f"SELinux in the guest is enforcing, but lets programs do what they want as {context}"
+        return Finding("selinux", OK, message)
+    message = f"SELinux in the guest confines the agent's programs as {context}: they start, and most tasks cannot work"
+    return Finding("selinux", PROBLEM, message, _MAKE_PERMISSIVE)
+
+
+def _spool(seen: t.Mapping[str, str]) -> Finding:
+    if "spool" in seen:
+        return Finding("spool", OK, f"The output of programs is kept in {seen['spool']}")
+    places = ", ".join(launch_script.BASES)
+    message = f"The agent cannot write to any of {places}, where the output of programs is kept"
+    return Finding("spool", PROBLEM, message, "Let the agent's user write to one of them, best to a tmpfs")
+
+
+def _python(seen: t.Mapping[str, str]) -> Finding:
+    number, dummy, path = seen.get("python", "").partition(" ")
+    found = re.fullmatch(r"(\d)\.(\d{1,2})", number)
+    if found is None:
+        return Finding("python", WARNING, "No Python was found in the guest, which most modules need", _INSTALL_PYTHON)
+    message = f"{path} in the guest is Python {number}"
+    version = (int(found[1]), int(found[2]))
+    if version < _OLDEST_PYTHON:
+        return Finding("python", WARNING, f"{message}, which is too old for Ansible's modules", _NEWER_PYTHON)
+    if version < _PYTHON_OF_LATER:
+        return Finding("python", WARNING, f"{message}, which is too old for ansible-core from 2.20 on", _NEWER_PYTHON)
+    return Finding("python", OK, message)
+
+
+def _tools(seen: t.Mapping[str, str]) -> list[Finding]:
+    return [
+        Finding(name, OK, f"The guest has {name}")
+        if name in seen
+        else Finding(name, WARNING, f"The guest has no {name}: {lacking}", f"Install {package} in the guest")
+        for name, package, lacking in (
+            ("gzip", "gzip", "large files and inputs are sent as they are, which is slower"),
+            ("setsid", "util-linux", "of a task that runs into its timeout, what it started goes on"),
+        )
+    ]

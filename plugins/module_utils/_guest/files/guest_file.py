@@ -1,0 +1,229 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Putting contents into a file of the guest's, and getting them out, also where no program may be run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.content import (
+    MOST_SHOWN,
+    Measure,
+    Source,
+    measure,
+)
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.guest_exec import run_script
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    Failed,
+    GuestFileError,
+    OutcomeUnknown,
+    QgaError,
+    error_name,
+    excerpt,
+)
+
+# How long the contents of one file may take on their way, in seconds.
+_SECONDS_TO_COPY = 3600.0
+
+# GNU's and BusyBox's way to ask, and that of the BSDs.
+_GET_MODE = 'stat -Lc %a "$1" 2>/dev/null||stat -Lf %Mp%Lp "$1"'
+_SET_MODE = 'chmod "$2" "$1"'
+_OCTAL = re.compile(rb"[0-7]{1,5}\n\Z")
+
+# guest-file-open makes a file that everybody may write, so the shell makes it first; and nobody else may read what is
+# on its way to a file whose mode is going to be another one.
+_MAKE_PRIVATE = 'umask 077;: >>"$1"'
+_KEEP_PRIVATE = 'chmod 600 "$1"'
+
+_PRIVATE_MODE = 0o600
+
+# How guest-file-open makes a file.
+_MODE_OF_AGENT = 0o666
+
+# How much of a file becomes part of a result, in bytes.
+_MOST_IN_MEMORY = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A file of the guest's as it was found, and as it is now or would be.
+
+    :param before: its contents; None if there was no file, as far as can be told.
+    :param after: its contents then.
+    :param mode_before: None if it is not known, or does not matter.
+    :param mode: likewise.
+    """
+
+    before: Measure | None
+    after: Measure
+    mode_before: int | None
+    mode: int | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether that is not the same."""
+        return not self.after.same_as(self.before) or self.mode != self.mode_before
+
+
+class Placement:
+    """One path in one guest.
+
+    :param agent: of the guest.
+    :param way: that leads to the agent, for how long to wait.
+    :param path: in the guest.
+    """
+
+    def __init__(self, agent: Agent, way: Way, path: str) -> None:
+        self._agent = agent
+        self._files = Files(agent)
+        self._way = way
+        self._path = path
+        self._has_changed = False
+
+    def put(self, source: Source, mode: int | None, *, check_mode: bool, warn: t.Callable[[str], None]) -> Placed:
+        """See that the file has these contents, and this mode if one is given.
+
+        :param check_mode: whether only to look.
+        :param warn: is told what the user should know.
+        :raises GuestFileError: it cannot be read or written.
+        :raises Failed: it cannot have the mode, and nothing was written; or something went wrong half-way.
+        """
+        wanted = measure(source.pieces())
+        contents = self._look(most=max(wanted.size, MOST_SHOWN))
+        is_new = contents is None
+        has_shell = self._agent.info(self._way.deadline()).allows("guest-exec", "guest-exec-status")
+        if mode is not None and not has_shell:
+            if is_new:
+                raise Failed(
+                    f"{self._agent.endpoint}: {self._path} in the guest cannot have the mode {mode:04o}. The agent "
+                    f"makes new files with the mode {_MODE_OF_AGENT:04o}, and may not run chmod. Nothing was written. "
+                    f"Allow guest-exec, leave the mode out, or write to a file that is there",
+                    error="command_disabled",
+                )
+            warn(f"the mode of {self._path} stays as it is, and is not known: the agent may not run programs")
+            mode = None
+        if mode is None and is_new:
+            mode = _PRIVATE_MODE if has_shell else _MODE_OF_AGENT
+            if not has_shell:
+                warn(
+                    f"{self._path} is a new file, if the agent is right, and everybody in the guest may read and write "
+                    f"it: the agent may not run programs, and makes files with the mode {mode:04o}"
+                )
+        placed = Placed(contents, wanted, self._mode() if mode is not None and not is_new else None, mode)
+        if placed.changed and not check_mode:
+            try:
+                self._place(source, placed, has_shell=has_shell)
+            except QgaError as exc:
+                if self._has_changed or self._path in self._files.written or isinstance(exc, OutcomeUnknown):
+                    raise Failed(str(exc), error=error_name(exc), changed=True) from exc
+                raise
+        return placed
+
+    def read(self) -> tuple[bytes, Measure]:
+        """The contents of the file.
+
+        :raises Failed: there is no file, or too much in it.
+        :raises GuestFileError: it cannot be read.
+        """
+        pieces: list[bytes] = []
+        found = measure(_kept(self._pieces(), pieces), most=_MOST_IN_MEMORY)
+        if found.cut:
+            raise Failed(
+                f"{self._agent.endpoint}: {self._path} in the guest has more than {_MOST_IN_MEMORY} bytes, which are "
+                f"not returned in a result. Use the option dest, to write them to a file",
+                error="too_large",
+            )
+        return b"".join(pieces), found
+
+    def fetch(self, local: str, *, check_mode: bool) -> tuple[Measure, bool]:
+        """Copy the file to a local one, which is replaced at once when all is there, or kept if it is the same.
+
+        :returns: what is in it, and whether the local file was changed.
+        :raises Failed: there is no file.
+        :raises GuestFileError: it cannot be read.
+        :raises OSError: the local one cannot be written.
+        """
+        before = measure(Source(path=local).pieces()) if os.path.exists(local) else None
+        if check_mode:
+            found = measure(self._pieces())
+            return found, not found.same_as(before)
+        with tempfile.TemporaryDirectory(prefix=".netless-qga.", dir=os.path.dirname(os.path.abspath(local))) as here:
+            copy = os.path.join(here, "copy")
+            with self._missing_is_failure():
+                self._files.get(self._path, copy, deadline=Deadline.after(_SECONDS_TO_COPY))
+            found = measure(Source(path=copy).pieces())
+            changed = not found.same_as(before)
+            if changed:
+                if before is not None:
+                    shutil.copymode(local, copy)
+                os.replace(copy, local)
+        return found, changed
+
+    def _pieces(self) -> t.Iterator[bytes]:
+        with self._missing_is_failure():
+            yield from self._files.read(self._path, deadline=Deadline.after(_SECONDS_TO_COPY))
+
+    @contextlib.contextmanager
+    def _missing_is_failure(self) -> t.Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as exc:
+            raise Failed(str(exc), error="file_not_found") from exc
+
+    def _look(self, most: int) -> Measure | None:
+        deadline = Deadline.after(_SECONDS_TO_COPY)
+        try:
+            opened = self._files.open(self._path, "r", deadline)
+        except GuestFileError:
+            if self._files.exists(self._path, deadline=self._way.overall_deadline()):
+                raise
+            return None
+        with opened:
+            return measure(opened.chunks(deadline), most)
+
+    def _place(self, source: Source, placed: Placed, *, has_shell: bool) -> None:
+        mode, between = placed.mode, placed.mode_before
+        deadline = Deadline.after(_SECONDS_TO_COPY)
+        if not placed.after.same_as(placed.before):
+            if has_shell and mode != between:
+                # A file that is to have another mode is nobody else's while its contents come in.
+                between = _PRIVATE_MODE
+                self._shell("write", _MAKE_PRIVATE if placed.before is None else _KEEP_PRIVATE)
+                self._has_changed = True
+            if has_shell and source.path:
+                self._files.put(source.path, self._path, deadline=deadline)
+            else:
+                self._files.write(self._path, source.pieces(self._agent.chunk), deadline=deadline)
+        if has_shell and mode is not None and mode != between:
+            self._shell("change the mode of", _SET_MODE, f"{mode:04o}")
+
+    def _mode(self) -> int:
+        said = self._shell("tell the mode of", _GET_MODE)
+        if not _OCTAL.match(said):
+            raise GuestFileError(f"{self._agent.endpoint}: the guest's stat does not tell the mode of {self._path}")
+        return int(said, 8)
+
+    def _shell(self, doing: str, script: str, *arguments: str) -> bytes:
+        done = run_script(self._agent, script, self._path, *arguments, deadline=self._way.overall_deadline())
+        if done.rc:
+            reason = excerpt(done.stderr.decode("utf-8", errors="replace"))
+            raise GuestFileError(f"{self._agent.endpoint}: cannot {doing} {self._path} in the guest: {reason}")
+        return done.stdout
+
+
+def _kept(pieces: t.Iterable[bytes], kept: list[bytes]) -> t.Iterator[bytes]:
+    for piece in pieces:
+        kept.append(piece)
+        yield piece

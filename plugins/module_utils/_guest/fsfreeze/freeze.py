@@ -1,0 +1,245 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A freeze from its beginning to its end: with a record of it on this host, and a guard if one is wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+import typing as t
+from dataclasses import dataclass, replace
+
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.filesystems import (
+    FREEZE_SECONDS,
+    FROZEN,
+    THAW_SECONDS,
+    THAWED,
+    Filesystems,
+    FreezeUnresolved,
+    Thaw,
+)
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard import Orders, turn_of
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_process import GuardProcess
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record import (
+    MODULE,
+    OTHERS,
+    FreezeRecord,
+    RecordFile,
+)
+from ansible_collections.netless.qga.plugins.module_utils._local.signals import Interrupted, Interruptions
+from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable, Failed, QgaError
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a freeze ended.
+
+    :param record: of the freeze, before it ended; None if there is none.
+    :param thaw: that ended it; None if the guest had been thawed before.
+    :param thawed_by: who did that, as far as is known: nothing if no freeze is known that was ended.
+    :param status: of the guest now. It is frozen if somebody has frozen it anew.
+    """
+
+    record: FreezeRecord | None
+    thaw: Thaw | None
+    thawed_by: str = ""
+    status: str = THAWED
+
+    @property
+    def counts_differ(self) -> bool:
+        """Whether more or fewer filesystems were thawed than had been frozen, if both are known."""
+        if self.record is None or self.thaw is None:
+            return False
+        return None not in (self.record.count, self.thaw.count) and self.record.count != self.thaw.count
+
+
+class GuestFreeze:
+    """The freeze of one guest.
+
+    :param agent: of the guest.
+    :param way: to the agent.
+    :param interruptions: notes the signals that must not end this process while it freezes or thaws.
+    :param warn: takes what the user should know besides.
+    """
+
+    def __init__(self, agent: Agent, way: Way, interruptions: Interruptions, warn: t.Callable[[str], None]) -> None:
+        self._way = way
+        self._endpoint = agent.endpoint
+        self._interruptions = interruptions
+        self._warn = warn
+        self._filesystems = Filesystems(agent, way)
+        self._file = RecordFile(self._endpoint)
+        self._guard: GuardProcess | None = None
+        self._begun: FreezeRecord | None = None
+
+    def status(self) -> str:
+        """See :meth:`Filesystems.status`."""
+        return self._filesystems.status()
+
+    def status_to_thaw(self) -> str:
+        """The same, before a thaw. If a freeze is known that has to be ended, it is worth asking again and again."""
+        record = self._current_record()
+        if record is None or record.thawed_by:
+            return self.status()
+        return self._filesystems.status_in_time(self._way.deadline(THAW_SECONDS))
+
+    def record(self) -> FreezeRecord | None:
+        """The record of the freeze there is, or was last."""
+        return self._file.read()
+
+    def begin(
+        self, mountpoints: t.Sequence[str], *, max_frozen: float | None, is_held: bool = False
+    ) -> FreezeRecord | None:
+        """Freeze, unless it is frozen.
+
+        :param mountpoints: what to freeze; none are all.
+        :param max_frozen: seconds after which a guard thaws. None: there is no guard.
+        :param is_held: whether this process stays, to :meth:`end` it. The guard thaws at once if it ends without.
+        :returns: the record of the freeze. None if it was frozen before.
+        :raises Failed: it is not frozen, or that is not known.
+        :raises QgaError: likewise.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                # Until it is sent there is nothing to finish.
+                with self._interruptions.raising():
+                    stack.enter_context(self._turn(self._way.deadline(FREEZE_SECONDS)))
+                    if self._filesystems.status() == FROZEN:
+                        return None
+            except Interrupted as exc:
+                raise Failed(f"{self._endpoint}: {exc} came before it was frozen", error="interrupted") from exc
+            token = secrets.token_hex(16)
+            if max_frozen is not None:
+                self._guard = GuardProcess.start(Orders.on(self._way, token=token, max_frozen=max_frozen))
+            try:
+                return self._freeze(FreezeRecord(token, tuple(mountpoints)), max_frozen, is_held)
+            except FreezeUnresolved:
+                raise
+            except (Failed, QgaError):
+                # Nothing is frozen.
+                self._dismiss()
+                raise
+            finally:
+                if self._guard is not None and not is_held:
+                    self._guard.close()
+
+    def _freeze(self, record: FreezeRecord, max_frozen: float | None, is_held: bool) -> FreezeRecord:
+        guard = self._guard
+        record = replace(record, frozen_at=time.time(), guard=guard.pid if guard else 0)
+        self._file.write(record)
+        try:
+            count = self._filesystems.freeze(record.mountpoints)
+            thaws_at = 0.0 if max_frozen is None else time.time() + max_frozen
+            record = replace(record, frozen_at=time.time(), thaws_at=thaws_at, count=count)
+            if self._interruptions.noted is not None:
+                self._undo()
+                raise Failed(
+                    f"{self._endpoint}: {self._interruptions.name} came while it was being frozen; it was thawed again",
+                    error="interrupted",
+                    status=THAWED,
+                )
+            if count == 0:
+                self._see_nothing_frozen(record)
+        except FreezeUnresolved:
+            raise
+        except (Failed, QgaError):
+            self._note(replace(record, thawed_by=MODULE))
+            raise
+        self._begun = record
+        self._note(record)
+        if guard is not None and not (guard.hold() if is_held else guard.leave()):
+            self._warn("The guard that was to thaw when the time is up has ended before it could.")
+        return record
+
+    def _see_nothing_frozen(self, record: FreezeRecord) -> None:
+        if not record.mountpoints and self._filesystems.status() == FROZEN:
+            return
+        self._undo()
+        wanted = f"of {', '.join(record.mountpoints)} " if record.mountpoints else ""
+        hint = (
+            "They have to be mountpoints of filesystems that can be frozen, spelled as guest-get-fsinfo tells them"
+            if record.mountpoints
+            else "It has no filesystem that can be frozen"
+        )
+        raise Failed(f"{self._endpoint}: none {wanted}was frozen. {hint}", error="nothing_frozen", status=THAWED)
+
+    def _undo(self) -> None:
+        """Thaw what we have just frozen."""
+        try:
+            if self._filesystems.status() == FROZEN:
+                self._filesystems.thaw()
+        except (QgaError, Failed) as exc:
+            raise FreezeUnresolved(str(exc), error="still_frozen", status="unknown") from exc
+
+    def end(self) -> Ending:
+        """Thaw, unless it is thawed, and tell how the freeze ended.
+
+        :raises Failed: it is still frozen, or that is not known. If there is a guard, it goes on trying.
+        :raises QgaError: likewise.
+        """
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(EndpointUnavailable):
+                # A directory that is gone shall keep no guest frozen.
+                stack.enter_context(self._turn(self._way.deadline(THAW_SECONDS)))
+            status = self.status_to_thaw()
+            record = self._current_record()
+            if (
+                status == FROZEN
+                and self._begun is not None
+                and record is not None
+                and record.token != self._begun.token
+            ):
+                # Ours has ended, and this one is not ours to end.
+                self._dismiss()
+                return Ending(self._begun, None, OTHERS, status=FROZEN)
+            if status == THAWED:
+                ending = Ending(record, None, thawed_before(record))
+            else:
+                is_known = record is not None and not record.thawed_by and record.count is not None
+                ending = Ending(record if is_known else None, self._filesystems.thaw())
+            if record is not None and record.thawed_by != MODULE:
+                self._note(replace(record, thawed_by=MODULE))
+            self._dismiss()
+            return ending
+
+    def _current_record(self) -> FreezeRecord | None:
+        """The record on this host, unless what this process knows is the same and more."""
+        record, begun = self._file.read(), self._begun
+        return begun if begun and (record is None or (record.token == begun.token and not record.thawed_by)) else record
+
+    def let_go(self) -> None:
+        """Leave the rest to the guard, if there is one."""
+        if self._guard is not None:
+            self._guard.close()
+
+    def _dismiss(self) -> None:
+        if self._guard is not None:
+            self._guard.dismiss()
+
+    def _note(self, record: FreezeRecord) -> None:
+        # What is frozen or thawed is so without a record.
+        with contextlib.suppress(OSError, EndpointUnavailable):
+            self._file.write(record)
+
+    @contextlib.contextmanager
+    def _turn(self, deadline: Deadline) -> t.Iterator[None]:
+        turn = turn_of(self._endpoint)
+        turn.take(deadline)
+        try:
+            yield
+        finally:
+            turn.give()
+
+
+def thawed_before(record: FreezeRecord | None) -> str:
+    """Who thawed a guest that is thawed, if a freeze is known that we did not end; nothing otherwise."""
+    if record is None or record.thawed_by == MODULE:
+        return ""
+    # Without a count it is not known whether it has ever been frozen.
+    return record.thawed_by or ("" if record.count is None else OTHERS)

@@ -1,0 +1,152 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Starts the guard of a freeze, detached from this process, and tells it what has become of the freeze."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import selectors
+import subprocess
+import sys
+import typing as t
+
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard import DISMISSED, HELD, LEFT, Orders
+from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, excerpt
+
+# Importing a library from a slow disk takes a while.
+_START_SECONDS = 60.0
+
+# Not the directory where the module happens to run: whatever lies there would be imported.
+_PROGRAM = """\
+import sys
+sys.path[0] = sys.argv[1]
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard import main
+main()
+"""
+
+
+class GuardProcess:
+    """A guard that is ready. If it is told nothing before this is closed, it looks whether it has to thaw.
+
+    :param pid: of its process.
+    :param pipe: to tell it what has become of the freeze.
+    """
+
+    def __init__(self, pid: int, pipe: t.IO[bytes]) -> None:
+        self.pid = pid
+        self._pipe = pipe
+
+    @classmethod
+    def start(cls, orders: Orders) -> GuardProcess:
+        """Start one, and wait until it has all that it needs.
+
+        :raises Failed: it did not start.
+        """
+        # It goes on when this process has ended, so nothing waits for it. It stays in the directory, as the endpoint
+        # may be a path from there.
+        process = subprocess.Popen(  # pylint: disable=ansible-bad-function,consider-using-with
+            [sys.executable, "-c", _PROGRAM, _import_root()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            start_new_session=True,
+        )
+        stdin, stdout = t.cast(t.IO[bytes], process.stdin), t.cast(t.IO[bytes], process.stdout)
+        try:
+            with stdout:
+                _write(stdin, orders.text())
+                said = _read_all(stdout, Deadline.after(_START_SECONDS))
+            last = said.strip().rpartition("\n")[2].split()
+            if len(last) == 2 and last[0] == "ready" and last[1].isdigit():
+                return cls(int(last[1]), stdin)
+        except BaseException:
+            stdin.close()
+            process.kill()
+            raise
+        finally:
+            # The one that goes on is a child of it.
+            process.wait()
+        stdin.close()
+        raise Failed(
+            f"the guard that is to thaw when the time is up did not start, so nothing was frozen: "
+            f"{excerpt(said[-300:]) or 'it said nothing'}",
+            error="guard_not_started",
+        )
+
+    def leave(self) -> bool:
+        """Tell it that it is frozen, and that from now on it is alone.
+
+        :returns: whether it is still there.
+        """
+        return self._tell(LEFT, is_last=True)
+
+    def hold(self) -> bool:
+        """Tell it that it is frozen, and that it is to be thawed by this process as long as that lives."""
+        return self._tell(HELD)
+
+    def dismiss(self) -> bool:
+        """Tell it that it is not needed."""
+        return self._tell(DISMISSED, is_last=True)
+
+    def close(self) -> None:
+        """Leave it to itself."""
+        self._pipe.close()
+
+    def _tell(self, word: str, *, is_last: bool = False) -> bool:
+        if self._pipe.closed:
+            return False
+        is_there = _write(self._pipe, f"{word}\n")
+        if is_last:
+            self._pipe.close()
+        return is_there
+
+
+def _write(pipe: t.IO[bytes], text: str) -> bool:
+    try:
+        pipe.write(text.encode("ascii"))
+    except BrokenPipeError:
+        return False
+    return True
+
+
+def _read_all(pipe: t.IO[bytes], deadline: Deadline) -> str:
+    said = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while selector.select(deadline.remaining()):
+            data = os.read(pipe.fileno(), 4096)
+            if not data:
+                return said.decode("utf-8", errors="replace")
+            said += data
+    raise Failed(
+        f"the guard that is to thaw when the time is up was not ready after {_START_SECONDS:.0f} seconds, so nothing "
+        f"was frozen",
+        error="guard_not_started",
+    )
+
+
+def _import_root() -> str:
+    """Where this collection is imported from: a directory, or the archive that a module comes in."""
+    return str(next(path for path in pathlib.Path(__file__).parents if path.name == "ansible_collections").parent)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a guard that was started on this host is still there. One that was killed may have left its number."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return _PROGRAM.encode("ascii") in file.read()
+    except OSError:
+        return not os.path.exists("/proc/self") and _takes_signals(pid)
+
+
+def _takes_signals(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,171 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A command that is run while a guest's filesystems are frozen, and what its result is worth."""
+
+from __future__ import annotations
+
+import datetime
+import time
+import typing as t
+
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._agent.reply import optional
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.filesystems import FROZEN
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.freeze import Ending, GuestFreeze
+from ansible_collections.netless.qga.plugins.module_utils._local.command import HostCommand
+from ansible_collections.netless.qga.plugins.module_utils._local.signals import Interrupted, Interruptions
+from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, QgaError
+
+# How much longer than the command may take the guard waits: this process does the same with less ado.
+_GUARD_PATIENCE_SECONDS = 15.0
+
+# For so long does Windows hold writes back (VSS), whatever is asked of it.
+_WINDOWS_HOLDS_SECONDS = 10.0
+
+
+class Quiescence:
+    """One such command, from the freeze to the thaw.
+
+    :param agent: of the guest.
+    :param way: to the agent.
+    :param argv: the command.
+    :param chdir: the directory it runs in.
+    :param mountpoints: what to freeze; none are all.
+    :param max_frozen: seconds that the command has.
+    :param warn: takes what the user should know besides the result.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        way: Way,
+        argv: t.Sequence[str],
+        *,
+        chdir: str | None,
+        mountpoints: t.Sequence[str],
+        max_frozen: float,
+        warn: t.Callable[[str], None],
+    ) -> None:
+        self._agent = agent
+        self._way = way
+        self._warn = warn
+        self._argv = argv
+        self._chdir = chdir
+        self._mountpoints = mountpoints
+        self._max_frozen = max_frozen
+        self._reasons: list[str] = []
+        self._result: dict[str, t.Any] = {"changed": True, "mountpoints": list(mountpoints)}
+        self._failures: list[str] = []
+        self._ended_after = 0.0
+
+    def run(self) -> dict[str, t.Any]:
+        """Do it.
+
+        :raises Failed: with all results that there are. Whatever it is, it is thawed, or the guard will do that.
+        :raises QgaError: it was not frozen, and the command has not been run.
+        """
+        is_windows = _is_windows(self._agent, self._way.deadline())
+        with Interruptions() as interruptions:
+            freeze = GuestFreeze(self._agent, self._way, interruptions, self._warn)
+            try:
+                self._begin(freeze)
+                # Others may need the channel, the guard for one.
+                self._agent.close()
+                frozen_at = time.monotonic()
+                try:
+                    self._run_command(interruptions, Deadline(frozen_at + self._max_frozen))
+                    self._ended_after = time.monotonic() - frozen_at
+                finally:
+                    self._end(freeze)
+                    self._result["held"] = time.monotonic() - frozen_at
+            finally:
+                freeze.let_go()
+        if is_windows and self._ended_after > _WINDOWS_HOLDS_SECONDS:
+            self._reasons.append("windows_limit")
+        self._result["consistent"] = not self._reasons
+        self._result["inconsistent_because"] = self._reasons
+        if self._failures:
+            raise Failed(f"{self._agent.endpoint}: {'. '.join(self._failures)}", **self._result)
+        return self._result
+
+    def _begin(self, freeze: GuestFreeze) -> None:
+        record = freeze.begin(self._mountpoints, max_frozen=self._max_frozen + _GUARD_PATIENCE_SECONDS, is_held=True)
+        if record is None:
+            raise Failed(
+                f"{self._agent.endpoint}: the guest is frozen already, by somebody else who would thaw it in the "
+                f"middle; end that first, or thaw it with netless.qga.fsfreeze",
+                error="already_frozen",
+                status=FROZEN,
+            )
+        self._result["frozen"] = record.count
+        if record.count is not None and record.count < len(set(self._mountpoints)):
+            self._reasons.append("not_all_frozen")
+
+    def _run_command(self, interruptions: Interruptions, deadline: Deadline) -> None:
+        self._result["start"] = _now()
+        try:
+            # Not where signals interrupt: it shall not have begun and be forgotten.
+            command = HostCommand(self._argv, chdir=self._chdir)
+        except OSError as exc:
+            self._fail("command_not_started", f"the command could not be started: {exc}")
+            return
+        try:
+            with interruptions.raising():
+                if not command.wait(deadline.remaining()):
+                    self._fail("timed_out", f"the command was ended, as it took more than {self._max_frozen} seconds")
+        except Interrupted as exc:
+            self._fail("interrupted", f"{exc} came while the command ran, so it was ended")
+        finally:
+            if not command.end():
+                self._failures.append("it does not end even by SIGKILL, and the guest was thawed all the same")
+            self._result["end"] = _now()
+            self._result.update(command.result())
+        if self._result.get("rc") != 0 and not self._failures:
+            self._fail("command_failed", f"the command failed with status {self._result['rc']}")
+
+    def _end(self, freeze: GuestFreeze) -> None:
+        try:
+            ending = freeze.end()
+        except (QgaError, Failed) as exc:
+            self._result["status"] = "unknown"
+            self._fail("not_thawed", f"thawing failed, and the guard goes on trying for an hour: {exc}")
+            return
+        self._result["status"] = ending.status
+        self._result["thawed"] = 0 if ending.thaw is None else ending.thaw.count
+        self._reasons += _doubts(ending)
+        if ending.thaw is not None and ending.thaw.error:
+            self._warn(f"The guest was thawed, and its agent calls it an error: {ending.thaw.error}")
+
+    def _fail(self, error: str, message: str) -> None:
+        self._failures.append(message)
+        self._reasons.append(error)
+        # What keeps a guest frozen matters more than what happened before.
+        if error == "not_thawed":
+            self._result["error"] = error
+        self._result.setdefault("error", error)
+
+
+def _doubts(ending: Ending) -> list[str]:
+    doubts = {
+        "thawed_meanwhile": ending.thaw is None or ending.record is None,
+        "counts_differ": ending.counts_differ,
+        "thaw_error": ending.thaw is not None and ending.thaw.error != "",
+    }
+    return [doubt for doubt, is_so in doubts.items() if is_so]
+
+
+def _is_windows(agent: Agent, deadline: Deadline) -> bool:
+    try:
+        reply = agent.call("guest-get-osinfo", deadline=deadline, repeatable=True)
+        return optional("guest-get-osinfo", reply, "id", "") == "mswindows"
+    except QgaError:
+        # What matters will be told when it is frozen.
+        return False
+
+
+def _now() -> str:
+    return datetime.datetime.now().isoformat(sep=" ")

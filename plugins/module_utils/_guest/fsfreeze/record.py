@@ -1,0 +1,109 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A record of a freeze on the host where it was asked for: whose it is, and what has become of it.
+
+There is one for each endpoint. It is left there after the thaw, so that a guard that looks for it knows that it has
+nothing to do, and can be lost at any time: whether a guest is frozen only its agent knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import typing as t
+from dataclasses import asdict, dataclass
+
+from ansible_collections.netless.qga.plugins.module_utils._local.runtime_directory import runtime_directory
+from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable
+
+#: Who thawed: a module that was told to, the guard, or somebody that is no part of this.
+MODULE, GUARD, OTHERS = "module", "guard", "others"
+
+_LONGEST = 1 << 20
+
+
+@dataclass(frozen=True)
+class FreezeRecord:
+    """A freeze.
+
+    :param token: tells it from all others.
+    :param mountpoints: that were to be frozen; none are all.
+    :param frozen_at: when it began, in seconds since 1970.
+    :param guard: the process that thaws when the time is up, 0 if there is none.
+    :param thaws_at: when that is, 0 if there is none.
+    :param count: how many filesystems were frozen; None until that is known.
+    :param thawed_by: who thawed; nothing as long as it is frozen, as far as is known.
+    """
+
+    token: str
+    mountpoints: t.Sequence[str] = ()
+    frozen_at: float = 0.0
+    guard: int = 0
+    thaws_at: float = 0.0
+    count: int | None = None
+    thawed_by: str = ""
+
+
+class RecordFile:
+    """Where the record of the freezes of one guest is kept.
+
+    :param endpoint: where the guest's agent is.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self._name = f"{hashlib.sha256(os.fsencode(endpoint)).hexdigest()[:32]}.freeze"
+
+    def read(self) -> FreezeRecord | None:
+        """The record, if there is one that can be read."""
+        try:
+            with open(self._path(), encoding="utf-8", opener=_open_no_link) as file:
+                return _parse(json.loads(file.read(_LONGEST)))
+        except (OSError, ValueError, RecursionError, EndpointUnavailable):
+            return None
+
+    def write(self, record: FreezeRecord) -> None:
+        """Put a record in the place of the one there is.
+
+        :raises OSError: it cannot be written; the one there was is still there.
+        :raises EndpointUnavailable: likewise.
+        """
+        path = self._path()
+        new = f"{path}.{os.getpid()}"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)
+        try:
+            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                json.dump(asdict(record), file)
+            os.replace(new, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(new)
+            raise
+
+    def _path(self) -> str:
+        return os.path.join(runtime_directory(), self._name)
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW)
+
+
+def _parse(members: t.Any) -> FreezeRecord | None:
+    try:
+        record = FreezeRecord(**members)
+    except TypeError:
+        return None
+    kinds: tuple[tuple[t.Any, t.Any], ...] = (
+        (record.token, str),
+        (record.mountpoints, list),
+        (record.frozen_at, (int, float)),
+        (record.guard, int),
+        (record.thaws_at, (int, float)),
+        (record.count, (int, type(None))),
+        (record.thawed_by, str),
+    )
+    return record if all(isinstance(value, kind) for value, kind in kinds) else None

@@ -1,0 +1,84 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which boot of a guest this is, by what its agent may tell."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._agent.reply import optional
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils.errors import AgentRefused, GuestFileError
+
+# Linux makes a new one at each boot (random(4)).
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_IS_BOOT_ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_LONGEST_BOOT_ID = 64
+
+_FILE_COMMANDS = ("guest-file-open", "guest-file-read", "guest-file-close")
+_TICKS_COMMAND = "guest-get-cpustats"
+
+# All but iowait, which may shrink (proc(5)), and what is counted elsewhere as well.
+_KINDS = ("user", "nice", "system", "idle", "irq", "softirq", "steal")
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What is known of a boot.
+
+    :param boot_id: Linux's own, which no other boot has.
+    :param ticks: that a processor has been up for, idle or not. They only ever grow.
+    """
+
+    boot_id: str | None = None
+    ticks: int | None = None
+
+    def is_another(self, later: Boot) -> bool | None:
+        """Whether the later one is another boot; None if that cannot be told."""
+        if self.boot_id is not None and later.boot_id is not None:
+            return self.boot_id != later.boot_id
+        if self.ticks is not None and later.ticks is not None and later.ticks < self.ticks:
+            return True
+        return None
+
+
+#: One that nothing is known of.
+UNKNOWN = Boot()
+
+
+def read_boot(agent: Agent, deadline: Deadline) -> Boot:
+    """What the agent tells of the boot it runs in. An agent that may not handle files counts ticks, from QEMU 7.1 on.
+
+    :raises Unreachable: and the others as :meth:`Agent.call` does, but for :class:`AgentRefused`.
+    """
+    info = agent.info(deadline)
+    if info.allows(*_FILE_COMMANDS):
+        boot_id = _read_boot_id(agent, deadline)
+        if boot_id is not None:
+            return Boot(boot_id=boot_id)
+    return Boot(ticks=_count_ticks(agent, deadline) if info.allows(_TICKS_COMMAND) else None)
+
+
+def _read_boot_id(agent: Agent, deadline: Deadline) -> str | None:
+    try:
+        with Files(agent).open(_BOOT_ID, "r", deadline) as opened:
+            content = opened.read(deadline, _LONGEST_BOOT_ID)[0].strip()
+    except (AgentRefused, GuestFileError):
+        # No Linux, or SELinux forbids it.
+        return None
+    return content.decode("ascii") if _IS_BOOT_ID.fullmatch(content) else None
+
+
+def _count_ticks(agent: Agent, deadline: Deadline) -> int | None:
+    try:
+        processors = agent.call(_TICKS_COMMAND, deadline=deadline, repeatable=True)
+    except AgentRefused:
+        return None
+    ticks = [sum(optional(_TICKS_COMMAND, processor, kind, 0) for kind in _KINDS) for processor in processors]
+    # Of the one that has been up for longest: others come and go.
+    return max(ticks, default=None)

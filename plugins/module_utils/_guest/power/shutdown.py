@@ -1,0 +1,236 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ending a guest and starting it anew, through its agent.
+
+The agent is silent when guest-shutdown succeeds, so what comes of it is watched from outside: in the domain's state, on
+the channel, and in what a guest tells of its boot.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.power.agent_monitor import (
+    Absence,
+    is_left_behind,
+    is_nobody_there,
+)
+from ansible_collections.netless.qga.plugins.module_utils._guest.power.boot import UNKNOWN, Boot, read_boot
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import DomainState, LibvirtDomain
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.power import press_power_button
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentRefused,
+    FilesystemsFrozen,
+    OutcomeUnknown,
+    ProtocolViolation,
+    QgaError,
+    Unreachable,
+)
+
+POWERDOWN, HALT, REBOOT = MODES = ("powerdown", "halt", "reboot")
+
+# How long the agent has to be silent on an open channel until the guest counts as ended. It is one of the first
+# services to be stopped, so that others may still be busy.
+QUIET_SECONDS = 30.0
+
+# How long the agent's error is waited for. It runs shutdown(8) and waits for it, and that hardly does more than say
+# what is to be done.
+GRACE_SECONDS = 5.0
+_LEAST_GRACE_SECONDS = 0.5
+
+# libvirt waits for the guest's end itself for so long, in seconds, and then answers.
+_LIBVIRT_SECONDS = 65.0
+
+# What the power button is for, but for frozen filesystems: the guest could not unmount them.
+_FALLBACK_FROM = (AgentRefused, Unreachable, OutcomeUnknown, ProtocolViolation)
+
+_BUTTON_SECONDS = 30.0
+_PAUSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of it.
+
+    :param evidence: what has shown it; None if nothing did.
+    :param state: of the guest: ``off``, ``halted`` or ``running``; None if it is not known.
+    :param before: the boot that was ended, if it was asked for.
+    :param after: the boot that runs now, likewise.
+    :param fallback_reason: why the power button was pressed; empty if it was not.
+    :param last: what was seen last, for messages.
+    """
+
+    evidence: str | None
+    state: str | None
+    before: Boot = UNKNOWN
+    after: Boot = UNKNOWN
+    fallback_reason: str = ""
+    last: str = ""
+
+
+class Power:
+    """The power of one guest.
+
+    :param domain: of the guest, if libvirt can be asked about it.
+    :param look_seconds: how long the agent may take to show that it is there.
+    :param libvirt_waits: whether guest-shutdown goes through libvirt's own calls, which return when the guest ended.
+    """
+
+    def __init__(
+        self, agent: Agent, domain: LibvirtDomain | None, *, look_seconds: float, libvirt_waits: bool = False
+    ) -> None:
+        self._agent = agent
+        self._domain = domain
+        self._look_seconds = look_seconds
+        self._libvirt_waits = libvirt_waits
+        self._absence = Absence(agent, look_seconds=look_seconds)
+        self._last = ""
+
+    def off_already(self, deadline: Deadline, *, assume_off: bool = False) -> str | None:
+        """What shows that the guest is off; None if nothing does.
+
+        :param assume_off: whether it is if the endpoint cannot be found. QEMU removes its sockets when it ends.
+        :raises EndpointUnavailable: libvirt does not answer or refuses.
+        :raises Unreachable: without libvirt, the agent does not answer, and that need not be the reason.
+        :raises ProtocolViolation: something else than an agent answered.
+        """
+        if self._domain is not None:
+            return "domain_off" if self._domain.state(deadline) is DomainState.OFF else None
+        try:
+            self._agent.sync(deadline)
+        except Unreachable as exc:
+            endpoint = self._agent.endpoint
+            if is_left_behind(exc, endpoint) or (assume_off and is_nobody_there(exc, endpoint)):
+                return "channel_closed"
+            raise
+        return None
+
+    def foresee(self, mode: str, *, fallback: bool, asking: Deadline) -> None:
+        """See what can be seen of whether :meth:`end` would go well; raises what that does."""
+        try:
+            self._agent.see_that_it_may("guest-shutdown", deadline=asking)
+        except FilesystemsFrozen:
+            raise
+        except _FALLBACK_FROM:
+            if not fallback or not self._has_button(mode):
+                raise
+
+    def end(self, mode: str, *, wait_seconds: float | None, fallback: bool, asking: Deadline) -> Outcome:
+        """Have the guest do it, and see that it does.
+
+        :param mode: one of :data:`MODES`.
+        :param wait_seconds: until it has to be seen; None for waiting for nothing but the agent's error.
+        :param fallback: whether libvirt is to press the power button if the agent does not do it in half of the time.
+        :param asking: when the agent has to have answered what it is asked before.
+        :raises FilesystemsFrozen: nothing was done.
+        :raises AgentRefused: and the others as :meth:`Agent.call` does, if there is no fallback.
+        """
+        deadline = Deadline.after(wait_seconds or 0)
+        share = Deadline.after(deadline.remaining() / 2) if fallback else deadline
+        before = UNKNOWN
+        try:
+            self._agent.see_that_it_may("guest-shutdown", deadline=asking)
+            if mode == REBOOT:
+                before = read_boot(self._agent, asking)
+            grace = Deadline.after(GRACE_SECONDS) if wait_seconds is None else self._grace(mode, share)
+            self._agent.call_silent("guest-shutdown", {"mode": mode}, deadline=grace)
+        except FilesystemsFrozen:
+            raise
+        except _FALLBACK_FROM as exc:
+            if not fallback or not self._has_button(mode):
+                raise
+            reason = str(exc)
+        else:
+            if wait_seconds is None:
+                return Outcome("no_error", None, before)
+            seen = self._watch(mode, before, share)
+            # A guest that is on its way to come back would be ended once more by the button.
+            if seen is None and fallback and not (mode == REBOOT and self._absence.noticed) and self._has_button(mode):
+                reason = f"the agent did not bring the guest down within {wait_seconds / 2:g} s"
+                return self._press(mode, before, reason, deadline)
+            seen = seen or self._watch(mode, before, deadline)
+            return seen or Outcome(None, None, before, last=self._last)
+        return self._press(mode, before, reason, None if wait_seconds is None else deadline)
+
+    def _grace(self, mode: str, share: Deadline) -> Deadline:
+        """How long the agent's error is waited for, out of its share of the time, which may be short."""
+        seconds = _LIBVIRT_SECONDS if self._libvirt_waits and mode != HALT else GRACE_SECONDS
+        return max(share.within(seconds), Deadline.after(_LEAST_GRACE_SECONDS))
+
+    def _has_button(self, mode: str) -> bool:
+        """Whether the power button is of any use: not for a guest that is paused, suspended, or off instead of back."""
+        state = t.cast(LibvirtDomain, self._domain).state(Deadline.after(_BUTTON_SECONDS))
+        return state is DomainState.RUNNING or (state is DomainState.OFF and mode != REBOOT)
+
+    def _press(self, mode: str, before: Boot, reason: str, deadline: Deadline | None) -> Outcome:
+        domain = t.cast(LibvirtDomain, self._domain)
+        if domain.state(Deadline.after(_BUTTON_SECONDS)) is DomainState.OFF:
+            # It has gone down by itself meanwhile.
+            reason = ""
+        else:
+            press_power_button(domain, Deadline.after(_BUTTON_SECONDS), start_anew=mode == REBOOT)
+        if deadline is None:
+            return Outcome("no_error", None, before, fallback_reason=reason)
+        # It ends the machine, whether the guest was to be halted or not.
+        seen = self._watch(mode if mode == REBOOT else POWERDOWN, before, deadline)
+        if seen is None:
+            return Outcome(None, None, before, fallback_reason=reason, last=self._last)
+        return Outcome(seen.evidence, seen.state, before, seen.after, reason)
+
+    def _watch(self, mode: str, before: Boot, deadline: Deadline) -> Outcome | None:
+        """What is seen until the deadline. There is one look even if it has passed."""
+        while True:
+            seen = self._look_for_another_boot(before) if mode == REBOOT else self._look_for_end(mode)
+            if seen is not None or deadline.passed:
+                return seen
+            deadline.sleep(_PAUSE_SECONDS)
+
+    def _look_for_end(self, mode: str) -> Outcome | None:
+        if self._domain is not None:
+            if self._state() is DomainState.OFF:
+                return Outcome("domain_off", "off")
+            if mode == POWERDOWN:
+                return None
+        self._absence.look()
+        self._last = self._absence.last
+        if self._absence.channel_closed:
+            return Outcome("channel_closed", "off")
+        if self._absence.silent_seconds >= QUIET_SECONDS:
+            return Outcome("agent_gone", "halted" if mode == HALT else "off")
+        return None
+
+    def _look_for_another_boot(self, before: Boot) -> Outcome | None:
+        answers = self._absence.look()
+        self._last = self._absence.last
+        if not answers:
+            if self._domain is not None:
+                self._state()
+            return None
+        try:
+            after = read_boot(self._agent, Deadline.after(self._look_seconds))
+        except QgaError as exc:
+            # It may be about to end just now.
+            self._last = str(exc)
+            return None
+        another = before.is_another(after)
+        if another:
+            return Outcome("uptime_reset" if after.boot_id is None else "new_boot_id", "running", before, after)
+        if another is None and self._absence.noticed:
+            return Outcome("agent_returned", "running", before, after)
+        return None
+
+    def _state(self) -> DomainState | None:
+        """The domain's state; None if libvirt does not tell now, as when it is being restarted."""
+        domain = t.cast(LibvirtDomain, self._domain)
+        try:
+            state = domain.state(Deadline.after(_BUTTON_SECONDS))
+        except Unreachable as exc:
+            self._last = str(exc)
+            return None
+        self._last = f"{domain.description}: the domain is {state.value}"
+        return state

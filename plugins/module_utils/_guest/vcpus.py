@@ -1,0 +1,127 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A guest's virtual CPUs: which of them its operating system uses."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, replace
+
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, excerpt
+
+
+@dataclass(frozen=True)
+class Vcpu:
+    """One of them (QAPI ``GuestLogicalProcessor``).
+
+    :param can_offline: False if the guest's operating system cannot do without it.
+    """
+
+    logical_id: int
+    online: bool
+    can_offline: bool
+
+
+@dataclass(frozen=True)
+class Vcpus:
+    """All of them, as they are or should be.
+
+    :param endpoint: of the guest's agent, for messages.
+    :param by_id: each by its logical id, in the order of these.
+    """
+
+    endpoint: str
+    by_id: t.Mapping[int, Vcpu]
+
+    @property
+    def online(self) -> list[int]:
+        """The logical ids of those in use."""
+        return [number for number, vcpu in self.by_id.items() if vcpu.online]
+
+    @property
+    def offline(self) -> list[int]:
+        """The logical ids of the others."""
+        return [number for number, vcpu in self.by_id.items() if not vcpu.online]
+
+    def switched(self, *, online: t.Collection[int], offline: t.Collection[int]) -> Vcpus:
+        """The same, but with some online and some offline.
+
+        :raises InvalidRequest: there is no such vCPU, it should be both, or it cannot be taken offline.
+        """
+        both = sorted(set(online) & set(offline))
+        if both:
+            raise InvalidRequest(f"{self.endpoint}: vCPU {_listed(both)} cannot be online and offline at the same time")
+        unknown = sorted({*online, *offline} - set(self.by_id))
+        if unknown:
+            raise InvalidRequest(
+                f"{self.endpoint}: there is no vCPU {_listed(unknown)} in the guest, which has {_listed(self.by_id)}"
+            )
+        fixed = [number for number in offline if self.by_id[number].online and not self.by_id[number].can_offline]
+        if fixed:
+            raise InvalidRequest(f"{self.endpoint}: the guest cannot take vCPU {_listed(fixed)} offline")
+        return Vcpus(
+            self.endpoint,
+            {
+                number: replace(vcpu, online=number in online or (vcpu.online and number not in offline))
+                for number, vcpu in self.by_id.items()
+            },
+        )
+
+    def counted(self, count: int) -> Vcpus:
+        """The same, but with that many online: the first ones come online, the last ones go offline.
+
+        :raises InvalidRequest: there are too few, or too few that can be taken offline.
+        """
+        if count < 1:
+            raise InvalidRequest(f"count: {count} vCPUs are too few for a guest to run on")
+        missing = count - len(self.online)
+        if missing > len(self.offline):
+            raise InvalidRequest(
+                f"{self.endpoint}: the guest has {len(self.by_id)} vCPUs, so there cannot be {count} online. More have "
+                f"to be plugged in on the hypervisor first"
+            )
+        if missing >= 0:
+            return self.switched(online=self.offline[:missing], offline=())
+        spare = [number for number in self.online if self.by_id[number].can_offline]
+        if len(spare) < -missing:
+            raise InvalidRequest(
+                f"{self.endpoint}: the guest can take {len(spare)} vCPUs offline, so there cannot be {count} online"
+            )
+        return self.switched(online=(), offline=spare[missing:])
+
+    def different(self, others: Vcpus) -> list[Vcpu]:
+        """Those of the others that are not online or offline as they are here."""
+        return [
+            other
+            for number, other in others.by_id.items()
+            if number not in self.by_id or self.by_id[number].online != other.online
+        ]
+
+
+def read_vcpus(agent: Agent, deadline: Deadline) -> Vcpus:
+    """Ask the agent for all of them."""
+    reply = agent.call("guest-get-vcpus", deadline=deadline, repeatable=True)
+    found = [Vcpu(vcpu["logical-id"], vcpu["online"], vcpu.get("can-offline", True)) for vcpu in reply]
+    # Agents do not keep to an order.
+    found.sort(key=lambda vcpu: vcpu.logical_id)
+    return Vcpus(agent.endpoint, {vcpu.logical_id: vcpu for vcpu in found})
+
+
+def switch_vcpus(agent: Agent, changes: t.Sequence[Vcpu], deadline: Deadline) -> None:
+    """Have vCPUs taken online and offline.
+
+    The agent does one after the other and gives up at the first that it cannot do. It says how many it has done, which
+    is not worth more than to ask for all of them again.
+
+    :raises AgentRefused: it has done none.
+    """
+    vcpus = [{"logical-id": vcpu.logical_id, "online": vcpu.online} for vcpu in changes]
+    agent.call("guest-set-vcpus", {"vcpus": vcpus}, deadline=deadline)
+
+
+def _listed(numbers: t.Iterable[int]) -> str:
+    return excerpt(", ".join(map(str, numbers)))

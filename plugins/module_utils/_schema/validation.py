@@ -1,0 +1,210 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Checks arguments before they go to the agent, and replies before anything relies on them.
+
+The errors say where something is wrong and what was expected there. They never hold what was found, which may be a
+password or a guest's idea of a joke.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import itertools
+import typing as t
+
+from ansible_collections.netless.qga.plugins.module_utils._schema.commands import (
+    COMMANDS,
+    QEMU_VERSION,
+    REPLY_TYPES,
+    REQUEST_TYPES,
+    Schema,
+)
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    InvalidRequest,
+    LibraryMissing,
+    ProtocolViolation,
+)
+
+if t.TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
+
+_NAME_LIMIT = 40
+"""Characters of a name in an error; the longest of QEMU's has 30."""
+_NAMES_LIMIT = 12
+"""Names in a list in an error."""
+
+_KINDS: dict[str, str] = {
+    "string": "a string",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "a boolean",
+    "null": "null",
+    "array": "a list",
+    "object": "an object",
+}
+
+
+def since(command: str) -> str | None:
+    """The version of QEMU that introduced the command, like ``2.5``; None if the command is not known here."""
+    return COMMANDS[command]["since"] if command in COMMANDS else None
+
+
+def is_silent(command: str) -> bool:
+    """Whether the agent answers errors only (QAPI's ``success-response: false``). Commands not known here are not."""
+    return command in COMMANDS and not COMMANDS[command]["success_response"]
+
+
+def see_that_it_can_check() -> None:
+    """See that there is what checking takes.
+
+    :raises LibraryMissing: there is no jsonschema 4.0 or newer.
+    """
+    _validator_class()
+
+
+def check_arguments(command: str, arguments: t.Mapping[str, t.Any]) -> None:
+    """Check that the newest known agent takes these arguments. An older one may know fewer of them.
+
+    :raises InvalidRequest: there is no such command, or an argument is missing, unknown, of another type, out of range
+        or not one of the values there are.
+    :raises LibraryMissing: there is no jsonschema 4.0 or newer.
+    """
+    if command not in COMMANDS:
+        raise InvalidRequest(_unknown_command(command))
+    # To jsonschema no other mapping is an object.
+    error = next(iter(_validator("arguments", command).iter_errors(dict(arguments))), None)
+    if error is not None:
+        raise InvalidRequest(f"{command}: {_explain(error, REQUEST_TYPES)}")
+
+
+def check_reply(command: str, reply: t.Any) -> None:
+    """Check the value of a reply. Members and values that a newer agent added are fine.
+
+    This ends at the first mistake, and takes some ten microseconds for each value until then.
+
+    :param command: that was answered. For one that is not known here, anything is fine.
+    :raises ProtocolViolation: a member is missing, of another type or out of range.
+    :raises LibraryMissing: there is no jsonschema 4.0 or newer.
+    """
+    if command not in COMMANDS:
+        return
+    error = next(iter(_validator("returns", command).iter_errors(reply)), None)
+    if error is not None:
+        raise ProtocolViolation(f"{command}: {_explain(error, REPLY_TYPES)}")
+
+
+@functools.cache
+def _validator(part: t.Literal["arguments", "returns"], command: str) -> Validator:
+    schema = COMMANDS[command][part]
+    types = REQUEST_TYPES if part == "arguments" else REPLY_TYPES
+    return _validator_class()({**schema, "$defs": types})
+
+
+@functools.cache
+def _validator_class() -> type[Validator]:
+    # Importing it takes longer than all the rest of a module, and the connection does not need it.
+    try:
+        from jsonschema import Draft202012Validator, validators
+    except ImportError as exc:
+        raise LibraryMissing(
+            "Python's jsonschema is needed to check commands and replies, version 4.0 or newer, for the Python that "
+            "runs this: install python3-jsonschema of the distribution, or where that is older, as in RHEL 9, "
+            "Debian 11 and Ubuntu 22.04, have python3 -m pip install jsonschema get it from PyPI"
+        ) from exc
+    # To the agent 1.0 is no integer, a caller's tuple becomes a list on the wire, and some versions of jsonschema trip
+    # over names that are no strings.
+    checker = Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_integer, "array": _is_list, "object": _is_object}
+    )
+    extended = validators.extend(Draft202012Validator, type_checker=checker)  # type: ignore[no-untyped-call]
+    return t.cast("type[Validator]", extended)
+
+
+def _is_integer(dummy: t.Any, value: t.Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_list(dummy: t.Any, value: t.Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _is_object(dummy: t.Any, value: t.Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(name, str) for name in value)
+
+
+def _unknown_command(command: str) -> str:
+    similar = difflib.get_close_matches(command[:_NAME_LIMIT], COMMANDS, n=2, cutoff=0.75)
+    hint = f"; did you mean {' or '.join(similar)}?" if similar else "."
+    return (
+        f"{_quoted(command)}: not a command of QEMU {QEMU_VERSION}'s agent{hint} "
+        "Newer commands, and those of a vendor, can be sent with validate: false"
+    )
+
+
+def _explain(error: ValidationError, types: t.Mapping[str, Schema]) -> str:
+    """What is wrong, out of the schema's words only: jsonschema's own message quotes the value."""
+    path = list(error.absolute_path)
+    schema: t.Any = error.schema
+    if error.validator == "anyOf":
+        # QAPI's alternatives differ in their JSON type, so if it was right for one of them, that one was meant.
+        context = error.context or []
+        mistyped = {inner.schema_path[0] for inner in context if inner.validator == "type" and not inner.relative_path}
+        meant = next((inner for inner in context if inner.schema_path[0] not in mistyped), None)
+        if meant is not None:
+            return _explain(meant, types)
+    instance: t.Any = error.instance
+    if error.validator == "required":
+        missing = next(name for name in schema["required"] if name not in instance)
+        return f"{_where([*path, missing])}missing, expected {_expected(schema['properties'][missing], types)}"
+    if error.validator == "additionalProperties":
+        allowed = schema.get("properties", {})
+        unknown = [name for name in instance if name not in allowed]
+        return f"{_where(path)}{_listed(unknown)} not expected here; allowed: {_listed(allowed) or 'nothing'}"
+    if error.validator in ("minimum", "maximum"):
+        bound = "at least" if error.validator == "minimum" else "at most"
+        return f"{_where(path)}expected an integer of {bound} {schema[error.validator]}"
+    got = "another one" if error.validator == "enum" else _kind_of(instance)
+    return f"{_where(path)}expected {_expected(schema, types)}, got {got}"
+
+
+def _where(path: t.Sequence[str | int]) -> str:
+    """The way to a value, like ``vcpus[0].online: ``. Its names are the schema's: nothing looks into other members."""
+    steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return f"{steps.lstrip('.')}: " if steps else ""
+
+
+def _expected(schema: Schema, types: t.Mapping[str, Schema]) -> str:
+    if "$ref" in schema:
+        return _expected(types[schema["$ref"].rpartition("/")[2]], types)
+    if "anyOf" in schema:
+        return " or ".join(_expected(alternative, types) for alternative in schema["anyOf"])
+    if "enum" in schema:
+        return f"one of {_listed(schema['enum'])}"
+    return _KINDS[schema["type"]] if "type" in schema else "anything"
+
+
+def _kind_of(value: t.Any) -> str:
+    if value is None:
+        return _KINDS["null"]
+    if isinstance(value, float):
+        return "a floating-point number"
+    for kind, name in ((bool, "boolean"), (int, "integer"), (str, "string"), ((list, tuple), "array")):
+        if isinstance(value, kind):
+            return _KINDS[name]
+    return _KINDS["object"] if _is_object(None, value) else "something that JSON does not have"
+
+
+def _listed(names: t.Iterable[str]) -> str:
+    """The names in quotes. Who gives a command too many is told of the first ones."""
+    shown = [_quoted(name) for name in itertools.islice(names, _NAMES_LIMIT + 1)]
+    if len(shown) > _NAMES_LIMIT:
+        shown[-1] = "and more"
+    return ", ".join(shown)
+
+
+def _quoted(name: str) -> str:
+    return repr(name if len(name) <= _NAME_LIMIT else f"{name[: _NAME_LIMIT - 1]}…")

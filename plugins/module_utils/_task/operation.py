@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a module does, wherever it runs: as a module on a hypervisor, or on the controller over a host's connection."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+from dataclasses import dataclass, field
+
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import USUAL_SECONDS, Way
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
+from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, QgaError, error_name
+
+Result = dict[str, t.Any]
+
+# The options of doc_fragments/endpoint.py. None has a default, so that a connection's options are used where they
+# are not given.
+_ENDPOINT_ARGUMENTS: dict[str, dict[str, t.Any]] = {
+    "domain": {"type": "str"},
+    "uri": {"type": "str"},
+    "endpoint": {"type": "str"},
+    "timeout": {"type": "float"},
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an operation is to do, and with what.
+
+    :param params: the module's options.
+    :param check_mode: whether it is only to tell what it would change.
+    :param diff_mode: whether it is to return what it changes, before and after.
+    :param way: to the agent.
+    :param agent: the agent.
+    :param domain: the guest's domain, if libvirt can be asked about it.
+    :param warnings: what the user should know besides the result.
+    """
+
+    params: t.Mapping[str, t.Any]
+    check_mode: bool
+    diff_mode: bool
+    way: Way
+    agent: Agent
+    domain: LibvirtDomain | None
+    warnings: list[str] = field(default_factory=list)
+
+    def deadline(self, usual: float = USUAL_SECONDS) -> Deadline:
+        """See :meth:`Way.deadline`."""
+        return self.way.deadline(usual)
+
+    def changed(self, before: t.Any, after: t.Any) -> Result:
+        """The part of a result that tells of a change, if there is one."""
+        result: Result = {"changed": before != after}
+        if self.diff_mode:
+            result["diff"] = {"before": before, "after": after}
+        return result
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a module does, and its options.
+
+    :param run: does it.
+    :param arguments: its own options, as AnsibleModule's ``argument_spec`` has them.
+    :param constraints: others of AnsibleModule's parameters, like ``mutually_exclusive``.
+    :param own_calls: whether libvirt's own calls are used where it has one. Not for commands that are sent as they are.
+    :param many_calls: whether it has one deadline for many calls, so that each answer needs a limit besides.
+    :param checks_replies: whether replies are checked against QEMU's schema, with these options.
+    """
+
+    run: t.Callable[[Task], Result]
+    arguments: t.Mapping[str, t.Mapping[str, t.Any]] = field(default_factory=dict)
+    constraints: t.Mapping[str, t.Any] = field(default_factory=dict)
+    own_calls: bool = True
+    many_calls: bool = False
+    checks_replies: t.Callable[[t.Mapping[str, t.Any]], bool] = lambda params: True
+
+    @property
+    def argument_spec(self) -> dict[str, t.Any]:
+        """All its options, those of the endpoint included."""
+        return {**_ENDPOINT_ARGUMENTS, **self.arguments}
+
+    def carry_out(self, params: t.Mapping[str, t.Any], way: Way, *, check_mode: bool, diff_mode: bool) -> Result:
+        """Do it, and let go of all that it took.
+
+        :returns: the module's result. If it failed, ``failed`` is true, ``msg`` tells what happened, and ``error`` is
+            the name of the class in :mod:`.errors`, in lower case with underscores.
+        """
+        way = way.given(params)
+        warnings: list[str] = []
+        with contextlib.ExitStack() as stack:
+            try:
+                agent = way.agent(
+                    own_calls=self.own_calls, check_replies=self.checks_replies(params), many_calls=self.many_calls
+                )
+                stack.callback(agent.close)
+                domain = way.libvirt_domain()
+                if domain is not None:
+                    stack.callback(domain.close)
+                task = Task(params, check_mode, diff_mode, way, agent, domain, warnings)
+                result = {"changed": False, **self.run(task)}
+            except QgaError as exc:
+                result = {"failed": True, "changed": False, "msg": str(exc), "error": error_name(exc)}
+            except Failed as exc:
+                result = {"failed": True, "changed": False, "msg": str(exc), **exc.results}
+            except OSError as exc:
+                result = {"failed": True, "changed": False, "msg": str(exc), "error": "os_error"}
+        if warnings:
+            result["warnings"] = warnings
+        return result

@@ -1,0 +1,113 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``exec:COMMAND``: a program whose standard input and output are the channel, like ssh's ProxyCommand."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._transports import descriptor
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentSilent,
+    ChannelClosed,
+    EndpointUnavailable,
+    Unreachable,
+)
+
+_SECONDS_TO_END = 1.0
+_STDERR_SHOWN = 500
+
+
+@dataclass(frozen=True)
+class ExecEndpoint:
+    """A program that relays bytes to an agent.
+
+    :param command: the program and its arguments, quoted as for a shell; no shell runs it.
+    """
+
+    command: str
+    chunk: int = 1024 * 1024
+
+    @property
+    def name(self) -> str:
+        return f"exec:{self.command}"
+
+    @property
+    def exclusive_name(self) -> str:
+        return self.name
+
+    def connect(self, deadline: Deadline) -> ExecTransport:
+        """Start the program."""
+        # A file and not a pipe: nobody would have to drain it, and the program cannot block on it.
+        try:
+            stderr = tempfile.TemporaryFile()
+        except OSError as exc:
+            raise EndpointUnavailable(f"{self.name}: no place for what the program may say: {exc.strerror}") from exc
+        try:
+            # A conversation, and no command that could be waited for.
+            process = subprocess.Popen(  # pylint: disable=ansible-bad-function
+                shlex.split(self.command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, bufsize=0
+            )
+        except (OSError, ValueError) as exc:
+            stderr.close()
+            raise EndpointUnavailable(f"{self.name}: cannot start the program: {exc}") from exc
+        return ExecTransport(self, process, stderr)
+
+
+class ExecTransport:
+    """A running relay program."""
+
+    def __init__(self, endpoint: ExecEndpoint, process: subprocess.Popen[bytes], stderr: t.IO[bytes]) -> None:
+        self._endpoint = endpoint
+        self._process = process
+        self._stderr = stderr
+        self._stdin, self._stdout = t.cast(t.IO[bytes], process.stdin), t.cast(t.IO[bytes], process.stdout)
+        os.set_blocking(self._stdin.fileno(), False)
+        os.set_blocking(self._stdout.fileno(), False)
+
+    def send(self, data: bytes, deadline: Deadline) -> None:
+        descriptor.send(self._stdin.fileno(), data, deadline)
+
+    def receive(self, deadline: Deadline) -> bytes:
+        return descriptor.receive(self._stdout.fileno(), deadline)
+
+    def silence(self) -> Unreachable:
+        return AgentSilent(
+            f"{self._endpoint.name}: the program runs, but no guest agent answers through it. Is the guest up, "
+            f"qemu-guest-agent running in it, and the channel not held by another client?{self._said()}"
+        )
+
+    def ending(self) -> Unreachable:
+        try:
+            how = f"the program ended with status {self._process.wait(_SECONDS_TO_END)}"
+        except subprocess.TimeoutExpired:
+            how = "the program closed its output"
+        return ChannelClosed(f"{self._endpoint.name}: {how}.{self._said()}")
+
+    def close(self) -> None:
+        if self._stderr.closed:
+            return
+        self._stdin.close()
+        self._stdout.close()
+        self._process.terminate()
+        try:
+            self._process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._stderr.close()
+
+    def _said(self) -> str:
+        """The end of what the program wrote to its standard error, ready to be appended to a message."""
+        size = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, size - _STDERR_SHOWN))
+        text = self._stderr.read().decode("utf-8", errors="replace").strip()
+        return f" It said: {text}" if text else ""

@@ -1,0 +1,203 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``libvirt:NAME``: a virtio channel of a libvirt domain, as a stream through libvirt (virDomainOpenChannel)."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+from dataclasses import dataclass
+from functools import partial
+
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import (
+    AGENT_CHANNEL,
+    DomainChannel,
+    LibvirtDomain,
+)
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.event_loop import EventLoop
+from ansible_collections.netless.qga.plugins.module_utils._local.background_call import Pending
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentSilent,
+    ChannelClosed,
+    EndpointBusy,
+    EndpointUnavailable,
+    Unreachable,
+    excerpt,
+)
+
+# What fits into one message with stream data (VIR_NET_MESSAGE_LEGACY_PAYLOAD_MAX).
+_PIECE = 262120
+
+_RETRY_SECONDS = 0.2
+
+# For saying goodbye to a hypervisor that may be gone.
+_CLOSE_SECONDS = 2.0
+
+# How long a hypervisor may leave our keepalive messages unanswered: 5 seconds, three times. libvirtd's own defaults
+# are of the same kind.
+_KEEPALIVE = (5, 3)
+
+# How often to look for something that has come already. Before it, or before the end, there may be the keepalive
+# messages of half a minute, and one look takes in one of them.
+_LOOKS = 8
+
+# What libvirt's binding for Python returns instead of data if there is none now.
+_NOTHING_YET = -2
+
+
+@dataclass(frozen=True)
+class LibvirtStreamEndpoint:
+    """A channel of a domain.
+
+    :param channel: the name of its virtio port, or libvirt's alias of the device.
+    :param domain: the domain's name or UUID.
+    :param uri: of the hypervisor.
+    """
+
+    channel: str
+    domain: str
+    uri: str
+    chunk: int = 1024 * 1024
+
+    @property
+    def name(self) -> str:
+        return f"libvirt:{self.channel} of the domain {self.domain} on {self.uri}"
+
+    @property
+    def exclusive_name(self) -> str:
+        return self.name
+
+    def connect(self, deadline: Deadline) -> LibvirtStream:
+        """Open the channel, and wait until no other stream holds it."""
+        domain = LibvirtDomain(self.domain, self.uri, permission="domain.open-device")
+        loop = EventLoop(domain.library())
+        try:
+            domain.make_ready(deadline)
+            self._check(domain.channels())
+            return LibvirtStream(self, domain, self._open(domain, deadline), loop)
+        except BaseException:
+            domain.close()
+            loop.close()
+            raise
+
+    def find(self, channels: t.Sequence[DomainChannel]) -> DomainChannel | None:
+        """Which of the domain's channels this is."""
+        return next((channel for channel in channels if self.channel in (channel.name, channel.alias)), None)
+
+    def _check(self, channels: t.Sequence[DomainChannel]) -> None:
+        """See that it can be opened; libvirt's own errors say less."""
+        found = self.find(channels)
+        if found is None:
+            if not channels:
+                return
+            others = ", ".join(channel.name for channel in channels if channel.name != AGENT_CHANNEL) or "none"
+            raise EndpointUnavailable(
+                f"{self.name}: the domain has no such channel. Besides the one that libvirt keeps to itself it has: "
+                f"{others}"
+            )
+        if found.name == AGENT_CHANNEL:
+            raise EndpointUnavailable(
+                f"{self.name}: libvirt itself holds this channel as long as the domain runs. Use the endpoint libvirt, "
+                f"or another channel with a qemu-ga of its own"
+            )
+        if found.kind != "unix":
+            raise EndpointUnavailable(
+                f"{self.name}: the channel is of type {found.kind}, and libvirt opens those of type unix only"
+            )
+
+    def _open(self, domain: LibvirtDomain, deadline: Deadline) -> t.Any:
+        libvirt = domain.library()
+        while True:
+            try:
+                return domain.call(lambda found: self._opened(libvirt, found), deadline)
+            except TimeoutError as exc:
+                domain.abandon()
+                raise EndpointUnavailable(f"{self.name}: libvirt did not open the channel in time") from exc
+            except libvirt.libvirtError as exc:
+                text = excerpt(exc.get_error_message())
+                if exc.get_error_code() != libvirt.VIR_ERR_OPERATION_FAILED:
+                    raise domain.refusal(exc) or EndpointUnavailable(f"{self.name}: {text}") from exc
+                deadline.sleep(_RETRY_SECONDS)
+                if deadline.passed:
+                    raise EndpointBusy(f"{self.name}: another client held the channel all the time: {text}") from exc
+
+    def _opened(self, libvirt: t.Any, domain: t.Any) -> t.Any:
+        connection = domain.connect()
+        connection.setKeepAlive(*_KEEPALIVE)
+        stream = connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
+        domain.openChannel(self.channel, stream)
+        return stream
+
+
+class LibvirtStream:
+    """An open channel, with a connection of its own."""
+
+    def __init__(self, endpoint: LibvirtStreamEndpoint, domain: LibvirtDomain, stream: t.Any, loop: EventLoop) -> None:
+        self._endpoint = endpoint
+        self._domain = domain
+        self._stream = stream
+        self._loop = loop
+        self._reason = ""
+
+    def send(self, data: bytes, deadline: Deadline) -> None:
+        stream, rest = self._stream, memoryview(data)
+        while rest:
+            piece = bytes(rest[:_PIECE])
+            try:
+                # Even on a stream that does not block it waits as long as libvirtd takes nothing.
+                sent = Pending(partial(stream.send, piece)).result(deadline)
+            except self._domain.library().libvirtError as exc:
+                raise ConnectionError(self._ended(exc)) from exc
+            rest = rest[sent:]
+
+    def receive(self, deadline: Deadline) -> bytes:
+        looks = 0
+        while True:
+            try:
+                data = self._stream.recv(_PIECE)
+            except self._domain.library().libvirtError as exc:
+                self._ended(exc)
+                return b""
+            if data != _NOTHING_YET:
+                return t.cast(bytes, data)
+            if self._domain.broken:
+                # Nobody tells the stream.
+                self._reason = "the connection to libvirt broke"
+                return b""
+            if looks >= _LOOKS and deadline.passed:
+                raise TimeoutError
+            self._loop.run(deadline)
+            looks += 1
+
+    def silence(self) -> Unreachable:
+        channel = self._endpoint.find(self._domain.channels())
+        if channel is not None and not channel.connected:
+            return AgentSilent(
+                f"{self._endpoint.name}: nothing in the guest has opened the channel. Is the guest up, and a qemu-ga "
+                f"running in it with --path=/dev/virtio-ports/{channel.name}?"
+            )
+        return AgentSilent(
+            f"{self._endpoint.name}: the channel is open on both sides, but no guest agent answers. Does the agent "
+            f"hang, or does another program on the hypervisor hold the channel's socket, which serves one at a time?"
+        )
+
+    def ending(self) -> Unreachable:
+        said = f": {self._reason}" if self._reason else ""
+        return ChannelClosed(f"{self._endpoint.name}: the stream ended{said}. Did the domain stop, or libvirt?")
+
+    def close(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        with contextlib.suppress(TimeoutError, self._domain.library().libvirtError):
+            Pending(stream.abort).result(Deadline.after(_CLOSE_SECONDS))
+        del stream
+        self._domain.close()
+        self._loop.close()
+
+    def _ended(self, exc: t.Any) -> str:
+        self._reason = excerpt(exc.get_error_message())
+        return self._reason

@@ -1,0 +1,87 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Stream sockets of every family: what is done with one that is connected, and how the families of networks connect."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import typing as t
+
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._transports import descriptor
+from ansible_collections.netless.qga.plugins.module_utils.errors import ChannelClosed, Unreachable
+
+# More than a socket holds; a guest that sends on and on is not listened to for ever.
+_DRAINED_READS = 64
+_DRAINED_SIZE = 64 * 1024
+
+
+class SocketEndpoint(t.Protocol):
+    """What a connected socket has to know of where it leads."""
+
+    @property
+    def name(self) -> str:
+        """The endpoint as the user wrote it, for messages."""
+
+    def silence(self) -> Unreachable:
+        """The error to raise when the socket is connected and no agent answers on it."""
+
+
+class StreamSocket:
+    """A connected stream socket.
+
+    :param channel: the socket, which does not block.
+    """
+
+    def __init__(self, endpoint: SocketEndpoint, channel: socket.socket) -> None:
+        self._endpoint = endpoint
+        self._socket = channel
+
+    def send(self, data: bytes, deadline: Deadline) -> None:
+        descriptor.send(self._socket.fileno(), data, deadline)
+
+    def receive(self, deadline: Deadline) -> bytes:
+        return descriptor.receive(self._socket.fileno(), deadline)
+
+    def silence(self) -> Unreachable:
+        return self._endpoint.silence()
+
+    def ending(self) -> Unreachable:
+        return ChannelClosed(f"{self._endpoint.name}: the other side closed the socket. Did the VM or its agent stop?")
+
+    def close(self) -> None:
+        # A process that was forked meanwhile has the socket too, and the agent would go on serving it.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+            # An agent that listens itself ends for good when its client leaves something unread.
+            for dummy in range(_DRAINED_READS):
+                if not self._socket.recv(_DRAINED_SIZE):
+                    break
+        self._socket.close()
+
+
+def connect(family: int, address: t.Any, deadline: Deadline) -> socket.socket:
+    """A socket that does not block, connected.
+
+    :param address: in the form of the family.
+    :raises TimeoutError: there was no answer before the deadline.
+    :raises OSError: the connection is refused, or the machine has no such family.
+    """
+    channel = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        channel.setblocking(False)
+        number = channel.connect_ex(address)
+        if number == errno.EINPROGRESS:
+            descriptor.wait_writable(channel.fileno(), deadline)
+            number = channel.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            raise OSError(number, os.strerror(number))
+    except BaseException:
+        channel.close()
+        raise
+    return channel

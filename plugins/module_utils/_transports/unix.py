@@ -1,0 +1,114 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``unix:PATH``: the socket of a QEMU chardev, or of ``qemu-ga --method=unix-listen``."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._transports.stream_socket import StreamSocket
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentSilent,
+    EndpointBusy,
+    EndpointUnavailable,
+    Unreachable,
+)
+
+# sizeof(sockaddr_un.sun_path) less its NUL, on Linux (unix(7)).
+_LONGEST_PATH = 107
+
+_RETRY_SECONDS = 0.05
+
+# The state of a connection that its server has not accepted, in /proc/net/unix (SS_CONNECTING).
+_NOT_ACCEPTED = "02"
+
+_CURES = {
+    errno.ENOENT: "no such socket. Is the VM running, and is this the path of its chardev?",
+    errno.ENOTDIR: "no such socket. Is the VM running, and is this the path of its chardev?",
+    errno.EACCES: "permission denied. Run Ansible as a user who may read and write the socket (for a VM of libvirt's: "
+    "root or libvirt-qemu), or use become on the host that owns it",
+    errno.ECONNREFUSED: "nobody listens on the socket. Is the VM running?",
+    errno.ENOTSOCK: "not a socket",
+    errno.EPROTOTYPE: "not a stream socket",
+}
+
+_HELD = (
+    "another client holds the socket, which serves one at a time: libvirt keeps the agent sockets of its own domains "
+    "open as long as they run, and so may another tool or another user's play"
+)
+
+
+@dataclass(frozen=True)
+class UnixEndpoint:
+    """A Unix stream socket.
+
+    :param path: where it is in this machine's file system.
+    """
+
+    path: str
+    chunk: int = 1024 * 1024
+
+    @property
+    def name(self) -> str:
+        return f"unix:{self.path}"
+
+    @property
+    def exclusive_name(self) -> str:
+        return f"unix:{os.path.realpath(self.path)}"
+
+    def connect(self, deadline: Deadline) -> StreamSocket:
+        """Connect, and wait for a place in the queue of a busy socket."""
+        if len(os.fsencode(self.path)) > _LONGEST_PATH:
+            raise EndpointUnavailable(
+                f"{self.name}: the path is longer than the {_LONGEST_PATH} bytes that a Unix socket's may have; "
+                f"use a shorter one, or a symbolic link"
+            )
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        channel.setblocking(False)
+        try:
+            self._connect(channel, deadline)
+        except BaseException:
+            channel.close()
+            raise
+        return StreamSocket(self, channel)
+
+    def _connect(self, channel: socket.socket, deadline: Deadline) -> None:
+        while True:
+            try:
+                return channel.connect(self.path)
+            except BlockingIOError as exc:
+                # The queue is full, so that even waiting in it is not possible.
+                if deadline.passed:
+                    raise EndpointBusy(f"{self.name}: {_HELD}") from exc
+                deadline.sleep(_RETRY_SECONDS)
+            except OSError as exc:
+                cure = _CURES.get(exc.errno or 0, str(exc.strerror))
+                raise EndpointUnavailable(f"{self.name}: {cure}") from exc
+
+    def silence(self) -> Unreachable:
+        if self._waits_in_queue():
+            return EndpointBusy(f"{self.name}: {_HELD}")
+        return AgentSilent(
+            f"{self.name}: the socket is open, but no guest agent answers. Is the guest up, and qemu-guest-agent "
+            f"running in it on this channel? If another client holds the socket, it is served first"
+        )
+
+    def _waits_in_queue(self) -> bool:
+        """Whether the server has not accepted our connection, where the kernel tells (proc(5), /proc/net/unix)."""
+        try:
+            with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as table:
+                rows = [line.rstrip("\n").split(None, 7) for line in table]
+        except OSError:
+            return False
+        path = self.path
+        states = [(row[7], row[5]) for row in rows if len(row) == 8]
+        if path not in [bound for bound, state in states]:
+            # It was bound under another name: relative, or in a container that has its directory elsewhere.
+            states = [(path, state) for bound, state in states if os.path.basename(bound) == os.path.basename(path)]
+        return (path, _NOT_ACCEPTED) in states

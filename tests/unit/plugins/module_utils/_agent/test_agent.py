@@ -1,0 +1,346 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Calls that return values or raise exceptions with a meaning, on agents of different versions and moods."""
+
+from __future__ import annotations
+
+import itertools
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentRefused,
+    AgentSilent,
+    CommandDisabled,
+    CommandMissing,
+    FilesystemsFrozen,
+    OutcomeUnknown,
+    ProtocolViolation,
+)
+from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
+
+from .._channels.test_stream_channel import commands, hang_up, soon
+from ..conftest import Dial
+
+
+def refuse(desc: str, error_class: str = "GenericError") -> t.Callable[[t.Any], t.NoReturn]:
+    """A handler that answers with an error."""
+
+    def handle(arguments: t.Any) -> t.NoReturn:
+        raise Refusal(desc, error_class)
+
+    return handle
+
+
+def inform(script: ScriptedAgent, **enabled: bool) -> None:
+    """Has guest-info list some commands, whatever the script knows."""
+    listed = [{"name": name.replace("_", "-"), "enabled": value} for name, value in enabled.items()]
+    reply = {"version": "2.12.0", "supported_commands": listed}
+    script.handlers["guest-info"] = lambda arguments: reply
+
+
+def refusal(agent: Agent, command: str = "guest-exec") -> AgentRefused:
+    """The exception that the call raises."""
+    with pytest.raises(AgentRefused) as caught:
+        agent.call(command, deadline=soon())
+    assert str(caught.value).startswith(f"{agent.endpoint}: {command}: ")
+    return caught.value
+
+
+def test_returns_what_the_agent_returns(dial: Dial) -> None:
+    agent = Agent(dial(ScriptedAgent()))
+    assert agent.call("guest-get-host-name", deadline=soon()) == {"host-name": "scripted"}
+    assert agent.call("guest-fsfreeze-status", {}, deadline=soon()) == "thawed"
+    assert agent.endpoint.startswith("unix:") and agent.chunk == 1024 * 1024
+    agent.close()
+    assert agent.call("guest-ping", deadline=soon()) == {}
+
+
+def test_raises_what_the_agent_refuses(dial: Dial) -> None:
+    script = ScriptedAgent()
+    script.handlers["guest-exec"] = refuse("Failed to execute child process")
+    error = refusal(Agent(dial(script)))
+    assert error.__class__ is AgentRefused
+    assert (error.error_class, error.desc) == ("GenericError", "Failed to execute child process")
+    assert str(error).endswith("guest-exec: Failed to execute child process")
+
+
+def test_quotes_no_more_than_the_beginning_of_a_long_text(dial: Dial) -> None:
+    script = ScriptedAgent()
+    desc = "Failed:\n\x1b[31m" + "x" * 1_000_000
+    script.handlers["guest-exec"] = refuse(desc)
+    error = refusal(Agent(dial(script)))
+    assert error.desc == desc
+    assert "guest-exec: Failed:  [31mxxx" in str(error) and str(error).endswith("xxx...") and len(str(error)) < 600
+
+
+def test_says_something_about_an_error_without_words(dial: Dial) -> None:
+    script = ScriptedAgent()
+    script.handlers["guest-exec"] = refuse("", "Odd")
+    assert str(refusal(Agent(dial(script)))).endswith("guest-exec: Odd")
+
+
+# What agents have said in different versions.
+FROZEN_TEXTS = [
+    ("The command guest-exec has been disabled for this instance", "GenericError"),
+    ("Command guest-exec has been disabled", "CommandNotFound"),
+    ("Command guest-exec has been disabled: the agent is in frozen state", "CommandNotFound"),
+    ("Command guest-exec has been disabled: the command is not allowed", "CommandNotFound"),
+    ("Der Befehl ist nicht erlaubt", "Anything"),
+]
+
+
+@pytest.mark.parametrize(("desc", "error_class"), FROZEN_TEXTS)
+@pytest.mark.parametrize("frozen", [True, False])
+def test_tells_frozen_from_disabled_by_asking(dial: Dial, desc: str, error_class: str, frozen: bool) -> None:
+    script = ScriptedAgent()
+    script.handlers["guest-exec"] = refuse(desc, error_class)
+    script.frozen = frozen
+    inform(script, guest_exec=False, guest_fsfreeze_status=True)
+    # What the script itself would refuse while frozen is not what is asked for here.
+    script.frozen_text = desc
+    error = refusal(Agent(dial(script)))
+    assert error.__class__ is (FilesystemsFrozen if frozen else CommandDisabled)
+    assert ("virsh domfsthaw" if frozen else "block-rpcs") in str(error)
+    assert desc in str(error)
+
+
+@pytest.mark.parametrize("profile", ["frozen", "frozen_newer_text"])
+@pytest.mark.parametrize("ids", ["modern", "no_ids"])
+def test_knows_a_frozen_guest(dial: Dial, profile: str, ids: str) -> None:
+    agent = Agent(dial(ScriptedAgent(ids, profile)))
+    assert refusal(agent).__class__ is FilesystemsFrozen
+    assert agent.call("guest-fsfreeze-thaw", deadline=soon()) == 1
+    assert agent.call("guest-exec", deadline=soon()) == {"pid": 4711}
+
+
+def test_knows_a_disabled_command(dial: Dial) -> None:
+    error = refusal(Agent(dial(ScriptedAgent("blocked"))))
+    assert error.__class__ is CommandDisabled and error.error_class == "CommandNotFound"
+
+
+def test_knows_a_disabled_command_of_an_agent_that_cannot_freeze(dial: Dial) -> None:
+    script = ScriptedAgent("blocked")
+    del script.handlers["guest-fsfreeze-status"]
+    assert refusal(Agent(dial(script))).__class__ is CommandDisabled
+    assert commands(script)[-1] == "guest-info"
+
+
+def test_knows_a_missing_command(dial: Dial) -> None:
+    error = refusal(Agent(dial(ScriptedAgent())), "guest-get-load")
+    assert error.__class__ is CommandMissing
+    assert "version 9.2.0, does not know the command" in str(error)
+
+
+def test_knows_why_an_agent_does_not_tell_whether_it_is_frozen(dial: Dial) -> None:
+    script = ScriptedAgent()
+    script.disabled.add("guest-fsfreeze-status")
+    assert refusal(Agent(dial(script)), "guest-fsfreeze-status").__class__ is CommandDisabled
+    script = ScriptedAgent()
+    del script.handlers["guest-fsfreeze-status"]
+    assert refusal(Agent(dial(script)), "guest-fsfreeze-status").__class__ is CommandMissing
+    assert commands(script)[-1] == "guest-info"
+
+
+def test_sees_beforehand_what_would_be_refused(dial: Dial) -> None:
+    script = ScriptedAgent("blocked")
+    agent = Agent(dial(script))
+    agent.see_that_it_may("guest-ping", "guest-sync", deadline=soon())
+    with pytest.raises(CommandDisabled, match="guest-exec is not sent"):
+        agent.see_that_it_may("guest-ping", "guest-exec", deadline=soon())
+    with pytest.raises(CommandMissing, match="guest-get-load is not sent"):
+        agent.see_that_it_may("guest-get-load", deadline=soon())
+    script.frozen = True
+    with pytest.raises(FilesystemsFrozen, match="guest-exec is not sent"):
+        agent.see_that_it_may("guest-exec", deadline=soon())
+    assert not {"guest-ping", "guest-exec", "guest-get-load"} & set(commands(script))
+
+
+def test_asks_no_further_why_it_is_not_told_why(dial: Dial) -> None:
+    script = ScriptedAgent()
+    inform(script, guest_exec=False, guest_fsfreeze_status=True)
+    for command in ("guest-exec", "guest-fsfreeze-status"):
+        script.handlers[command] = refuse("no")
+    agent = Agent(dial(script))
+    assert refusal(agent).__class__ is AgentRefused
+    assert commands(script).count("guest-fsfreeze-status") == 1 and commands(script).count("guest-info") == 2
+    inform(script, guest_exec=False, guest_fsfreeze_status=False)
+    assert refusal(agent, "guest-fsfreeze-status").__class__ is CommandDisabled
+    assert commands(script).count("guest-fsfreeze-status") == 2
+
+
+@pytest.mark.parametrize("command", ["guest-info", "guest-fsfreeze-status"])
+def test_does_not_ask_why_it_may_not_ask(dial: Dial, command: str) -> None:
+    script = ScriptedAgent()
+    script.disabled |= {"guest-info", "guest-fsfreeze-status", "guest-exec"}
+    agent = Agent(dial(script))
+    assert refusal(agent, command).__class__ is AgentRefused
+    assert refusal(agent).__class__ is AgentRefused
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        None,
+        [],
+        "text",
+        {},
+        {"version": 9, "supported_commands": []},
+        {"version": "9"},
+        {"version": "9", "supported_commands": {}},
+        {"version": "9", "supported_commands": [1]},
+        {"version": "9", "supported_commands": [{}]},
+        {"version": "9", "supported_commands": [{"name": ["guest-exec"]}]},
+        {"version": "9", "supported_commands": [{"name": "guest-exec", "enabled": 1}]},
+        {"version": "9", "supported_commands": [{"name": "guest-exec", "enabled": None}]},
+    ],
+)
+def test_survives_a_hostile_description(dial: Dial, reply: t.Any) -> None:
+    script = ScriptedAgent()
+    script.handlers["guest-info"] = lambda arguments: reply
+    script.handlers["guest-exec"] = refuse("no")
+    agent = Agent(dial(script))
+    with pytest.raises(ProtocolViolation):
+        agent.info(soon())
+    # The refusal itself stays what it was.
+    error = refusal(agent)
+    assert error.__class__ is AgentRefused and error.desc == "no"
+
+
+def test_describes_the_agent_and_remembers(dial: Dial) -> None:
+    script = ScriptedAgent("blocked")
+    agent = Agent(dial(script))
+    info = agent.info(soon())
+    assert info.version == "9.2.0"
+    assert info.commands["guest-ping"] is True and info.commands["guest-exec"] is False
+    assert agent.info(soon()) is info
+    assert commands(script).count("guest-info") == 1
+    agent.close()
+    script.version = "10.0.0"
+    assert agent.info(soon()).version == "10.0.0"
+
+
+def test_takes_a_command_for_enabled_that_does_not_say(dial: Dial) -> None:
+    # The member came with QEMU 1.2 or so.
+    script = ScriptedAgent()
+    script.handlers["guest-info"] = lambda arguments: {"version": "1.1", "supported_commands": [{"name": "guest-exec"}]}
+    assert Agent(dial(script)).info(soon()).commands == {"guest-exec": True}
+
+
+def lost_first(script: ScriptedAgent, command: str, *, how: t.Callable[[t.Any], t.Any]) -> None:
+    """Loses the first answer to a command; the second is its number."""
+    numbers = itertools.count(1)
+
+    def handle(arguments: t.Any) -> t.Any:
+        number = next(numbers)
+        return how(arguments) if number == 1 else number
+
+    script.handlers[command] = handle
+
+
+LOSSES: list[t.Callable[[t.Any], t.Any]] = [lambda arguments: NO_REPLY, hang_up]
+
+
+@pytest.mark.parametrize("how", LOSSES)
+def test_asks_again_where_that_does_no_harm(dial: Dial, how: t.Callable[[t.Any], t.Any]) -> None:
+    script = ScriptedAgent()
+    lost_first(script, "guest-get-time", how=how)
+    agent = Agent(dial(script, reply_timeout=0.3))
+    assert agent.call("guest-get-time", deadline=soon(), repeatable=True) == 2
+    assert commands(script).count("guest-get-time") == 2
+
+
+@pytest.mark.parametrize("how", LOSSES)
+def test_never_asks_again_by_itself(dial: Dial, how: t.Callable[[t.Any], t.Any]) -> None:
+    script = ScriptedAgent()
+    lost_first(script, "guest-exec", how=how)
+    agent = Agent(dial(script, reply_timeout=0.3))
+    with pytest.raises(OutcomeUnknown):
+        agent.call("guest-exec", deadline=soon())
+    assert commands(script).count("guest-exec") == 1
+    assert agent.call("guest-exec", deadline=soon()) == 2
+
+
+def test_asks_again_once_only(dial: Dial) -> None:
+    script = ScriptedAgent("never")
+    agent = Agent(dial(script, reply_timeout=0.2))
+    with pytest.raises(OutcomeUnknown):
+        agent.call("guest-ping", deadline=soon(), repeatable=True)
+    assert commands(script).count("guest-ping") == 2
+
+
+def test_does_not_ask_again_after_the_deadline(dial: Dial) -> None:
+    script = ScriptedAgent("never")
+    agent = Agent(dial(script))
+    with pytest.raises(OutcomeUnknown):
+        agent.call("guest-ping", deadline=Deadline.after(0.3), repeatable=True)
+    assert commands(script).count("guest-ping") == 1
+
+
+def test_does_not_ask_why_when_the_agent_is_gone(dial: Dial) -> None:
+    script = ScriptedAgent()
+    script.handlers["guest-exec"] = refuse("no")
+    script.handlers["guest-info"] = hang_up
+    assert refusal(Agent(dial(script))).desc == "no"
+
+
+def test_calls_many_at_a_time(dial: Dial) -> None:
+    script = ScriptedAgent("blocked")
+    calls = [Call("guest-ping"), Call("guest-exec"), Call("guest-nope"), Call("guest-get-host-name")]
+    ping, blocked, missing, name = Agent(dial(script)).call_all(calls, deadline=soon())
+    assert (ping, name) == ({}, {"host-name": "scripted"})
+    assert blocked.__class__ is CommandDisabled and missing.__class__ is CommandMissing
+
+
+def test_takes_silence_among_many(dial: Dial) -> None:
+    script = ScriptedAgent()
+    agent = Agent(dial(script))
+    assert agent.call("guest-ping", deadline=soon()) == {}
+    calls = [Call("guest-ping"), Call("guest-suspend-ram", success_response=False)]
+    assert agent.call_all(calls, deadline=Deadline.after(0.3)) == [{}, None]
+
+
+def test_calls_silent_commands(dial: Dial) -> None:
+    script = ScriptedAgent()
+    agent = Agent(dial(script))
+    agent.call_silent("guest-shutdown", {"mode": "halt"}, deadline=Deadline.after(0.3))
+    assert script.requests[-1]["arguments"] == {"mode": "halt"}
+    script.disabled.add("guest-shutdown")
+    with pytest.raises(CommandDisabled):
+        agent.call_silent("guest-shutdown", deadline=Deadline.after(5))
+
+
+def test_syncs_and_pauses(dial: Dial) -> None:
+    script = ScriptedAgent()
+    agent = Agent(dial(script, connect_timeout=0.6))
+    assert agent.sync(soon()).delimited
+    agent.pause(0.01, soon())
+    script.silent = True
+    with pytest.raises(AgentSilent):
+        agent.sync(Deadline.after(0.6))
+
+
+def test_has_replies_checked_before_they_are_used(dial: Dial) -> None:
+    def check(command: str, reply: t.Any) -> None:
+        if command == "guest-get-host-name":
+            raise ProtocolViolation(f"{command}: host-name: not today")
+
+    agent = Agent(dial(ScriptedAgent()), check_reply=check)
+    assert agent.call("guest-ping", deadline=soon()) == {}
+    with pytest.raises(ProtocolViolation, match="guest-get-host-name: host-name: not today") as caught:
+        agent.call("guest-get-host-name", deadline=soon())
+    assert str(caught.value).startswith(f"{agent.endpoint}: ")
+
+
+def test_knows_what_it_may_do(dial: Dial) -> None:
+    script = ScriptedAgent()
+    inform(script, guest_exec=True, guest_file_open=False)
+    info = Agent(dial(script)).info(soon())
+    assert info.allows("guest-exec") and info.allows()
+    assert not info.allows("guest-exec", "guest-file-open") and not info.allows("guest-nothing")

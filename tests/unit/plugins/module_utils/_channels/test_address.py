@@ -1,0 +1,70 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What users write as an endpoint."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address, make_channel, parse_endpoint
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Channel
+from ansible_collections.netless.qga.plugins.module_utils._transports.exec import ExecEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.serial import SerialEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.tcp import TcpEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.vsock import VsockEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
+
+
+@pytest.mark.parametrize("path", ["/run/vms/db1/qga.sock", "relative", "/with:colon and space", " /leading"])
+def test_parses_sockets(path: str) -> None:
+    endpoint = parse_endpoint(f"unix:{path}")
+    assert isinstance(endpoint, UnixEndpoint) and endpoint.path == path
+    assert endpoint.name == f"unix:{path}"
+
+
+def test_parses_programs() -> None:
+    endpoint = parse_endpoint("exec:ssh hv1 socat - UNIX:/run/s")
+    assert isinstance(endpoint, ExecEndpoint) and endpoint.command == "ssh hv1 socat - UNIX:/run/s"
+    assert endpoint.name == endpoint.exclusive_name == "exec:ssh hv1 socat - UNIX:/run/s"
+
+
+def test_parses_networks_and_lines() -> None:
+    assert parse_endpoint("tcp:[::1]:4444") == TcpEndpoint("::1", 4444)
+    assert parse_endpoint("vsock:3:1234") == VsockEndpoint(3, 1234)
+    assert parse_endpoint("serial:/dev/pts/7") == SerialEndpoint("/dev/pts/7")
+
+
+def test_channels_of_domains() -> None:
+    def made(text: str) -> Channel:
+        return make_channel(Address(text, "db1"), connect_timeout=10, reply_timeout=30)
+
+    assert made("libvirt").endpoint == "libvirt domain db1 on qemu:///system"
+    assert made("libvirt:io.netless.agent.0").endpoint == (
+        "libvirt:io.netless.agent.0 of the domain db1 on qemu:///system"
+    )
+    with pytest.raises(InvalidRequest, match="libvirt:NAME"):
+        made("libvirt:")
+
+
+@pytest.mark.parametrize("text", ["libvirt", "libvirt:io.netless.agent.0"])
+def test_libvirt_needs_a_domain(text: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"{text} is one of a domain of libvirt's, and none is named"):
+        make_channel(Address(text), connect_timeout=10, reply_timeout=30)
+
+
+@pytest.mark.parametrize("text", ["tcp:host", "vsock:any:1"])
+def test_refuses_addresses_and_says_which(text: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"^'{text}' is not "):
+        parse_endpoint(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "unix", "unix:", "exec: ", "tcp:", "serial:", "/run/s", "UNIX:/run/s", "ftp:host", ":x"]
+)
+def test_refuses_the_rest_and_says_what_is_right(text: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"unix:PATH or tcp:HOST:PORT .* or exec:COMMAND") as caught:
+        parse_endpoint(text)
+    assert str(caught.value).startswith(f"'{text}'")

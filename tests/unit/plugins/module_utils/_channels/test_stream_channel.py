@@ -1,0 +1,276 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The channel over a real socket: calls that are answered, and agents of every age."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import typing as t
+from collections import Counter, deque
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, Silence
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._transports.stream_socket import StreamSocket
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, OutcomeUnknown
+from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, Refusal
+from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, STRAY_FF, ScriptedAgent, Step
+
+from ..conftest import Dial
+
+PING = Call("guest-ping")
+
+
+def soon() -> Deadline:
+    """Later than anything here takes, on however slow a machine."""
+    return Deadline.after(30)
+
+
+def commands(agent: ScriptedAgent) -> list[str]:
+    """What the agent was asked for."""
+    return [request["execute"] for request in agent.requests]
+
+
+def values(channel: FramedChannel, *calls: Call) -> list[t.Any]:
+    """What the calls return."""
+    outcomes = channel.exchange(calls, soon())
+    return [outcome.value if isinstance(outcome, Answer) else outcome for outcome in outcomes]
+
+
+def count_up(agent: ScriptedAgent) -> None:
+    """Has guest-get-time return how often it was carried out, so that no answer can be taken for another."""
+    numbers = itertools.count(1)
+    agent.handlers["guest-get-time"] = lambda arguments: next(numbers)
+
+
+COUNT = Call("guest-get-time")
+
+
+def test_syncs_before_the_first_call_only(dial: Dial) -> None:
+    agent = ScriptedAgent()
+    channel = dial(agent)
+    assert values(channel, PING) == [{}]
+    assert values(channel, PING, PING) == [{}, {}]
+    assert agent.received.startswith(b'\xff{"execute":"guest-sync-delimited"')
+    assert commands(agent) == ["guest-sync-delimited", "guest-ping", "guest-ping", "guest-ping"]
+
+
+def test_tells_about_a_sync(dial: Dial) -> None:
+    agent = ScriptedAgent("stale")
+    channel = dial(agent)
+    report = channel.sync(soon())
+    assert report.sync_id == agent.requests[0]["arguments"]["id"]
+    assert report.discarded == len(agent.greeting) + len(STRAY_FF)
+    assert report.delimited and report.seconds >= 0
+    assert values(channel, PING) == [{}]
+
+
+@pytest.mark.parametrize(
+    "old", [(), ("no_ids",), ("ignores_ids",), ("no_delimited",), ("no_ids", "no_delimited", "stale")]
+)
+@pytest.mark.parametrize("delivery", ["modern", "slow", "stale"])
+def test_works_with_agents_of_every_age(dial: Dial, old: tuple[str, ...], delivery: str) -> None:
+    agent = ScriptedAgent(*old, delivery)
+    count_up(agent)
+    channel = dial(agent)
+    assert values(channel, COUNT, COUNT) == [1, 2]
+    assert values(channel, COUNT) == [3]
+    refused = Call("guest-nope")
+    (refusal,) = channel.exchange([refused], soon())
+    assert isinstance(refusal, Refusal) and refusal.error_class == "CommandNotFound"
+    assert values(channel, PING) == [{}]
+
+
+def test_stops_sending_ids_to_an_agent_that_refuses_them(dial: Dial) -> None:
+    agent = ScriptedAgent("no_ids")
+    channel = dial(agent)
+    assert values(channel, PING, PING) == [{}, {}]
+    assert values(channel, PING) == [{}]
+    pings = [request for request in agent.requests if request["execute"] == "guest-ping"]
+    # The first was refused for its id, unseen, and is the only one that is sent again.
+    assert ["id" in ping for ping in pings] == [True, False, False, False]
+
+
+def test_syncs_plainly_with_an_agent_that_knows_nothing_else(dial: Dial) -> None:
+    agent = ScriptedAgent("no_delimited")
+    report = dial(agent).sync(soon())
+    assert not report.delimited
+    assert commands(agent) == ["guest-sync-delimited", "guest-sync"]
+
+
+def test_sends_a_sync_again_that_was_lost(dial: Dial) -> None:
+    agent = ScriptedAgent()
+    agent.handlers["guest-sync-delimited"] = lambda arguments: NO_REPLY if len(agent.requests) == 1 else arguments["id"]
+    assert values(dial(agent, connect_timeout=3.0), PING) == [{}]
+    assert commands(agent) == ["guest-sync-delimited", "guest-sync-delimited", "guest-ping"]
+
+
+def test_keeps_requests_under_way_within_what_a_serial_port_takes() -> None:
+    in_flight: deque[int] = deque()
+    most = 0
+
+    class WatchedTransport(StreamSocket):
+        def send(self, data: bytes, deadline: Deadline) -> None:
+            nonlocal most
+            in_flight.append(len(data))
+            most = max(most, sum(in_flight))
+            super().send(data, deadline)
+
+        def receive(self, deadline: Deadline) -> bytes:
+            received = super().receive(deadline)
+            for dummy in range(received.count(b"\n")):
+                if in_flight:
+                    in_flight.popleft()
+            return received
+
+    class WatchedEndpoint(UnixEndpoint):
+        def connect(self, deadline: Deadline) -> StreamSocket:
+            return WatchedTransport(self, super().connect(deadline)._socket)  # pylint: disable=protected-access
+
+    agent = ScriptedAgent()
+    with agent.listening() as path:
+        channel = FramedChannel(WatchedEndpoint(path))
+        assert values(channel, *[PING] * 1000) == [{}] * 1000
+        channel.close()
+    # Nearly all of it is used.
+    assert 4000 < most <= 4096
+
+
+def test_sends_large_requests_and_takes_large_replies(dial: Dial) -> None:
+    agent = ScriptedAgent()
+    agent.handlers["guest-file-write"] = lambda arguments: {"count": len(arguments["buf-b64"])}
+    agent.handlers["guest-file-read"] = lambda arguments: {"buf-b64": "A" * arguments["count"]}
+    channel = dial(agent)
+    size = 3_000_000
+    written, read = values(
+        channel,
+        Call("guest-file-write", {"buf-b64": "A" * size}),
+        Call("guest-file-read", {"count": size}),
+    )
+    assert (written, len(read["buf-b64"])) == ({"count": size}, size)
+
+
+def test_takes_silence_for_success_where_that_is_what_success_looks_like(dial: Dial) -> None:
+    agent = ScriptedAgent()
+    channel = dial(agent)
+    shutdown = Call("guest-shutdown", success_response=False)
+    assert channel.exchange([shutdown], Deadline.after(0.3)) == [Silence()]
+    assert values(channel, PING) == [{}]
+    assert commands(agent).count("guest-shutdown") == 1
+
+
+def test_takes_the_end_of_the_channel_for_success_too(dial: Dial) -> None:
+    agent = ScriptedAgent()
+    channel = dial(agent)
+    agent.handlers["guest-shutdown"] = hang_up
+    assert channel.exchange([Call("guest-shutdown", success_response=False)], soon()) == [Silence()]
+    assert values(channel, PING) == [{}]
+
+
+@pytest.mark.parametrize("ids", ["modern", "no_ids", "ignores_ids"])
+def test_tells_the_error_of_a_silent_command(dial: Dial, ids: str) -> None:
+    agent = ScriptedAgent(ids)
+    agent.disabled.add("guest-shutdown")
+    (outcome,) = dial(agent).exchange([Call("guest-shutdown", success_response=False)], soon())
+    assert isinstance(outcome, Refusal) and "disabled" in outcome.desc
+
+
+def test_carries_out_a_silent_command_once_on_an_agent_that_refuses_ids(dial: Dial) -> None:
+    agent = ScriptedAgent("no_ids")
+    shutdowns: list[dict[str, t.Any]] = []
+
+    def shut_down(arguments: dict[str, t.Any]) -> object:
+        shutdowns.append(arguments)
+        return NO_REPLY
+
+    agent.handlers["guest-shutdown"] = shut_down
+    call = Call("guest-shutdown", {"mode": "halt"}, success_response=False)
+    assert dial(agent).exchange([call], Deadline.after(0.5)) == [Silence()]
+    assert shutdowns == [{"mode": "halt"}]
+
+
+def test_finds_an_agent_that_was_restarted_between_two_calls(dial: Dial) -> None:
+    with ScriptedAgent().listening() as path:
+        channel = dial(path)
+        assert values(channel, PING) == [{}]
+    # Not in the directory of the first, which is gone.
+    new = path.replace("/agent.sock", "-again.sock")
+    agent = ScriptedAgent()
+    with agent.listening(new):
+        channel = dial(new)
+        assert values(channel, PING) == [{}]
+    other = ScriptedAgent("no_ids")
+    with other.listening(new):
+        assert values(channel, PING) == [{}]
+    assert commands(other) == ["guest-sync-delimited", "guest-ping", "guest-ping"]
+
+
+@pytest.mark.parametrize("ids", ["modern", "ignores_ids"])
+@pytest.mark.parametrize(
+    "leftover",
+    [
+        b'{"return": "left over"}\n',
+        b'{"return": "left ov',
+        b'{"event": "X"}\n',
+        b"noise\n",
+        b"noise",
+        b'\xff{"return": 1}\n',
+    ],
+)
+@pytest.mark.parametrize("when", ["with the answer", "after the answer"])
+def test_takes_nothing_that_came_unasked_for_an_answer(dial: Dial, ids: str, leftover: bytes, when: str) -> None:
+    agent = ScriptedAgent(ids)
+    count_up(agent)
+    arrived = threading.Event()
+
+    def leave_over(line: bytes) -> t.Iterable[Step]:
+        arrived.clear()
+        if when == "with the answer":
+            yield line + leftover
+        else:
+            yield line
+            yield leftover
+        arrived.set()
+
+    agent.deliveries.append(leave_over)
+    channel = dial(agent)
+    for expected in range(1, 4):
+        assert values(channel, COUNT) == [expected]
+        assert arrived.wait(30)
+    if when == "with the answer":
+        assert values(channel, COUNT, COUNT) == [4, 5]
+
+
+def test_refuses_arguments_before_anything_is_sent(dial: Dial) -> None:
+    agent = ScriptedAgent()
+    channel = dial(agent)
+    with pytest.raises(InvalidRequest):
+        channel.exchange([Call("guest-exec", {"path": "a\0b"})], soon())
+    assert values(channel, PING) == [{}]
+    assert "guest-exec" not in commands(agent)
+
+
+def test_shows_no_contents(dial: Dial) -> None:
+    log: list[str] = []
+    agent = ScriptedAgent("stale")
+    agent.handlers["guest-secret"] = lambda arguments: {"secret": "TOPSECRET"}
+    channel = dial(agent, log=log.append, reply_timeout=0.3)
+    call = Call("guest-secret", {"password": "TOPSECRET"})
+    assert values(channel, call) == [{"secret": "TOPSECRET"}]
+    agent.handlers["guest-secret"] = lambda arguments: NO_REPLY
+    with pytest.raises(OutcomeUnknown) as caught:
+        channel.exchange([call], soon())
+    shown = "\n".join([*log, str(caught.value), repr(call)])
+    assert "TOPSECRET" not in shown
+    assert Counter(word in shown for word in ("guest-secret", "synced", "bytes sent", "answered")) == {True: 4}
+
+
+def hang_up(arguments: dict[str, t.Any]) -> t.NoReturn:
+    """A handler that ends the connection instead of answering."""
+    raise ConnectionError

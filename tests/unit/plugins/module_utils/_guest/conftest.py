@@ -1,0 +1,84 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A guest on this machine, and the parts of the collection that deal with it."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import random
+import shutil
+import string
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import BASES
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
+
+from .local_guest import LocalGuest
+from .spool import SHELLS, Spool
+
+#: Small, so that everything takes several of them.
+CHUNK = 1000
+
+
+def spools(processes: Processes) -> set[pathlib.Path]:
+    """What the runs have left on this machine."""
+    prefix = processes._prefix  # pylint: disable=protected-access
+    return {path for base in BASES for path in pathlib.Path(base).glob(f"{prefix}.*")}
+
+
+@pytest.fixture(name="guest")
+def fixture_guest() -> LocalGuest:
+    """The guest, in which the test may break something."""
+    return LocalGuest()
+
+
+@pytest.fixture(name="agent")
+def fixture_agent(guest: LocalGuest) -> t.Iterator[Agent]:
+    """Its agent."""
+    with (
+        guest.listening() as path,
+        contextlib.closing(FramedChannel(UnixEndpoint(path), reply_timeout=3.0, chunk=CHUNK)) as channel,
+    ):
+        yield Agent(channel)
+    assert not guest.handles, "files were left open"
+
+
+@pytest.fixture(name="files")
+def fixture_files(agent: Agent) -> Files:
+    """Its files."""
+    return Files(agent)
+
+
+@pytest.fixture(name="processes")
+def fixture_processes(agent: Agent, files: Files) -> t.Iterator[Processes]:
+    """Its programs, of which nothing is left at the end."""
+    processes = Processes(agent, files)
+    yield processes
+    processes.close()
+    assert not spools(processes)
+
+
+@pytest.fixture(name="base")
+def fixture_base() -> t.Iterator[pathlib.Path]:
+    """A directory whose name is like those of the guest's."""
+    base = pathlib.Path("/tmp/netless") / "".join(random.choices(string.ascii_lowercase, k=16))
+    base.mkdir(parents=True)
+    yield base
+    shutil.rmtree(base)
+    with contextlib.suppress(OSError):
+        base.parent.rmdir()
+
+
+@pytest.fixture(name="spool", params=SHELLS, ids=" ".join)
+def fixture_spool(request: pytest.FixtureRequest, base: pathlib.Path) -> Spool:
+    """A spool, with each shell."""
+    return Spool(base, request.param)

@@ -1,0 +1,317 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files in the guest: whole, and not at all, however the agent behaves."""
+
+from __future__ import annotations
+
+import base64
+import os
+import pathlib
+import re
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.files import files as files_module
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    CommandDisabled,
+    GuestFileError,
+    OutcomeUnknown,
+    ProtocolViolation,
+    QgaError,
+)
+from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal
+
+from ..conftest import CHUNK
+from ..local_guest import LocalGuest
+
+Usual = t.Callable[[t.Any], t.Any]
+
+
+def soon() -> Deadline:
+    """Later than anything here takes."""
+    return Deadline.after(30)
+
+
+@pytest.fixture(name="local")
+def fixture_local(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A directory of the controller."""
+    (tmp_path / "local").mkdir()
+    return tmp_path / "local"
+
+
+@pytest.fixture(name="remote")
+def fixture_remote(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A directory of the guest."""
+    (tmp_path / "remote").mkdir()
+    return tmp_path / "remote"
+
+
+SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 10 * CHUNK + 7]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_puts_and_gets_any_size(files: Files, local: pathlib.Path, remote: pathlib.Path, size: int) -> None:
+    content = os.urandom(size)
+    (local / "source").write_bytes(content)
+    there = str(remote / "-n 'odd\" näme\n")
+    files.put(str(local / "source"), there, deadline=soon())
+    assert pathlib.Path(there).read_bytes() == content
+    files.get(there, str(local / "back"), deadline=soon())
+    assert (local / "back").read_bytes() == content
+
+
+@pytest.fixture(name="packs")
+def fixture_packs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has small files packed too, in several segments."""
+    monkeypatch.setattr(compression, "WORTHWHILE", 100)
+    monkeypatch.setattr(files_module, "_SEGMENT", 5 * CHUNK)
+
+
+@pytest.mark.usefixtures("packs")
+@pytest.mark.parametrize("size", [5 * CHUNK - 1, 5 * CHUNK, 5 * CHUNK + 1, 17 * CHUNK])
+def test_packs_what_gets_smaller(
+    files: Files, guest: LocalGuest, local: pathlib.Path, remote: pathlib.Path, size: int
+) -> None:
+    content = (b"some text " * size)[:size]
+    (local / "source").write_bytes(content)
+    (remote / "there").write_bytes(b"before" * size)
+    for name, mode in (("-n 'odd\" name\n", 0o600), ("there", 0o644)):
+        files.put(str(local / "source"), str(remote / name), deadline=soon())
+        assert (remote / name).read_bytes() == content
+        assert (remote / name).stat().st_mode & 0o777 == mode
+    sent = sum(len(base64.b64decode(call["buf-b64"])) for call in guest.calls("guest-file-write"))
+    assert 0 < sent < size
+    assert not left_behind(guest)
+
+
+@pytest.mark.usefixtures("packs")
+def test_sends_as_it_is_what_a_guest_without_gzip_cannot_unpack(
+    files: Files, guest: LocalGuest, local: pathlib.Path, remote: pathlib.Path
+) -> None:
+    (remote / "sh").symlink_to("/bin/sh")
+    guest.replace("guest-exec", lambda usual, arguments: usual({**arguments, "env": [f"PATH={remote}"]}))
+    (local / "source").write_bytes(b"some text " * CHUNK)
+    files.put(str(local / "source"), str(remote / "there"), deadline=soon())
+    assert (remote / "there").read_bytes() == b"some text " * CHUNK
+    assert len(guest.calls("guest-exec")) == 2
+
+
+@pytest.mark.usefixtures("packs")
+@pytest.mark.parametrize("fails", ["guest-file-open", "guest-file-write", "guest-file-flush", "guest-exec-status"])
+def test_leaves_nothing_packed_behind(
+    files: Files, guest: LocalGuest, local: pathlib.Path, remote: pathlib.Path, fails: str
+) -> None:
+    (local / "source").write_bytes(b"some text " * CHUNK)
+
+    def fail_later(usual: Usual, arguments: t.Any) -> t.Any:
+        if fails == "guest-exec-status":
+            reply = usual(arguments)
+            unpacks = "gzip -dc" in str(guest.calls("guest-exec")[-1])
+            return {**reply, "exitcode": 1, "err-data": "ZnVsbAo="} if unpacks and reply["exited"] else reply
+        if len(guest.calls(fails)) == 2:
+            raise Refusal("full")
+        return usual(arguments)
+
+    guest.replace(fails, fail_later)
+    with pytest.raises(GuestFileError, match=r"in the guest: full"):
+        files.put(str(local / "source"), str(remote / "there"), deadline=soon())
+    assert not left_behind(guest)
+
+
+def left_behind(guest: LocalGuest) -> list[pathlib.Path]:
+    """What was sent packed and is still there. Other tests may be about the same at this moment."""
+    names = set(re.findall(r"netless-qga\.[0-9a-f]{32}", str(guest.calls("guest-exec"))))
+    assert names
+    return [path for base in launch_script.BASES for name in names if (path := pathlib.Path(base, name)).is_file()]
+
+
+def test_makes_new_files_private_and_leaves_others_as_they_are(
+    files: Files, local: pathlib.Path, remote: pathlib.Path
+) -> None:
+    (local / "source").write_bytes(b"new")
+    (remote / "old").write_bytes(b"something longer")
+    (remote / "old").chmod(0o640)
+    (remote / "link").symlink_to("old")
+    files.put(str(local / "source"), str(remote / "new"), deadline=soon())
+    files.put(str(local / "source"), str(remote / "link"), deadline=soon())
+    assert (remote / "new").stat().st_mode & 0o777 == 0o600
+    assert (remote / "old").stat().st_mode & 0o777 == 0o640
+    assert (remote / "old").read_bytes() == b"new"
+
+
+def test_names_a_file_that_cannot_be_written(files: Files, local: pathlib.Path, remote: pathlib.Path) -> None:
+    (local / "source").write_bytes(b"new")
+    with pytest.raises(GuestFileError, match=f"cannot write {remote}/no/x in the guest: .*[Nn]o such|nonexistent"):
+        files.put(str(local / "source"), str(remote / "no" / "x"), deadline=soon())
+    with pytest.raises(FileNotFoundError):
+        files.put(str(local / "missing"), str(remote / "x"), deadline=soon())
+    assert not list(remote.iterdir())
+
+
+def test_tells_a_missing_file_from_one_that_cannot_be_read(
+    files: Files, guest: LocalGuest, local: pathlib.Path, remote: pathlib.Path
+) -> None:
+    with pytest.raises(FileNotFoundError, match="the guest has no file"):
+        files.get(str(remote / "missing"), str(local / "x"), deadline=soon())
+    with pytest.raises(GuestFileError, match=r"cannot read .* in the guest: failed to read file: Is a directory"):
+        files.get(str(remote), str(local / "x"), deadline=soon())
+
+    def refuse(arguments: t.Any) -> t.NoReturn:
+        raise Refusal("failed to open file: Keine Berechtigung")
+
+    guest.handlers["guest-file-open"] = refuse
+    with pytest.raises(GuestFileError, match=f"cannot open {remote} in the guest: .*Keine Berechtigung"):
+        files.get(str(remote), str(local / "x"), deadline=soon())
+    assert not list(local.iterdir())
+
+
+def test_says_that_the_command_is_blocked_and_not_that_the_file_is_bad(
+    files: Files, guest: LocalGuest, local: pathlib.Path
+) -> None:
+    guest.disabled.add("guest-file-open")
+    with pytest.raises(CommandDisabled):
+        files.get("/etc/hostname", str(local / "x"), deadline=soon())
+
+
+def refuse_with(text: str) -> t.Callable[[Usual, t.Any], t.Any]:
+    def refuse(usual: Usual, arguments: t.Any) -> t.NoReturn:
+        raise Refusal(text)
+
+    return refuse
+
+
+BROKEN_READS: dict[str, tuple[t.Callable[[Usual, t.Any], t.Any], type[Exception]]] = {
+    "wrong count": (lambda usual, arguments: {**usual(arguments), "count": 3}, ProtocolViolation),
+    "too much": (lambda usual, arguments: usual({**arguments, "count": CHUNK + 1}), ProtocolViolation),
+    "nothing, and no end": (lambda usual, arguments: {"count": 0, "buf-b64": "", "eof": False}, ProtocolViolation),
+    "no base64": (lambda usual, arguments: {**usual(arguments), "buf-b64": "%%%"}, ProtocolViolation),
+    "no data": (lambda usual, arguments: {"count": 0, "eof": True}, ProtocolViolation),
+    "no end": (lambda usual, arguments: {"count": 0, "buf-b64": ""}, ProtocolViolation),
+    "an end that is no boolean": (lambda usual, arguments: {**usual(arguments), "eof": "no"}, ProtocolViolation),
+    "no object": (lambda usual, arguments: 5, ProtocolViolation),
+    "an error": (refuse_with("failed to read file: Input/output error"), GuestFileError),
+    "no answer": (lambda usual, arguments: NO_REPLY, OutcomeUnknown),
+}
+
+
+@pytest.mark.parametrize(("change", "error"), BROKEN_READS.values(), ids=BROKEN_READS)
+@pytest.mark.parametrize("first_good", [0, 2])
+def test_leaves_nothing_of_a_file_that_was_not_got_whole(
+    files: Files,
+    guest: LocalGuest,
+    local: pathlib.Path,
+    remote: pathlib.Path,
+    change: t.Callable[[Usual, t.Any], t.Any],
+    error: type[Exception],
+    first_good: int,
+) -> None:
+    (remote / "source").write_bytes(b"x" * 4 * CHUNK)
+    (local / "target").write_bytes(b"of before")
+
+    def after_some(usual: Usual, arguments: t.Any) -> t.Any:
+        good = len(guest.calls("guest-file-read")) <= first_good
+        return usual(arguments) if good else change(usual, arguments)
+
+    guest.replace("guest-file-read", after_some)
+    with pytest.raises(error):
+        files.get(str(remote / "source"), str(local / "target"), deadline=soon())
+    assert [path.name for path in local.iterdir()] == ["target"]
+    assert (local / "target").read_bytes() == b"of before"
+    assert len(guest.calls("guest-file-close")) == 1
+
+
+BROKEN_WRITES: dict[str, tuple[str, t.Callable[[Usual, t.Any], t.Any], type[Exception], str]] = {
+    "short": ("write", lambda usual, arguments: {"count": usual(arguments) and 1}, GuestFileError, "took 1 of 1000"),
+    "more than there is": ("write", lambda usual, arguments: {"count": 5000}, GuestFileError, "took 5000 of 1000"),
+    "negative": ("write", lambda usual, arguments: {"count": -1}, GuestFileError, "took -1 of 1000"),
+    "no count": ("write", lambda usual, arguments: {}, ProtocolViolation, "count"),
+    "refused": ("write", refuse_with("Bad file descriptor"), GuestFileError, "Bad file descriptor"),
+    "refused at length": ("write", refuse_with("x" * 9000), GuestFileError, r"in the guest: x{200,300}\.\.\.$"),
+    "full": ("flush", refuse_with("No space left on device"), GuestFileError, "No space left on device"),
+    "lost": ("write", lambda usual, arguments: NO_REPLY, OutcomeUnknown, "guest-file-write"),
+    "lost at the end": ("flush", lambda usual, arguments: NO_REPLY, OutcomeUnknown, "guest-file-flush"),
+}
+
+
+@pytest.mark.parametrize(("command", "change", "error", "text"), BROKEN_WRITES.values(), ids=BROKEN_WRITES)
+def test_says_that_a_file_was_not_written_whole(
+    files: Files,
+    guest: LocalGuest,
+    local: pathlib.Path,
+    remote: pathlib.Path,
+    command: str,
+    change: t.Callable[[Usual, t.Any], t.Any],
+    error: type[Exception],
+    text: str,
+) -> None:
+    (local / "source").write_bytes(b"x" * 2 * CHUNK)
+    guest.replace(f"guest-file-{command}", change)
+    with pytest.raises(error, match=text):
+        files.put(str(local / "source"), str(remote / "target"), deadline=soon())
+    assert len(guest.calls("guest-file-close")) == 1
+    # Not a second time, and nothing after it.
+    assert len(guest.calls(f"guest-file-{command}")) == 1
+
+
+def test_says_that_closing_failed(files: Files, guest: LocalGuest, local: pathlib.Path, remote: pathlib.Path) -> None:
+    (local / "source").write_bytes(b"x")
+
+    def refuse(usual: Usual, arguments: t.Any) -> t.NoReturn:
+        usual(arguments)
+        raise Refusal("failed to close handle")
+
+    guest.replace("guest-file-close", refuse)
+    with pytest.raises(GuestFileError, match=f"cannot close {remote}/target in the guest: failed to close handle"):
+        files.put(str(local / "source"), str(remote / "target"), deadline=soon())
+    # The agent frees it in any case; a second time would be a double free.
+    assert len(guest.calls("guest-file-close")) == 1
+
+
+def test_keeps_the_first_error_when_closing_fails_too(files: Files, guest: LocalGuest, remote: pathlib.Path) -> None:
+    def lose(usual: Usual, arguments: t.Any) -> t.Any:
+        usual(arguments)
+        raise Refusal("failed to close handle")
+
+    guest.replace("guest-file-close", lose)
+    guest.replace("guest-file-flush", refuse_with("No space left on device"))
+    with pytest.raises(GuestFileError, match="No space left on device"):
+        files.write(str(remote / "target"), [b"x"], deadline=soon())
+
+
+@pytest.mark.parametrize("handle", [None, "1000", 1.0, True, {}])
+def test_refuses_a_handle_that_is_none(files: Files, guest: LocalGuest, remote: pathlib.Path, handle: t.Any) -> None:
+    guest.handlers["guest-file-open"] = lambda arguments: handle
+    with pytest.raises(ProtocolViolation, match="guest-file-open"):
+        files.open(str(remote / "x"), "w", soon())
+
+
+def test_closes_a_file_that_nobody_reads_to_its_end(files: Files, guest: LocalGuest, remote: pathlib.Path) -> None:
+    (remote / "source").write_bytes(b"x" * 3 * CHUNK)
+    contents = files.read(str(remote / "source"), deadline=soon())
+    assert next(contents) == b"x" * CHUNK
+    t.cast("t.Generator[bytes, None, None]", contents).close()
+    assert not guest.handles
+
+
+def test_does_not_write_over_what_it_cannot_replace(files: Files, local: pathlib.Path, remote: pathlib.Path) -> None:
+    (remote / "source").write_bytes(b"x")
+    (local / "directory").mkdir()
+    with pytest.raises(OSError):
+        files.get(str(remote / "source"), str(local / "directory"), deadline=soon())
+    with pytest.raises(FileNotFoundError):
+        files.get(str(remote / "source"), str(local / "no" / "x"), deadline=soon())
+    assert [path.name for path in local.iterdir()] == ["directory"]
+
+
+def test_fails_when_the_shell_cannot_be_run(files: Files, guest: LocalGuest, local: pathlib.Path) -> None:
+    (local / "source").write_bytes(b"x")
+    guest.replace("guest-exec", refuse_with("Failed to execute child process"))
+    with pytest.raises(QgaError, match="Failed to execute child process"):
+        files.put(str(local / "source"), "/tmp/x", deadline=soon())

@@ -1,0 +1,87 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the launch script gives to the program to read."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import Ended
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression
+
+from ..spool import NAME, Spool
+
+
+def test_reads_large_standard_input_from_the_spool(spool: Spool) -> None:
+    script = launch_script.SPOOL_STDIN.replace(" ".join(launch_script.BASES), str(spool.base))
+    made = subprocess.run([*spool.shell, "-c", script, "sh", NAME], capture_output=True, timeout=60, check=True)
+    assert made.stdout.decode() == f"{spool.base}\n"
+    path = spool.base / f"{NAME}.in"
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.write_bytes(b"\0 large \xff")
+    assert spool.run(["cat"], stdin_spooled=True) == (0, b"\0 large \xff", b"")
+    # Not over what is there.
+    again = subprocess.run([*spool.shell, "-c", script, "sh", NAME], capture_output=True, timeout=60, check=False)
+    assert again.returncode != 0 and path.read_bytes()
+
+
+@pytest.mark.parametrize("spooled", [False, True])
+def test_unpacks_standard_input(spool: Spool, spooled: bool) -> None:
+    stdin = b"\0 standard\n input \xff" * 10_000
+    sent = compression.pack(stdin)
+    if spooled:
+        (spool.base / f"{NAME}.in").write_bytes(sent)
+        sent = b""
+    argv = ["sh", "-c", "cat; exit 3"]
+    assert spool.run(argv, sent, stdin_packed=True, stdin_spooled=spooled) == (3, stdin, b"")
+    if not spooled:
+        spool.clear()
+        # Nobody has to read it.
+        assert spool.run(["sh", "-c", "exit 4"], sent, stdin_packed=True) == (4, b"", b"")
+
+
+def test_runs_nothing_if_it_cannot_unpack(spool: Spool) -> None:
+    bin_directory = spool.base / "bin"
+    bin_directory.mkdir()
+    for program in ("touch", spool.shell[0]):
+        (bin_directory / program).symlink_to(t.cast(str, shutil.which(program)))
+    done = spool.launch(["touch", str(spool.base / "run")], environment={"PATH": str(bin_directory)}, stdin_packed=True)
+    # BusyBox has one built in.
+    if spool.shell[0] != "busybox":
+        assert launch_script.parse_no_gzip(done.stdout)
+        assert not (spool.base / "run").exists()
+    assert not launch_script.parse_no_gzip(b"no gzip")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("spooled", [False, True])
+def test_says_something_to_the_program_before_its_standard_input(spool: Spool, spooled: bool, packed: bool) -> None:
+    stdin = b"\0 standard\n input \xff"
+    sent = compression.pack(stdin) if packed else stdin
+    if spooled:
+        (spool.base / f"{NAME}.in").write_bytes(sent)
+    argv = ["sh", "-c", 'read word; echo "<$word>"; cat']
+    script = spool.script(argv, asks=True, stdin_spooled=spooled, stdin_packed=packed)
+    with subprocess.Popen(spool.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout
+        process.stdin.write(script + (b"" if spooled else sent))
+        process.stdin.close()
+        while not (spool.base / f"{NAME}.say").exists():
+            assert process.poll() is None
+        (spool.base / f"{NAME}.say").write_bytes(b"secret\n")
+        told = launch_script.parse_told(process.stdout.read())
+    assert told == (str(spool.base), Ended(0, ("out",)))
+    assert spool.read("out") == b"<secret>\n" + stdin
+
+
+def test_ends_with_a_program_that_does_not_listen(spool: Spool) -> None:
+    assert spool.run(["sh", "-c", "exit 4"], b"ignored", asks=True)[0] == 4
+    spool.clear()
+    assert spool.run(["sh", "-c", "exit 4"], compression.pack(b"ignored"), asks=True, stdin_packed=True)[0] == 4

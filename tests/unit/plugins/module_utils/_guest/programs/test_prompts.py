@@ -1,0 +1,109 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Talking with programs that ask for something, in a guest that is this machine."""
+
+from __future__ import annotations
+
+import threading
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs import prompts as prompts_module
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import Result
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
+from ansible_collections.netless.qga.plugins.module_utils.errors import ProcessError, ProcessTimedOut
+
+from ..conftest import CHUNK
+from ..local_guest import LocalGuest
+
+ASK = 'printf "password: " >&2; read -r word; [ "$word" = secret ] || exit 9; echo welcome; cat'
+
+
+def soon() -> Deadline:
+    """Later than anything here takes."""
+    return Deadline.after(60)
+
+
+class Answers:
+    """Says a word when it is asked for one."""
+
+    def __init__(self, word: bytes) -> None:
+        self.word = word
+        self.said = 0
+
+    def __call__(self, stdout: bytes, stderr: bytes) -> bytes | None:
+        if b"welcome" in stdout:
+            return b""
+        if b"password: " in stderr and not self.said:
+            self.said += 1
+            return self.word
+        return None
+
+
+@pytest.mark.parametrize("stdin", [b"", b"\0in\xff", b"x" * 3 * CHUNK], ids=["no", "little", "much"])
+def test_says_a_word_and_then_passes_standard_input_on(processes: Processes, stdin: bytes) -> None:
+    answers = Answers(b"secret\n")
+    result = processes.run(["sh", "-c", ASK], stdin=stdin, dialogue=answers, deadline=soon())
+    assert result == Result(0, b"welcome\n" + stdin, b"password: ")
+    assert answers.said == 1
+
+
+def test_says_nothing_to_a_program_that_does_not_ask(processes: Processes) -> None:
+    answers = Answers(b"secret\n")
+    result = processes.run(["sh", "-c", "echo welcome; cat"], stdin=b"in", dialogue=answers, deadline=soon())
+    assert result == Result(0, b"welcome\nin", b"")
+    assert answers.said == 0
+
+
+@pytest.mark.parametrize("script", [ASK, "exit 9", "echo unexpected; exit 9"])
+def test_ends_with_the_program(processes: Processes, script: str) -> None:
+    assert processes.run(["sh", "-c", script], stdin=b"in", dialogue=Answers(b"wrong\n"), deadline=soon()).rc == 9
+
+
+def test_ends_the_program_when_the_dialogue_fails(processes: Processes, tmp_path: t.Any) -> None:
+    def fail(stdout: bytes, stderr: bytes) -> t.NoReturn:
+        raise LookupError("no password")
+
+    with pytest.raises(LookupError):
+        processes.run(["sh", "-c", f"read x; echo got >{tmp_path}/got"], stdin=b"in\n", dialogue=fail, deadline=soon())
+    assert not (tmp_path / "got").exists()
+
+
+def test_ends_the_program_at_the_deadline(processes: Processes) -> None:
+    with pytest.raises(ProcessTimedOut):
+        processes.run(["sh", "-c", "read x"], dialogue=lambda stdout, stderr: None, deadline=Deadline.after(3))
+
+
+def test_takes_too_long_also_if_the_deadline_comes_during_a_look(processes: Processes, guest: LocalGuest) -> None:
+    deadline = soon()
+    comes = threading.Event()
+
+    def have_it_come(stdout: bytes, stderr: bytes) -> None:
+        if not comes.is_set():
+            object.__setattr__(deadline, "at", time.monotonic() + 0.5)
+            comes.set()
+
+    def read(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
+        if comes.is_set():
+            time.sleep(deadline.remaining() + 0.1)
+        return usual(arguments)
+
+    guest.replace("guest-file-read", read)
+    with pytest.raises(ProcessTimedOut):
+        processes.run(["sh", "-c", "read x"], dialogue=have_it_come, deadline=deadline)
+
+
+def test_does_not_listen_to_a_program_that_only_talks(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompts_module, "_MOST_WRITTEN", 5000)
+    with pytest.raises(ProcessError, match="more than 5000 bytes"):
+        processes.run(["sh", "-c", "while :; do echo why; done"], dialogue=lambda out, err: None, deadline=soon())
+
+
+def test_shows_words_in_no_argument(processes: Processes, guest: LocalGuest) -> None:
+    processes.run(["sh", "-c", ASK], dialogue=Answers(b"secret\n"), deadline=soon())
+    assert "secret\\n" not in str(guest.calls("guest-exec"))

@@ -1,0 +1,217 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Turns, between real processes."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock import Turn
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointBusy, EndpointUnavailable
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
+
+NAME = "unix:/run/vm.sock"
+
+
+class InChild:
+    """A function in a process of its own.
+
+    :param function: returns whether all was well.
+    """
+
+    def __init__(self, function: t.Callable[[], bool]) -> None:
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                status = 0 if function() else 1
+            finally:
+                os._exit(status)
+
+    def succeeded(self) -> bool:
+        """Waits for its end."""
+        return os.waitpid(self.pid, 0)[1] == 0
+
+
+def until(condition: t.Callable[[], bool]) -> None:
+    """Waits for what has to come sooner or later."""
+    deadline = Deadline.after(30)
+    while not condition():
+        assert not deadline.passed
+        time.sleep(0.01)
+
+
+def test_is_taken_and_given() -> None:
+    turn = Turn(NAME)
+    holds = [turn.held]
+    for step in (turn.take, turn.take):
+        step(Deadline.after(30))
+        holds.append(turn.held)
+    assert not turn.wanted()
+    for dummy in range(2):
+        turn.give()
+        holds.append(turn.held)
+    assert holds == [False, True, True, False, False]
+
+
+def test_has_one_holder_for_each_channel() -> None:
+    turn, same, other = Turn(NAME), Turn(NAME), Turn(NAME + "2")
+    turn.take(Deadline.after(30))
+    other.take(Deadline.after(30))
+    with pytest.raises(EndpointBusy, match=f"^{NAME}: another Ansible process"):
+        same.take(Deadline.after(0.1))
+    assert not same.held
+    turn.give()
+    same.take(Deadline.after(30))
+
+
+def test_passes_to_a_process_that_waits() -> None:
+    turn = Turn(NAME)
+    turn.take(Deadline.after(30))
+
+    def wait() -> bool:
+        mine = Turn(NAME)
+        mine.take(Deadline.after(30))
+        return mine.held
+
+    child = InChild(wait)
+    until(turn.wanted)
+    turn.give()
+    assert child.succeeded()
+    # It was forked while the turn was ours, and has ended, and with it what it held and wanted.
+    turn.take(Deadline.after(30))
+    assert not turn.wanted()
+
+
+def test_is_given_by_the_death_of_its_holder(tmp_path: pathlib.Path) -> None:
+    def hold() -> bool:
+        Turn(NAME).take(Deadline.after(30))
+        (tmp_path / "held").touch()
+        time.sleep(600)
+        return False
+
+    child = InChild(hold)
+    until((tmp_path / "held").exists)
+    turn = Turn(NAME)
+    with pytest.raises(EndpointBusy):
+        turn.take(Deadline.after(0.1))
+    os.kill(child.pid, signal.SIGKILL)
+    assert not child.succeeded()
+    turn.take(Deadline.after(30))
+
+
+def test_is_taken_by_one_process_at_a_time(tmp_path: pathlib.Path) -> None:
+    def take_turns() -> bool:
+        for dummy in range(20):
+            turn = Turn(NAME)
+            turn.take(Deadline.after(30))
+            (tmp_path / "inside").mkdir()
+            (tmp_path / "inside").rmdir()
+            turn.give()
+        return True
+
+    children = [InChild(take_turns) for dummy in range(3)]
+    assert [child.succeeded() for child in children] == [True] * 3
+
+
+@pytest.mark.parametrize("what", ["a file", "a link", "nothing can be made there", "another user's"])
+def test_wants_a_directory_of_its_own(what: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / f"netless-qga-{os.geteuid()}"
+    if what == "a file":
+        place.touch()
+    elif what == "a link":
+        (tmp_path / "elsewhere").mkdir()
+        place.symlink_to("elsewhere")
+    elif what == "another user's":
+        place.mkdir()
+        another = os.geteuid() + 1
+        monkeypatch.setattr(os, "geteuid", lambda: another)
+        place.rename(tmp_path / f"netless-qga-{another}")
+    else:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", "/proc/nowhere")
+    with pytest.raises(EndpointUnavailable, match=r"netless-qga-.*for locks|directory for locks"):
+        Turn(NAME).take(Deadline.after(30))
+
+
+def test_keeps_its_files_to_itself(tmp_path: pathlib.Path) -> None:
+    turn = Turn(NAME)
+    turn.take(Deadline.after(30))
+    (place,) = tmp_path.iterdir()
+    assert place.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in place.iterdir()} == {0o600}
+    turn.give()
+
+
+def test_says_why_it_cannot_be_taken(tmp_path: pathlib.Path) -> None:
+    turn = Turn(NAME)
+    turn.take(Deadline.after(30))
+    turn.give()
+    for lock in tmp_path.glob("*/*"):
+        lock.unlink()
+        lock.symlink_to("/dev/null")
+    with pytest.raises(EndpointUnavailable, match=r"cannot make the lock .*: Too many levels of symbolic links"):
+        turn.take(Deadline.after(30))
+
+
+CLIENT = """
+import sys
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
+
+channel = FramedChannel(UnixEndpoint(sys.argv[1]), connect_timeout=30)
+for dummy in range(int(sys.argv[2])):
+    channel.exchange([Call("guest-ping")], Deadline.after(30))
+"""
+
+
+def client(path: str, calls: int) -> subprocess.Popen[bytes]:
+    """Another process that uses the same channel."""
+    # What holds ansible_collections, which ansible-test imports without sys.path.
+    root = pathlib.Path(inspect.getfile(Turn)).parents[6]
+    environment = dict(os.environ, PYTHONPATH=str(root))
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(CLIENT), path, str(calls)], env=environment)
+
+
+def test_lets_processes_share_a_channel() -> None:
+    with ScriptedAgent().listening() as path:
+        clients = [client(path, 200) for dummy in range(3)]
+        assert [process.wait(60) for process in clients] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("doing", ["pausing", "calling"])
+def test_lets_a_process_have_the_channel_that_waits_for_it(doing: str) -> None:
+    agent = ScriptedAgent()
+    with agent.listening() as path:
+        channel = FramedChannel(UnixEndpoint(path), connect_timeout=30)
+        ping = [Call("guest-ping")]
+        channel.exchange(ping, Deadline.after(30))
+        with client(path, 1) as other:
+            deadline = Deadline.after(30)
+            # A play that does nothing but wait, or one that never stops to ask for things.
+            while other.poll() is None:
+                assert not deadline.passed
+                if doing == "pausing":
+                    channel.pause(0.05, deadline)
+                else:
+                    channel.exchange(ping, deadline)
+            assert other.returncode == 0
+        channel.exchange(ping, Deadline.after(30))
+        channel.close()

@@ -1,0 +1,40 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is expected of an endpoint whatever it leads to."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._transports.transport import Endpoint
+from ansible_collections.netless.qga.plugins.module_utils.errors import AgentSilent, ChannelClosed, EndpointUnavailable
+
+
+def refusal(endpoint: Endpoint, seconds: float = 30) -> str:
+    """What is said about an endpoint that cannot be connected to."""
+    with pytest.raises(EndpointUnavailable) as caught:
+        endpoint.connect(Deadline.after(seconds))
+    text = str(caught.value)
+    assert text.startswith(f"{endpoint.name}: ")
+    return text
+
+
+def check_both_ways(endpoint: Endpoint, listener: socket.socket) -> None:
+    """Bytes pass both ways between an endpoint and the socket that listens there, until that side ends it."""
+    transport = endpoint.connect(Deadline.after(30))
+    server, dummy = listener.accept()
+    with server:
+        transport.send(b"there", Deadline.after(30))
+        assert server.recv(100) == b"there"
+        server.sendall(b"back")
+        assert transport.receive(Deadline.after(30)) == b"back"
+        assert isinstance(transport.silence(), AgentSilent)
+    assert transport.receive(Deadline.after(30)) == b""
+    assert isinstance(transport.ending(), ChannelClosed)
+    transport.close()
+    transport.close()

@@ -1,0 +1,153 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Programs that relay to an agent, real ones, and those that do not."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shlex
+import shutil
+import sys
+import tempfile
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._transports.exec import ExecEndpoint, ExecTransport
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentSilent,
+    ChannelClosed,
+    EndpointUnavailable,
+    OutcomeUnknown,
+)
+from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
+
+RELAY = """
+import os, select, socket, sys
+agent = socket.socket(socket.AF_UNIX)
+agent.connect(sys.argv[1])
+while True:
+    for ready in select.select([0, agent], [], [])[0]:
+        if ready == 0:
+            data = os.read(0, 65536)
+            agent.sendall(data)
+        else:
+            data = agent.recv(65536)
+            os.write(1, data)
+        if not data:
+            sys.exit()
+"""
+
+
+def relays(path: str) -> t.Iterator[str]:
+    yield shlex.join([sys.executable, "-c", RELAY, path])
+    if shutil.which("socat"):
+        yield shlex.join(["socat", "-", f"UNIX-CONNECT:{path}"])
+        yield shlex.join(["sh", "-c", f"echo noise; exec socat - UNIX-CONNECT:{path}"])
+
+
+def opened(command: str) -> ExecTransport:
+    return ExecEndpoint(command).connect(Deadline.after(30))
+
+
+def test_reaches_an_agent_through_a_program() -> None:
+    agent = ScriptedAgent("stale")
+    agent.handlers["guest-echo"] = lambda arguments: arguments
+    with agent.listening() as path:
+        for command in relays(path):
+            channel = FramedChannel(ExecEndpoint(command))
+            value = {"text": "x" * 1_000_000}
+            (outcome,) = channel.exchange([Call("guest-echo", value)], Deadline.after(30))
+            assert isinstance(outcome, Answer) and outcome.value == value
+            channel.close()
+
+
+def test_takes_what_the_user_quoted_for_one_argument(tmp_path: pathlib.Path) -> None:
+    script = tmp_path / "the relay"
+    script.write_text('#!/bin/sh\nprintf "%s|" "$@"\n', encoding="utf-8")
+    script.chmod(0o755)
+    transport = opened(f"'{script}' 'a b' \"c'd\" $HOME ~ *;")
+    received = b""
+    while True:
+        data = transport.receive(Deadline.after(30))
+        if not data:
+            break
+        received += data
+    transport.close()
+    # No shell is involved.
+    assert received == b"a b|c'd|$HOME|~|*;|"
+
+
+@pytest.mark.parametrize("command", ["/nonexistent/relay", "/", "'unbalanced"])
+def test_says_that_there_is_no_such_program(command: str) -> None:
+    with pytest.raises(EndpointUnavailable, match=f"^exec:{command}: cannot start the program: "):
+        opened(command)
+
+
+def test_says_that_there_is_no_place_for_what_the_program_may_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
+    with pytest.raises(EndpointUnavailable, match=r"^exec:cat: no place for what the program may say: No such file"):
+        opened("cat")
+
+
+@pytest.mark.parametrize("script", ["echo no route to host >&2; exit 3", "read x; echo no route to host >&2; exit 3"])
+def test_says_how_the_program_ended_and_what_it_said(script: str) -> None:
+    channel = FramedChannel(ExecEndpoint(shlex.join(["sh", "-c", script])))
+    with pytest.raises(ChannelClosed, match=r"ended with status 3\. It said: no route to host$"):
+        channel.sync(Deadline.after(30))
+
+
+def test_says_that_no_agent_answers_through_the_program() -> None:
+    channel = FramedChannel(ExecEndpoint("sh -c 'echo connecting >&2; exec sleep 60'"))
+    with pytest.raises(AgentSilent, match=r"no guest agent answers through it\..* It said: connecting$"):
+        channel.sync(Deadline.after(0.6))
+
+
+def test_is_not_fooled_by_a_program_that_repeats_what_it_is_sent() -> None:
+    # A terminal that is left in its usual mode does so.
+    with pytest.raises(AgentSilent):
+        FramedChannel(ExecEndpoint("cat")).sync(Deadline.after(0.6))
+
+
+def test_notices_the_end_of_the_program_during_a_call() -> None:
+    agent = ScriptedAgent("cut")
+    with agent.listening() as path:
+        channel = FramedChannel(ExecEndpoint(next(relays(path))))
+        with pytest.raises(OutcomeUnknown, match="the program ended with status 0"):
+            channel.exchange([Call("guest-exec")], Deadline.after(30))
+    assert [request["execute"] for request in agent.requests].count("guest-exec") == 1
+
+
+def test_says_that_the_program_closed_its_output_and_goes_on() -> None:
+    transport = opened("sh -c 'exec >&-; exec sleep 60'")
+    assert transport.receive(Deadline.after(30)) == b""
+    assert "the program closed its output" in str(transport.ending())
+    transport.close()
+
+
+def test_shows_the_end_of_what_the_program_said() -> None:
+    transport = opened(
+        "sh -c 'i=0; while [ $i -lt 1000 ]; do echo line $i >&2; i=$((i+1)); done; printf \"\\377\" >&2'"
+    )
+    assert transport.receive(Deadline.after(30)) == b""
+    said = str(transport.ending())
+    assert said.endswith("line 998\nline 999\n\ufffd") and len(said) < 1000
+    transport.close()
+
+
+@pytest.mark.parametrize("script", ["echo; exec sleep 60", "trap : TERM; echo; while :; do sleep 0.1; done", "echo"])
+def test_leaves_no_program_behind(script: str) -> None:
+    transport = opened(shlex.join(["sh", "-c", script]))
+    assert transport.receive(Deadline.after(30)) == b"\n"
+    pid = transport._process.pid  # pylint: disable=protected-access
+    transport.close()
+    transport.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

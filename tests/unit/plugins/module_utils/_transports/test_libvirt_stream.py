@@ -1,0 +1,196 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a real libvirtd cannot be made to do with a stream: take part of a piece, break it, keep it busy, be slow."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.event_loop import EventLoop
+from ansible_collections.netless.qga.plugins.module_utils._transports.libvirt_stream import (
+    LibvirtStream,
+    LibvirtStreamEndpoint,
+)
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    ChannelClosed,
+    EndpointBusy,
+    EndpointUnavailable,
+    StateError,
+)
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._libvirt.hypervisor import (
+    Failure,
+    Hypervisor,
+    channel_xml,
+)
+
+
+class StreamingHypervisor(Hypervisor):
+    """A hypervisor with one stream."""
+
+    # pylint: disable=invalid-name  # they are libvirt's
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open_channel_failures: list[Exception] = []
+        self.arriving: list[bytes | int | Exception] = []
+        self.sent = b""
+        self.takes = 1000
+        self.aborted = False
+        self.wait = 0
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().install(monkeypatch)
+        library = sys.modules["libvirt"]
+        for name, value in {
+            "VIR_STREAM_NONBLOCK": 1,
+            "virEventRegisterDefaultImpl": lambda: None,
+            "virEventAddTimeout": lambda milliseconds, callback, opaque: 1,
+            "virEventUpdateTimeout": self.set_timer,
+            "virEventRunDefaultImpl": lambda: time.sleep(self.wait / 1000),
+        }.items():
+            monkeypatch.setattr(library, name, value, raising=False)
+        # The real library may have its own in this process.
+        monkeypatch.setattr(EventLoop, "_timer", None)
+        monkeypatch.setattr(EventLoop, "_users", set())
+
+    def set_timer(self, timer: int, milliseconds: int) -> None:
+        self.wait = milliseconds
+
+    def connect(self) -> StreamingHypervisor:
+        return self
+
+    def setKeepAlive(self, interval: int, count: int) -> None:
+        assert interval > 0 and count > 0
+
+    def newStream(self, flags: int) -> StreamingHypervisor:
+        assert flags == 1
+        return self
+
+    def openChannel(self, name: str, stream: StreamingHypervisor) -> None:
+        if self.open_channel_failures:
+            raise self.open_channel_failures.pop(0)
+
+    def send(self, data: bytes) -> int:
+        self.sent += data[: self.takes]
+        return min(len(data), self.takes)
+
+    def recv(self, size: int) -> bytes | int:
+        if not self.arriving:
+            return -2
+        arrived = self.arriving.pop(0)
+        if isinstance(arrived, Exception):
+            raise arrived
+        return arrived
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+@pytest.fixture
+def hypervisor(monkeypatch: pytest.MonkeyPatch) -> StreamingHypervisor:
+    hypervisor = StreamingHypervisor()
+    hypervisor.install(monkeypatch)
+    return hypervisor
+
+
+@pytest.fixture
+def stream(hypervisor: StreamingHypervisor) -> t.Iterator[LibvirtStream]:
+    stream = connect()
+    yield stream
+    stream.close()
+
+
+def connect(channel: str = "io.netless.agent.0", seconds: float = 5) -> LibvirtStream:
+    return LibvirtStreamEndpoint(channel, "db1", "qemu:///system").connect(Deadline.after(seconds))
+
+
+def test_sends_the_rest_of_what_was_taken_in_part(hypervisor: StreamingHypervisor, stream: LibvirtStream) -> None:
+    data = os.urandom(300_500)
+    stream.send(data, Deadline.after(5))
+    assert hypervisor.sent == data
+
+
+def test_does_not_wait_for_ever_for_a_stream_that_takes_nothing(
+    hypervisor: StreamingHypervisor, stream: LibvirtStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hypervisor, "send", lambda data: time.sleep(5))
+    with pytest.raises(TimeoutError):
+        stream.send(b"x", Deadline.after(0.1))
+
+
+def test_receives_what_comes_until_the_deadline(hypervisor: StreamingHypervisor, stream: LibvirtStream) -> None:
+    hypervisor.arriving = [-2, b"abc", b"d", -2]
+    assert stream.receive(Deadline.after(0.05)) == b"abc"
+    assert stream.receive(Deadline.after(0)) == b"d"
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        stream.receive(Deadline.after(0.2))
+    assert 0.2 <= time.monotonic() - started < 20
+
+
+def test_a_stream_that_breaks(hypervisor: StreamingHypervisor, stream: LibvirtStream) -> None:
+    hypervisor.arriving = [Failure(38, "Cannot recv data")]
+    assert stream.receive(Deadline.after(1)) == b""
+    ending = stream.ending()
+    assert isinstance(ending, ChannelClosed) and "the stream ended: Cannot recv data" in str(ending)
+
+
+def test_a_stream_that_breaks_while_sending(
+    hypervisor: StreamingHypervisor, stream: LibvirtStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(data: bytes) -> None:
+        raise Failure(9, "stream is closed")
+
+    monkeypatch.setattr(hypervisor, "send", breaks)
+    with pytest.raises(ConnectionError):
+        stream.send(b"x", Deadline.after(1))
+    assert "stream is closed" in str(stream.ending())
+
+
+def test_waits_for_a_channel_that_another_stream_holds(hypervisor: StreamingHypervisor) -> None:
+    hypervisor.open_channel_failures = [Failure(9, "Active channel stream exists for this domain")] * 2
+    connect().close()
+    assert hypervisor.aborted and hypervisor.closed
+
+
+def test_but_not_for_ever(hypervisor: StreamingHypervisor) -> None:
+    hypervisor.open_channel_failures = [Failure(9, "Active channel stream exists for this domain")] * 100
+    with pytest.raises(EndpointBusy, match="Active channel stream exists"):
+        connect(seconds=0.5)
+    assert len(hypervisor.open_channel_failures) > 90 and hypervisor.closed
+
+
+def test_names_the_permission_that_is_missing(hypervisor: StreamingHypervisor) -> None:
+    hypervisor.open_channel_failures = [Failure(88, "access denied")]
+    with pytest.raises(EndpointUnavailable, match=r"domain\.open-device is needed: access denied$"):
+        connect()
+
+
+@pytest.mark.parametrize("code", [1, 55])
+def test_what_libvirt_says_when_it_refuses_is_cut(hypervisor: StreamingHypervisor, code: int) -> None:
+    hypervisor.open_channel_failures = [Failure(code, "x" * 9000)]
+    with pytest.raises(EndpointUnavailable, match=r": x{200,300}\.\.\.$"):
+        connect()
+
+
+def test_a_channel_that_is_no_socket(hypervisor: StreamingHypervisor) -> None:
+    hypervisor.channels += channel_xml("com.redhat.spice.0", 2, kind="spicevmc")
+    for name in ("com.redhat.spice.0", "channel2"):
+        with pytest.raises(EndpointUnavailable, match="of type spicevmc"):
+            connect(name)
+
+
+def test_a_fork_does_not_get_its_parents_replies(stream: LibvirtStream, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as child:
+        child.setattr(os, "getpid", lambda: -1)
+        with pytest.raises(StateError, match="forked"):
+            connect()
+    connect().close()

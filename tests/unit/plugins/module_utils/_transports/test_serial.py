@@ -1,0 +1,218 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Serial devices, as pseudo-terminals are: their modes, their locks, and what is said when something is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import select
+import socket
+import tempfile
+import termios
+import threading
+import tty
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._transports.serial import SerialEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentSilent,
+    ChannelClosed,
+    EndpointBusy,
+)
+from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.any_endpoint import refusal
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.ordinary_user import as_nobody
+
+EVERY_BYTE = bytes(range(256))
+
+
+class Line(t.NamedTuple):
+    """A terminal and its other side, where the guest would be."""
+
+    guest: int
+    path: str
+
+
+@pytest.fixture(name="line")
+def fixture_line() -> t.Iterator[Line]:
+    """A terminal in its usual mode: it echoes, it translates, and Ctrl-C is a signal."""
+    guest, terminal = os.openpty()
+    try:
+        yield Line(guest, os.ttyname(terminal))
+    finally:
+        os.close(terminal)
+        with contextlib.suppress(OSError):
+            os.close(guest)
+
+
+@contextlib.contextmanager
+def relayed(line: Line, path: str) -> t.Iterator[None]:
+    """What the guest's side of a line and a socket say to each other."""
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.connect(path)
+        ended, end = os.pipe()
+
+        def relay() -> None:
+            while True:
+                ready = select.select([line.guest, agent.fileno(), ended], [], [])[0]
+                if ended in ready:
+                    return
+                if line.guest in ready:
+                    agent.sendall(os.read(line.guest, 4096))
+                if agent.fileno() in ready:
+                    os.write(line.guest, agent.recv(4096))
+
+        thread = threading.Thread(target=relay)
+        thread.start()
+        try:
+            yield
+        finally:
+            os.close(end)
+            thread.join()
+            os.close(ended)
+
+
+def settings_of(path: str) -> list[t.Any]:
+    device = os.open(path, os.O_RDWR | os.O_NOCTTY)
+    try:
+        return termios.tcgetattr(device)
+    finally:
+        os.close(device)
+
+
+def test_passes_every_byte_as_it_is(line: Line) -> None:
+    transport = SerialEndpoint(line.path).connect(Deadline.after(30))
+    # 0xFF is what a sync depends on; a terminal that marks parity errors would double it.
+    for data in (EVERY_BYTE, b"\xff" * 100, b"\r\n\x03\x04\x11\x13\x1a"):
+        transport.send(data, Deadline.after(30))
+        assert os.read(line.guest, 1000) == data
+        os.write(line.guest, data)
+        assert transport.receive(Deadline.after(30)) == data
+    with pytest.raises(TimeoutError):
+        # Nothing was echoed.
+        transport.receive(Deadline.after(0.05))
+    transport.close()
+
+
+@pytest.mark.parametrize("mode", ["usual", "parity marked", "seven bits"])
+def test_puts_the_device_in_raw_mode_and_back(line: Line, mode: str) -> None:
+    device = os.open(line.path, os.O_RDWR | os.O_NOCTTY)
+    settings = termios.tcgetattr(device)
+    if mode == "parity marked":
+        settings[tty.IFLAG] |= termios.PARMRK | termios.INPCK
+    elif mode == "seven bits":
+        settings[tty.IFLAG] |= termios.ISTRIP
+        settings[tty.CFLAG] |= termios.HUPCL
+    settings[tty.ISPEED] = settings[tty.OSPEED] = termios.B9600
+    termios.tcsetattr(device, termios.TCSANOW, settings)
+    os.close(device)
+    before = settings_of(line.path)
+    transport = SerialEndpoint(line.path).connect(Deadline.after(30))
+    during = settings_of(line.path)
+    assert during != before
+    assert during[tty.IFLAG] == during[tty.OFLAG] == during[tty.LFLAG] == 0
+    assert during[tty.CFLAG] & termios.CSIZE == termios.CS8
+    assert during[tty.CFLAG] & termios.CLOCAL and not during[tty.CFLAG] & termios.HUPCL
+    # How fast the line is cannot be told from here.
+    assert during[tty.ISPEED] == during[tty.OSPEED] == termios.B9600
+    transport.close()
+    assert settings_of(line.path) == before
+    transport.close()
+
+
+def test_is_the_same_channel_under_every_name(line: Line, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "link").symlink_to(line.path)
+    link = SerialEndpoint(str(tmp_path / "link"))
+    assert link.exclusive_name == SerialEndpoint(line.path).exclusive_name
+    link.connect(Deadline.after(30)).close()
+
+
+def test_reaches_an_agent(line: Line) -> None:
+    agent = ScriptedAgent("stale")
+    with agent.listening() as path, relayed(line, path):
+        for dummy in range(2):
+            channel = FramedChannel(SerialEndpoint(line.path))
+            (outcome,) = channel.exchange([Call("guest-ping")], Deadline.after(30))
+            assert isinstance(outcome, Answer)
+            channel.close()
+
+
+def test_waits_until_the_device_is_not_locked(line: Line) -> None:
+    first = SerialEndpoint(line.path).connect(Deadline.after(30))
+    with pytest.raises(EndpointBusy, match=f"^serial:{line.path}: another program has the device locked.*fuser"):
+        SerialEndpoint(line.path).connect(Deadline.after(0.1))
+    # As in a process that was forked meanwhile, which does not hold it on.
+    copy = os.dup(first._device)  # pylint: disable=protected-access
+    first.close()
+    SerialEndpoint(line.path).connect(Deadline.after(30)).close()
+    os.close(copy)
+
+
+def test_leaves_a_device_that_is_locked_as_it_is(line: Line) -> None:
+    before = settings_of(line.path)
+    holder = os.open(line.path, os.O_RDWR | os.O_NOCTTY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    with pytest.raises(EndpointBusy):
+        SerialEndpoint(line.path).connect(Deadline.after(0.1))
+    assert settings_of(line.path) == before
+    os.close(holder)
+
+
+def test_says_that_no_agent_answers(line: Line) -> None:
+    transport = SerialEndpoint(line.path).connect(Deadline.after(30))
+    error = transport.silence()
+    assert isinstance(error, AgentSilent) and "--method=isa-serial" in str(error)
+    transport.close()
+
+
+def test_notices_that_the_other_side_is_gone(line: Line) -> None:
+    transport = SerialEndpoint(line.path).connect(Deadline.after(30))
+    os.close(line.guest)
+    assert transport.receive(Deadline.after(30)) == b""
+    with pytest.raises(ConnectionError):
+        transport.send(b"some", Deadline.after(30))
+    error = transport.ending()
+    assert isinstance(error, ChannelClosed) and "the other side of the line is gone" in str(error)
+    transport.close()
+
+
+def test_gives_up_sending_at_the_deadline_and_does_not_wait_when_closed(line: Line) -> None:
+    transport = SerialEndpoint(line.path).connect(Deadline.after(30))
+    with pytest.raises(TimeoutError):
+        transport.send(bytes(1_000_000), Deadline.after(0.05))
+    transport.close()
+
+
+def test_names_what_is_no_serial_device(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").touch()
+    assert "no such device" in refusal(SerialEndpoint(str(tmp_path / "missing")))
+    for path in (str(tmp_path / "file"), str(tmp_path), "/dev/null"):
+        assert "not a serial device" in refusal(SerialEndpoint(path))
+
+
+def test_names_a_lack_of_permission() -> None:
+    # Not in the directory of the test, which nobody else may enter.
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        os.chmod(directory, 0o711)
+        path = pathlib.Path(directory, "device")
+        path.touch(0)
+        with as_nobody():
+            assert "permission denied. Run Ansible as a user who may" in refusal(SerialEndpoint(str(path)))
+
+
+def test_closes_what_it_cannot_use(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").touch()
+    before = os.listdir("/proc/self/fd")
+    refusal(SerialEndpoint(str(tmp_path / "file")))
+    assert os.listdir("/proc/self/fd") == before

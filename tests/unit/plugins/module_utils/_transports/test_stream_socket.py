@@ -1,0 +1,57 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Sockets that are let go of, while a process that was forked meanwhile has them too."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._transports.stream_socket import StreamSocket
+from ansible_collections.netless.qga.plugins.module_utils.errors import AgentSilent, Unreachable
+
+
+class Anywhere:
+    """An endpoint that nothing is asked of."""
+
+    name = "unix:/anywhere"
+
+    def silence(self) -> Unreachable:
+        return AgentSilent(self.name)
+
+
+def test_frees_the_other_side_although_a_copy_is_open() -> None:
+    ours, theirs = socket.socketpair()
+    copy = os.dup(ours.fileno())
+    transport = StreamSocket(Anywhere(), ours)
+    theirs.settimeout(30)
+    transport.send(b"the last", Deadline.after(30))
+    transport.close()
+    # What was sent still arrives.
+    assert theirs.recv(100) == b"the last"
+    assert theirs.recv(100) == b""
+    transport.close()
+    os.close(copy)
+    theirs.close()
+
+
+def test_leaves_nothing_unread() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.sendall(bytes(100_000))
+    StreamSocket(Anywhere(), ours).close()
+    # Otherwise it would be told of a reset, of which an agent dies.
+    assert theirs.recv(100) == b""
+    theirs.close()
+
+
+def test_lets_go_of_what_the_other_side_has_ended() -> None:
+    ours, theirs = socket.socketpair()
+    transport = StreamSocket(Anywhere(), ours)
+    theirs.close()
+    assert str(transport.ending()).startswith("unix:/anywhere: the other side closed the socket")
+    transport.close()
+    assert ours.fileno() == -1

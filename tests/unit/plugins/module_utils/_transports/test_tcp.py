@@ -1,0 +1,189 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""TCP ports that can and cannot be connected to, on the loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import struct
+import threading
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._transports.tcp import TcpEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentSilent,
+    InvalidRequest,
+)
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.any_endpoint import (
+    check_both_ways,
+    refusal,
+)
+
+ADDRESSES = ["127.0.0.1"]
+with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+    ADDRESSES.append("::1")
+
+
+@pytest.fixture(name="listener", params=ADDRESSES)
+def fixture_listener(request: pytest.FixtureRequest) -> t.Iterator[socket.socket]:
+    """A socket that listens on the loopback."""
+    family = socket.AF_INET6 if ":" in request.param else socket.AF_INET
+    with socket.create_server((request.param, 0), family=family) as listener:
+        yield listener
+
+
+@pytest.fixture(name="free_port")
+def fixture_free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("127.0.0.1:4444", "127.0.0.1", 4444),
+        ("hypervisor.example.com:1", "hypervisor.example.com", 1),
+        ("[::1]:65535", "::1", 65535),
+        ("[fe80::1%eth0]:4444", "fe80::1%eth0", 4444),
+    ],
+)
+def test_parses_hosts_and_ports(text: str, host: str, port: int) -> None:
+    endpoint = TcpEndpoint.parse(text)
+    assert (endpoint.host, endpoint.port) == (host, port)
+    assert endpoint.name == f"tcp:{text}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "host",
+        "host:",
+        ":4444",
+        "host:0",
+        "host:65536",
+        "host:-1",
+        "host:ssh",
+        "host:44 ",
+        "ho st:44",
+        "::1:4444",
+        "[::1]",
+        "[]:4444",
+        "host:4444,server=on",
+        "host:\u0664\u0664",
+        "host:4444\n",
+    ],
+)
+def test_refuses_what_is_no_host_and_port(text: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"is not tcp:HOST:PORT: .* like tcp:\[::1\]:4444$"):
+        TcpEndpoint.parse(text)
+
+
+def test_is_the_same_channel_however_the_address_is_written() -> None:
+    names = {TcpEndpoint(host, 1).exclusive_name for host in ("::1", "0:0::1", "0:0:0:0:0:0:0:1")}
+    assert len(names) == 1
+    assert TcpEndpoint("HV1", 1).exclusive_name == TcpEndpoint("hv1", 1).exclusive_name
+    assert TcpEndpoint("hv1", 1).exclusive_name != TcpEndpoint("hv1", 2).exclusive_name
+
+
+def test_passes_bytes_both_ways(listener: socket.socket) -> None:
+    check_both_ways(TcpEndpoint(*listener.getsockname()[:2]), listener)
+
+
+def test_sends_small_packets_at_once_and_notices_a_peer_that_vanished(listener: socket.socket) -> None:
+    transport = TcpEndpoint(*listener.getsockname()[:2]).connect(Deadline.after(30))
+    channel = transport._socket  # pylint: disable=protected-access
+    assert channel.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+    assert channel.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
+    assert channel.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) < 60
+    transport.close()
+
+
+def test_says_that_another_client_may_be_served_first(listener: socket.socket) -> None:
+    # It is in the listener's queue, which looks the same from here as an agent that does not answer.
+    transport = TcpEndpoint(*listener.getsockname()[:2]).connect(Deadline.after(30))
+    error = transport.silence()
+    assert isinstance(error, AgentSilent) and "if another one is connected, it is served first" in str(error)
+    transport.close()
+
+
+def test_names_a_port_that_nobody_listens_on(free_port: int) -> None:
+    assert "nobody listens on the port" in refusal(TcpEndpoint("127.0.0.1", free_port))
+
+
+def test_tries_every_address_of_a_name(monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
+    # What the system's resolver says depends on the machine.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        # The first of a family that the machine does not have, the second without a listener.
+        families = {99: ("::1", 1), socket.AF_INET: ("127.0.0.1", free_port)}
+        rows: list[t.Any] = [(family, socket.SOCK_STREAM, 6, "", address) for family, address in families.items()]
+        rows.append((socket.AF_INET, socket.SOCK_STREAM, 6, "", listener.getsockname()))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, **options: rows)
+        transport = TcpEndpoint("vms.example.com", 4444).connect(Deadline.after(30))
+        server, dummy = listener.accept()
+        server.close()
+        transport.close()
+    text = refusal(TcpEndpoint("vms.example.com", 4444))
+    assert text.count("nobody listens") == 1 and "not supported" in text
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 64 + ".invalid"])
+def test_names_a_host_that_is_unknown(host: str) -> None:
+    assert "the host's name cannot be resolved: " in refusal(TcpEndpoint(host, 4444))
+
+
+def test_leaves_a_resolver_that_hangs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def hang(host: str, port: int, **options: t.Any) -> list[t.Any]:
+        answered.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    started = time.monotonic()
+    assert "the name server did not answer in time" in refusal(TcpEndpoint("vms.example.com", 4444), 0.1)
+    assert time.monotonic() - started < 20
+    answered.set()
+
+
+def test_gives_up_at_the_deadline_and_leaves_later_addresses_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.ExitStack() as stack:
+        # The kernel drops requests for a connection when a queue is full, as a firewall does.
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for dummy in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        assert "nothing answers there" in refusal(TcpEndpoint(*full.getsockname()), 0.3)
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        rows = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place.getsockname()) for place in (full, listener)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, **options: rows)
+        TcpEndpoint("vms.example.com", 4444).connect(Deadline.after(2)).close()
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.EHOSTUNREACH, "no route to the host"), (errno.ENETUNREACH, "no route to its network"), (errno.EPERM, "")],
+)
+def test_names_a_host_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, number: int, said: str) -> None:
+    # There is no such address on every machine.
+    monkeypatch.setattr(socket.socket, "connect_ex", lambda channel, address: number)
+    text = refusal(TcpEndpoint("127.0.0.1", 4444))
+    assert said in text and not text.endswith(": ")
+
+
+def test_takes_a_reset_for_the_end(listener: socket.socket) -> None:
+    transport = TcpEndpoint(*listener.getsockname()[:2]).connect(Deadline.after(30))
+    server, dummy = listener.accept()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    server.close()
+    assert transport.receive(Deadline.after(30)) == b""
+    transport.close()

@@ -1,0 +1,112 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Unix sockets that can and cannot be connected to, and what is said about the latter."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import socket
+import tempfile
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentSilent,
+    EndpointBusy,
+)
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.any_endpoint import (
+    check_both_ways,
+    refusal,
+)
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.ordinary_user import as_nobody
+
+
+@pytest.fixture(name="listener")
+def fixture_listener(tmp_path: pathlib.Path) -> t.Iterator[socket.socket]:
+    """A socket that listens on ``s`` in the test's directory."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(1)
+        yield listener
+
+
+def test_names_what_is_wrong_with_the_path(tmp_path: pathlib.Path) -> None:
+    assert "no such socket" in refusal(UnixEndpoint(str(tmp_path / "missing")))
+    (tmp_path / "file").touch()
+    assert "no such socket" in refusal(UnixEndpoint(str(tmp_path / "file" / "s")))
+    assert "longer than the 107 bytes" in refusal(UnixEndpoint("/" + "x" * 107))
+    assert "no such socket" in refusal(UnixEndpoint("/" + "x" * 106))
+    # The limit is one of bytes.
+    assert "longer than the 107 bytes" in refusal(UnixEndpoint("/" + "é" * 54))
+
+
+def test_names_a_socket_that_nobody_listens_on(tmp_path: pathlib.Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+    assert "nobody listens" in refusal(UnixEndpoint(str(tmp_path / "s")))
+
+
+def test_names_a_socket_of_another_kind(tmp_path: pathlib.Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(tmp_path / "s"))
+        assert "not a stream socket" in refusal(UnixEndpoint(str(tmp_path / "s")))
+
+
+def test_names_what_is_no_socket(tmp_path: pathlib.Path) -> None:
+    # Linux says the same of a file as of a socket without a server.
+    (tmp_path / "file").touch()
+    assert "nobody listens" in refusal(UnixEndpoint(str(tmp_path / "file")))
+
+
+def test_names_a_lack_of_permission() -> None:
+    # Not in the directory of the test, which nobody else may enter.
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory, socket.socket(socket.AF_UNIX) as listener:
+        os.chmod(directory, 0o711)
+        listener.bind(f"{directory}/s")
+        os.chmod(f"{directory}/s", 0)
+        listener.listen(1)
+        with as_nobody():
+            text = refusal(UnixEndpoint(f"{directory}/s"))
+    assert "permission denied. Run Ansible as a user who may" in text
+
+
+def test_is_the_same_channel_under_every_name(listener: socket.socket, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "link").symlink_to("s")
+    names = [str(tmp_path / "s"), str(tmp_path / "link"), f"{tmp_path}//./s", os.path.relpath(tmp_path / "s")]
+    assert len({UnixEndpoint(name).exclusive_name for name in names}) == 1
+    assert UnixEndpoint(names[0]).exclusive_name != UnixEndpoint(str(tmp_path / "other")).exclusive_name
+
+
+def test_passes_bytes_both_ways(listener: socket.socket, tmp_path: pathlib.Path) -> None:
+    check_both_ways(UnixEndpoint(str(tmp_path / "s")), listener)
+
+
+def test_tells_a_socket_that_is_held_from_an_agent_that_is_silent(
+    listener: socket.socket, tmp_path: pathlib.Path
+) -> None:
+    transport = UnixEndpoint(str(tmp_path / "s")).connect(Deadline.after(30))
+    error = transport.silence()
+    assert isinstance(error, EndpointBusy) and "another client holds the socket" in str(error)
+    server, dummy = listener.accept()
+    with server:
+        error = transport.silence()
+        assert isinstance(error, AgentSilent) and "no guest agent answers" in str(error)
+    transport.close()
+
+
+def test_waits_for_a_place_in_the_queue(tmp_path: pathlib.Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+        with pytest.raises(EndpointBusy):
+            UnixEndpoint(path).connect(Deadline.after(0.1))
+        listener.accept()[0].close()
+        UnixEndpoint(path).connect(Deadline.after(30)).close()

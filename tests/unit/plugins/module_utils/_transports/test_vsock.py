@@ -1,0 +1,103 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""vsock: what users write, and connections as far as the machine has them: few have the kernel's vsock_loopback."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._transports.vsock import VsockEndpoint
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    InvalidRequest,
+)
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.any_endpoint import (
+    check_both_ways,
+    refusal,
+)
+
+LOOPBACK_CID = 1
+
+
+@pytest.mark.parametrize(
+    ("text", "cid", "port"), [("3:1234", 3, 1234), ("4294967294:4294967294", 2**32 - 2, 2**32 - 2), ("1:1", 1, 1)]
+)
+def test_parses_numbers(text: str, cid: int, port: int) -> None:
+    endpoint = VsockEndpoint.parse(text)
+    assert (endpoint.cid, endpoint.port) == (cid, port)
+    assert endpoint.name == endpoint.exclusive_name == f"vsock:{text}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3",
+        "3:",
+        ":1234",
+        "any:1234",
+        "-1:1234",
+        "4294967295:1234",
+        "3:4294967295",
+        "0:1234",
+        "3:0",
+        "3:ssh",
+        "0x3:1",
+        "3:1:1",
+        " 3:1",
+    ],
+)
+def test_refuses_what_leads_to_no_guest(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="is not vsock:CID:PORT: both are numbers from 1 to 4294967294"):
+        VsockEndpoint.parse(text)
+
+
+def test_names_a_machine_without_vsock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "AF_VSOCK", raising=False)
+    assert "this machine has no vsock" in refusal(VsockEndpoint(3, 1234))
+
+
+def test_names_a_guest_that_is_not_there() -> None:
+    # By which words depends on what of vsock the machine has.
+    assert not refusal(VsockEndpoint(2**32 - 2, 1234)).endswith(": ")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENODEV, "there is no VM of this CID"),
+        (errno.ECONNRESET, "nobody listens on the port in the guest"),
+        (errno.ETIMEDOUT, "nothing answers"),
+        (errno.EACCES, "permission denied"),
+        (errno.EAFNOSUPPORT, "this machine has no vsock"),
+    ],
+)
+def test_names_what_the_kernel_says(monkeypatch: pytest.MonkeyPatch, number: int, said: str) -> None:
+    # As a host with a guest would; a socket of another family stands in on a machine without vsock.
+    monkeypatch.setattr(socket, "AF_VSOCK", socket.AF_UNIX, raising=False)
+    monkeypatch.setattr(socket.socket, "connect_ex", lambda channel, address: number)
+    assert said in refusal(VsockEndpoint(3, 1234))
+
+
+@pytest.fixture(name="listener")
+def fixture_listener(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[socket.socket]:
+    """A socket that listens on vsock's loopback. Where there is none, TCP stands in below connect(2)."""
+    try:
+        listener = socket.socket(socket.AF_VSOCK)
+        listener.bind((LOOPBACK_CID, socket.VMADDR_PORT_ANY))
+    except (AttributeError, OSError):
+        listener = socket.create_server(("127.0.0.1", 0))
+        usual, address = socket.socket.connect_ex, listener.getsockname()
+        monkeypatch.setattr(socket, "AF_VSOCK", socket.AF_INET, raising=False)
+        monkeypatch.setattr(socket.socket, "connect_ex", lambda channel, vsock_address: usual(channel, address))
+    with listener:
+        listener.listen(1)
+        yield listener
+
+
+def test_passes_bytes_both_ways(listener: socket.socket) -> None:
+    check_both_ways(VsockEndpoint(LOOPBACK_CID, listener.getsockname()[1]), listener)

@@ -1,0 +1,182 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A framing against a model: an agent that answers in order over a channel that delays, cuts and keeps everything."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from collections import deque
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ansible_collections.netless.qga.plugins.module_utils.framing.events import (
+    Answer,
+    DelimitedSyncMissing,
+    IdsRefused,
+    Refusal,
+    Request,
+    Stray,
+    Synced,
+)
+from ansible_collections.netless.qga.plugins.module_utils.framing.session import Framing, State
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
+    IDS_REFUSED,
+    NOT_FOUND,
+    STRAY_FF,
+    new_framing,
+)
+
+NOISE = [
+    b"\xff",
+    b"noise\xff",
+    b'\xff{"return": 1}\n',
+    b'{"event": "X"}\n',
+    b'{"return": {}, "id": 0}\n',
+    b'{"error": {"class": "GenericError", "desc": "JSON parse error"}, "id": 0}\n',
+]
+
+
+class FramingAndAgent(RuleBasedStateMachine):
+    """Every request asks for a number of its own, which its answer returns: no other answer can be mistaken for it."""
+
+    @initialize(ids=st.sampled_from(["echoed", "ignored", "refused"]), delimited=st.booleans())
+    def begin(self, ids: str, delimited: bool) -> None:
+        self.framing: Framing = new_framing()
+        self.ids, self.delimited = ids, delimited
+        self.to_agent: deque[bytes] = deque()
+        self.from_agent = b""
+        self.asked: dict[int, int] = {}
+        self.tokens = 0
+        self.synced = False
+        self.syncing = False
+
+    # What the client does
+
+    @rule()
+    def sync(self) -> None:
+        self.to_agent.append(self.framing.sync())
+        self.asked.clear()
+        self.synced, self.syncing = False, True
+
+    @rule()
+    def send(self) -> None:
+        self.tokens += 1
+        request = self.framing.prepare("test", {"token": self.tokens})
+        if self.framing.has_room(request):
+            self._send(request)
+
+    def _send(self, request: Request) -> None:
+        assert self.synced
+        self.to_agent.append(self.framing.send(request))
+        self.asked[request.number] = self.tokens
+        assert len(self.asked) == 1 or self.ids == "echoed"
+
+    @rule()
+    def give_up(self) -> None:
+        assert {request.number for request in self.framing.give_up()} == set(self.asked)
+        self.asked.clear()
+        self.synced = self.syncing = False
+
+    # What the agent does
+
+    @precondition(lambda self: self.to_agent)
+    @rule()
+    def agent_answers(self) -> None:
+        data = self.to_agent.popleft()
+        self.from_agent += STRAY_FF * data.count(b"\xff")
+        request = json.loads(data.lstrip(b"\xff"))
+        if request["execute"] == "test":
+            self._answer_test(request)
+        elif request["execute"] == "guest-sync-delimited" and not self.delimited:
+            self.from_agent += NOT_FOUND
+        else:
+            sentinel = b"\xff" * (request["execute"] == "guest-sync-delimited")
+            self.from_agent += sentinel + b'{"return": %d}\n' % request["arguments"]["id"]
+
+    def _answer_test(self, request: dict[str, t.Any]) -> None:
+        if self.ids == "refused" and "id" in request:
+            self.from_agent += IDS_REFUSED
+            return
+        token = request["arguments"]["token"]
+        # A third of the requests is refused.
+        reply: dict[str, t.Any] = {"error": {"desc": str(token)}} if token % 3 == 0 else {"return": token}
+        if self.ids == "echoed":
+            reply["id"] = request["id"]
+        self.from_agent += json.dumps(reply).encode() + b"\n"
+
+    @precondition(lambda self: self.ids == "echoed")
+    @rule(noise=st.sampled_from(NOISE))
+    def something_else_comes(self, noise: bytes) -> None:
+        self.from_agent += noise
+
+    # What the channel does
+
+    @precondition(lambda self: self.from_agent)
+    @rule(size=st.integers(1, 200))
+    def deliver(self, size: int) -> None:
+        self.framing.receive_data(self.from_agent[:size])
+        self.from_agent = self.from_agent[size:]
+        while True:
+            event = self.framing.next_event()
+            if event is None:
+                return
+            self._check(event)
+
+    def _check(self, event: object) -> None:
+        if isinstance(event, Synced):
+            assert self.syncing
+            self.synced, self.syncing = True, False
+        elif isinstance(event, DelimitedSyncMissing):
+            assert self.syncing and not self.delimited
+        elif isinstance(event, IdsRefused):
+            assert self.ids == "refused"
+            del self.asked[event.number]
+        elif isinstance(event, Answer):
+            assert event.value == self.asked.pop(event.number)
+        elif isinstance(event, Refusal):
+            assert event.desc == str(self.asked.pop(event.number))
+        else:
+            assert isinstance(event, Stray)
+
+    @invariant()
+    def is_in_the_state_of_the_model(self) -> None:
+        if self.asked:
+            assert self.framing.state is State.WAITING
+        elif self.synced:
+            assert self.framing.state is State.IDLE
+        elif self.syncing:
+            assert self.framing.state is State.SYNCING
+        else:
+            assert self.framing.state in (State.NEVER_SYNCED, State.OUT_OF_SYNC)
+
+    def teardown(self) -> None:
+        """However it went: after a sync and all that comes for it, a request is answered."""
+        if not hasattr(self, "framing"):
+            return
+        for attempt in range(2):
+            self.sync()
+            self._let_everything_through()
+            if self.synced:
+                break
+            assert attempt == 0 and not self.delimited
+        # The second one tells whether ids come back, if the first did not.
+        for dummy in range(2):
+            self.send()
+            assert self.asked
+            self._let_everything_through()
+            assert not self.asked
+
+    def _let_everything_through(self) -> None:
+        while self.to_agent:
+            self.agent_answers()
+        while self.from_agent:
+            self.deliver(200)
+
+
+TestFramingAndAgent = FramingAndAgent.TestCase
+TestFramingAndAgent.settings = settings(max_examples=150, stateful_step_count=40)
