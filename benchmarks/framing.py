@@ -82,7 +82,7 @@ class Measurements:
 
     def _make(self, waiting: bool) -> t.Any:
         ids = itertools.chain([0], itertools.count(2**62))
-        framing = self._framing.Framing(random_id=lambda: next(ids))
+        framing = self._framing.Session(random_id=lambda: next(ids))
         framing.sync()
         if waiting:
             framing.receive_data(b'\xff{"return": %d}\n' % 2**62)

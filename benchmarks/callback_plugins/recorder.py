@@ -22,7 +22,7 @@ import libvirt_qemu
 from ansible.executor.task_executor import TaskExecutor
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.netless.qga.plugins.module_utils.framing.session import Framing
+from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
 from benchmarks import agent_processes, records
 
 DOCUMENTATION = """
@@ -67,7 +67,7 @@ class CallbackModule(CallbackBase):
 
 def _count_agent_commands() -> None:
     """Counts the requests that go to libvirt's RPC, and those that our own framing sends."""
-    by_libvirt, sync, send = libvirt_qemu.qemuAgentCommand, Framing.sync, Framing.send
+    by_libvirt, sync, send = libvirt_qemu.qemuAgentCommand, Session.sync, Session.send
 
     @functools.wraps(by_libvirt)
     def counted_command(domain: t.Any, command: str, *rest: t.Any) -> t.Any:
@@ -75,19 +75,19 @@ def _count_agent_commands() -> None:
         return by_libvirt(domain, command, *rest)
 
     @functools.wraps(sync)
-    def counted_sync(self: Framing) -> bytes:
+    def counted_sync(self: Session) -> bytes:
         data = sync(self)
         _count(data[:200].decode("latin-1"))
         return data
 
     @functools.wraps(send)
-    def counted_send(self: Framing, request: t.Any) -> bytes:
+    def counted_send(self: Session, request: t.Any) -> bytes:
         _count(request.data[:200].decode("latin-1"))
         return send(self, request)
 
     libvirt_qemu.qemuAgentCommand = counted_command
     for name, counted in (("sync", counted_sync), ("send", counted_send)):
-        setattr(Framing, name, counted)
+        setattr(Session, name, counted)
 
 
 def _count(text: str) -> None:

@@ -17,7 +17,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation
 
@@ -49,17 +49,17 @@ class ActionModule(ActionBase):
         self._load_name = self._task.action
         dummy, params = self.validate_argument_spec(operation.argument_spec, **operation.constraints)
         return operation.carry_out(
-            params, self._way(), check_mode=self._task.check_mode, diff_mode=bool(self._task.diff)
+            params, self._target(), check_mode=self._task.check_mode, diff_mode=bool(self._task.diff)
         )
 
     def _operation(self) -> Operation:
         name = self._task.action.rpartition(".")[2]
         return t.cast(Operation, importlib.import_module(f"{_MODULES}.{name}").OPERATION)
 
-    def _way(self) -> Way:
+    def _target(self) -> Target:
         connection = self._connection
         host = connection.get_option("remote_addr")
-        return Way(
+        return Target(
             Address(connection.get_option("endpoint"), host, connection.get_option("libvirt_uri")),
             connect_timeout=connection.get_option("timeout"),
             reply_timeout=connection.get_option("reply_timeout"),

@@ -220,7 +220,7 @@ from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Ag
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address, make_channel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.plugin_utils.become import Escalation
 from ansible_collections.netless.qga.plugins.plugin_utils.errors import ansible_errors
 
@@ -245,7 +245,7 @@ class Connection(ConnectionBase):
                 self._agent = self._agent or self._make_agent()
                 self._agent.sync(Deadline.after(self.get_option("timeout")))
                 self._files = Files(self._agent)
-                self._processes = Processes(self._agent, self._files)
+                self._runner = ProgramRunner(self._agent, self._files)
             self._connected = True
         return self
 
@@ -257,12 +257,12 @@ class Connection(ConnectionBase):
         if sudoable and self.become and self.become.success:
             escalation = Escalation(self.become, self.get_option("become_success_timeout"))
         with ansible_errors():
-            result = self._processes.run(
+            result = self._runner.run(
                 [self.get_option("executable"), "-c", cmd],
                 stdin=in_data or b"",
                 deadline=self._exec_deadline(),
                 user=None if self._user_is_right else self.get_option("remote_user"),
-                dialogue=escalation.answer if escalation and escalation.asks else None,
+                prompt_handler=escalation.answer if escalation and escalation.asks else None,
             )
         self._user_is_right = True
         if escalation:
@@ -292,7 +292,7 @@ class Connection(ConnectionBase):
         """Remove what the task has left in the guest, and let go of the endpoint."""
         if self._connected:
             self._connected = False
-            self._processes.close()
+            self._runner.close()
         if self._agent is not None:
             self._agent.close()
             self._agent = None

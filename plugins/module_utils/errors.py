@@ -29,7 +29,7 @@
     └── GuestFileError             a file in the guest could not be read or written
 
 For Ansible :exc:`Unreachable`, :exc:`OutcomeUnknown` and :exc:`ProtocolViolation` make a host *unreachable*, the
-others make the task *failed*. So does :exc:`Failed`, which is none of them. Messages say what was tried, on which
+others make the task *failed*. So does :exc:`TaskFailed`, which is none of them. Messages say what was tried, on which
 endpoint, and what to do next; they never hold arguments, standard input or file contents. What others say is put into
 them by :func:`excerpt`.
 """
@@ -40,14 +40,14 @@ import re
 import typing as t
 
 # Enough for what agents, shells and libvirt say. A guest may say anything, of any length.
-_LONGEST_EXCERPT = 300
+_MAX_EXCERPT = 300
 
 
 def excerpt(text: str) -> str:
     """What somebody else said, as a part of a message: one line, and the beginning of it if it is long."""
     text = text.strip()
-    beginning = "".join(char if char.isprintable() else " " for char in text[:_LONGEST_EXCERPT]).strip()
-    return beginning if len(text) <= _LONGEST_EXCERPT else f"{beginning}..."
+    beginning = "".join(char if char.isprintable() else " " for char in text[:_MAX_EXCERPT]).strip()
+    return beginning if len(text) <= _MAX_EXCERPT else f"{beginning}..."
 
 
 def error_name(error: QgaError) -> str:
@@ -150,7 +150,7 @@ class GuestFileError(QgaError):
     """A file in the guest could not be read or written; the message names it."""
 
 
-class Failed(Exception):
+class TaskFailed(Exception):
     """What was to be reached was not, though nothing need have gone wrong on the way; or there are results to return.
 
     :param message: what was tried, on which endpoint, and what to do next.

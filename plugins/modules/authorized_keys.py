@@ -153,7 +153,7 @@ def run(task: Task) -> Result:
             f"there is no such user, or if the agent may not look"
         )
     elif known is None and not present:
-        keys.see_that_there_are_none(lines)
+        keys.verify_absent(lines)
     if plan.changes and not task.check_mode and keys.carry_out(plan, exclusive=exclusive) and not exclusive:
         task.warnings.append(f"the file with the keys of {user} was written anew, and comments in it are lost")
     return {

@@ -108,12 +108,12 @@ reply:
 
 import typing as t
 
-from ansible_collections.netless.qga.plugins.module_utils._agent.target import USUAL_SECONDS
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import DEFAULT_TIMEOUT
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._schema.command_traits import (
+    default_timeout,
     only_reads,
     refuse_sync_delimited,
-    usual_seconds,
 )
 from ansible_collections.netless.qga.plugins.module_utils._schema.validation import check_arguments, is_silent
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
@@ -137,10 +137,10 @@ def run(task: Task) -> Result:
 
 def _send(task: Task, command: str, arguments: t.Mapping[str, t.Any]) -> t.Any:
     if not is_silent(command):
-        return task.agent.call(command, arguments, deadline=task.deadline(usual_seconds(command, USUAL_SECONDS)))
+        return task.agent.call(command, arguments, deadline=task.deadline(default_timeout(command, DEFAULT_TIMEOUT)))
     # What it takes to get to the agent is no part of the silence.
-    task.agent.sync(Deadline.after(task.way.connect_timeout))
-    grace = _GRACE_SECONDS if task.way.limit is None else task.way.limit
+    task.agent.sync(Deadline.after(task.target.connect_timeout))
+    grace = _GRACE_SECONDS if task.target.limit is None else task.target.limit
     task.agent.call_silent(command, arguments, deadline=Deadline.after(grace))
     return None
 
@@ -152,8 +152,8 @@ OPERATION = Operation(
         "arguments": {"type": "dict", "default": {}},
         "validate": {"type": "bool", "default": True},
     },
-    own_calls=False,
-    checks_replies=lambda params: bool(params["validate"]),
+    native_calls=False,
+    validate_replies=lambda params: bool(params["validate"]),
 )
 
 

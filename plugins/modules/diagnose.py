@@ -127,9 +127,9 @@ findings:
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.diagnose import diagnose, summary
-from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.finding import PROBLEM, Subject
+from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.finding import PROBLEM, Context
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import AGENT_CHANNEL
-from ansible_collections.netless.qga.plugins.module_utils._schema.validation import see_that_it_can_check
+from ansible_collections.netless.qga.plugins.module_utils._schema.validation import require_jsonschema
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import LibraryMissing
@@ -137,9 +137,9 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import LibraryM
 
 def run(task: Task) -> Result:
     """Look at everything, and tell."""
-    channel = task.way.address.endpoint.partition(":")[2] if task.domain is not None else ""
-    subject = Subject(task.agent, task.domain, channel or AGENT_CHANNEL, patience=task.way.connect_timeout)
-    findings = diagnose(subject)
+    channel = task.target.address.endpoint.partition(":")[2] if task.domain is not None else ""
+    context = Context(task.agent, task.domain, channel or AGENT_CHANNEL, patience=task.target.connect_timeout)
+    findings = diagnose(context)
     return {
         "ok": all(finding.status != PROBLEM for finding in findings),
         "summary": summary(findings),
@@ -150,13 +150,13 @@ def run(task: Task) -> Result:
 def _can_check(params: t.Mapping[str, t.Any]) -> bool:
     """Whether replies can be checked. If not, that is what is found, and nothing is asked."""
     try:
-        see_that_it_can_check()
+        require_jsonschema()
     except LibraryMissing:
         return False
     return True
 
 
-OPERATION = Operation(run, checks_replies=_can_check)
+OPERATION = Operation(run, validate_replies=_can_check)
 
 
 def main() -> None:

@@ -196,11 +196,11 @@ import typing as t
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.invocation import Invocation
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.guest_exec import SHELL
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
-from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, InvalidRequest, QgaError, error_name
+from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, QgaError, TaskFailed, error_name
 
 # What it takes to run a program and to see it through to its end.
 _NEEDED = ("guest-exec", "guest-exec-status", "guest-file-open", "guest-file-read", "guest-file-close")
@@ -221,27 +221,27 @@ def run(task: Task) -> Result:
     if task.check_mode and not invocation.is_conditional:
         return {**result, "skipped": True, "msg": "The program would have been run"}
     # One that is started and no more would be left alone in the guest.
-    task.agent.see_that_it_may(*_NEEDED, deadline=task.deadline())
-    with contextlib.closing(Processes(task.agent, Files(task.agent))) as processes:
-        reason = invocation.reason_to_skip(processes, task.way.overall_deadline())
+    task.agent.require_commands(*_NEEDED, deadline=task.deadline())
+    with contextlib.closing(ProgramRunner(task.agent, Files(task.agent))) as runner:
+        reason = invocation.reason_to_skip(runner, task.target.overall_deadline())
         if reason:
             return {**result, "msg": f"The program was not run, since {reason}"}
         if task.check_mode:
             return {**result, "changed": True, "msg": "The program would have been run"}
         start = datetime.datetime.now()
         try:
-            done = invocation.run(processes, stdin, Deadline.after(params["exec_timeout"]))
+            done = invocation.run(runner, stdin, Deadline.after(params["exec_timeout"]))
         except QgaError as exc:
-            if not processes.may_have_run:
+            if not runner.may_have_run:
                 raise
-            ended = {} if processes.rc is None else {"rc": processes.rc}
-            raise Failed(str(exc), error=error_name(exc), changed=True, cmd=result["cmd"], **ended) from exc
+            ended = {} if runner.rc is None else {"rc": runner.rc}
+            raise TaskFailed(str(exc), error=error_name(exc), changed=True, cmd=result["cmd"], **ended) from exc
         end = datetime.datetime.now()
     result.update(_output(done.stdout, done.stderr))
     result.update(changed=True, rc=done.rc, start=str(start), end=str(end), delta=str(end - start))
     if done.rc:
         message = f"{task.agent.endpoint}: the program ended with the exit status {done.rc}"
-        raise Failed(message, error="program_failed", **result)
+        raise TaskFailed(message, error="program_failed", **result)
     return result
 
 
@@ -301,7 +301,7 @@ OPERATION = Operation(
         "mutually_exclusive": [("argv", "cmd"), ("stdin", "stdin_base64")],
         "required_one_of": [("argv", "cmd")],
     },
-    many_calls=True,
+    limit_each_reply=True,
 )
 
 

@@ -156,13 +156,13 @@ import re
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.content import Source, difference
-from ansible_collections.netless.qga.plugins.module_utils._guest.files.guest_file import Placement
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.guest_file import GuestFile
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
 
 _OCTAL = re.compile(r"(?:0o)?[0-7]{3,5}\Z")
-_LARGEST_MODE = 0o7777
+_MAX_MODE = 0o7777
 
 
 def run(task: Task) -> Result:
@@ -171,10 +171,10 @@ def run(task: Task) -> Result:
     if not path.startswith("/") or "\0" in path:
         raise InvalidRequest("path has to be an absolute path in the guest")
     act = _put if task.params["state"] == "present" else _get
-    return act(task, Placement(task.agent, task.way, path))
+    return act(task, GuestFile(task.agent, task.target, path))
 
 
-def _put(task: Task, guest_file: Placement) -> Result:
+def _put(task: Task, guest_file: GuestFile) -> Result:
     placed = guest_file.put(
         _source(task.params), _mode(task.params["mode"]), check_mode=task.check_mode, warn=task.warnings.append
     )
@@ -195,7 +195,7 @@ def _put(task: Task, guest_file: Placement) -> Result:
     return result
 
 
-def _get(task: Task, guest_file: Placement) -> Result:
+def _get(task: Task, guest_file: GuestFile) -> Result:
     params = task.params
     for option in ("content", "content_base64", "src", "mode"):
         if params[option] is not None:
@@ -233,7 +233,7 @@ def _mode(given: t.Any) -> int | None:
         return None
     if isinstance(given, str) and _OCTAL.match(given):
         given = int(given, 8)
-    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= _LARGEST_MODE:
+    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= _MAX_MODE:
         raise InvalidRequest("mode has to be an octal number in quotes, like '0644'")
     return given
 
@@ -253,7 +253,7 @@ OPERATION = Operation(
         "mutually_exclusive": [("content", "content_base64", "src", "dest")],
         "required_if": [("state", "present", ("content", "content_base64", "src"), True)],
     },
-    many_calls=True,
+    limit_each_reply=True,
 )
 
 

@@ -167,13 +167,13 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.filesy
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.freeze import GuestFreeze, thawed_before
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_process import is_running
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record import FreezeRecord
-from ansible_collections.netless.qga.plugins.module_utils._local.signals import Interruptions
+from ansible_collections.netless.qga.plugins.module_utils._local.signals import DeferredSignals
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
 
 # How much of the time that is asked for a guard has to have that is there already, not to be worth a warning.
-_LEAST_SHARE = 0.9
+_MIN_SHARE = 0.9
 
 
 def run(task: Task) -> Result:
@@ -187,8 +187,8 @@ def run(task: Task) -> Result:
         raise InvalidRequest("mountpoints has nothing in it, or an empty one. To freeze all filesystems, leave it out")
     if max_frozen is not None and not max_frozen > 0:
         raise InvalidRequest("max_frozen has to be more than 0 seconds")
-    with Interruptions() as interruptions:
-        freeze = GuestFreeze(task.agent, task.way, interruptions, task.warnings.append)
+    with DeferredSignals() as deferred_signals:
+        freeze = GuestFreeze(task.agent, task.target, deferred_signals, task.warnings.append)
         status = freeze.status_to_thaw() if state == THAWED and not task.check_mode else freeze.status()
         if state == FROZEN:
             return _freeze(task, freeze, status)
@@ -217,7 +217,7 @@ def _freeze(task: Task, freeze: GuestFreeze, status: str) -> Result:
             )
         elif max_frozen is not None and record is not None:
             left = max(0.0, record.thaws_at - time.time())
-            if left < _LEAST_SHARE * max_frozen:
+            if left < _MIN_SHARE * max_frozen:
                 task.warnings.append(f"The guest is frozen already, and its guard thaws it in {left:.0f} seconds.")
         return {**task.changed({"status": FROZEN}, {"status": FROZEN}), "status": FROZEN, **known}
     if record.count is not None and record.count < len(set(mountpoints)):

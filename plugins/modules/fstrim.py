@@ -96,10 +96,10 @@ trimmed:
   sample: 1071943680
 """
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.fstrim import TRIM_SECONDS, trim
+from ansible_collections.netless.qga.plugins.module_utils._guest.fstrim import TRIM_TIMEOUT, trim
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
-from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, InvalidRequest
+from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, TaskFailed
 
 
 def run(task: Task) -> Result:
@@ -109,22 +109,22 @@ def run(task: Task) -> Result:
         raise InvalidRequest("minimum has to be a number of bytes, from 0 to 2^63 - 1")
     if task.check_mode:
         return {"changed": True}
-    trims = trim(task.agent, minimum, task.deadline(TRIM_SECONDS))
+    trims = trim(task.agent, minimum, task.deadline(TRIM_TIMEOUT))
     errors = {found.path: found.error for found in trims if found.error is not None}
-    result: Result = {"paths": [found.told() for found in trims]}
+    result: Result = {"paths": [found.as_result() for found in trims]}
     if trims and len(errors) == len(trims):
         path, error = next(iter(errors.items()))
-        raise Failed(
+        raise TaskFailed(
             f"{task.agent.endpoint}: no filesystem could be trimmed; {path}: {error}", error="nothing_trimmed", **result
         )
     # Most guests have one that cannot be trimmed, like that of an EFI partition, so this is no failure.
     task.warnings.extend(f"Not trimmed: {path}: {error}" for path, error in errors.items())
-    told = [found.trimmed for found in trims if found.trimmed is not None]
-    if told:
-        result["trimmed"] = sum(told)
-    knows_no_paths = task.way.address.endpoint == "libvirt"
+    as_result = [found.trimmed for found in trims if found.trimmed is not None]
+    if as_result:
+        result["trimmed"] = sum(as_result)
+    knows_no_paths = task.target.address.endpoint == "libvirt"
     untold = any(found.error is None and found.trimmed is None for found in trims)
-    return {**result, "changed": any(told) or untold or knows_no_paths}
+    return {**result, "changed": any(as_result) or untold or knows_no_paths}
 
 
 OPERATION = Operation(run, {"minimum": {"type": "int"}})

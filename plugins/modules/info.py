@@ -659,7 +659,7 @@ from ansible_collections.netless.qga.plugins.module_utils._task.operation import
 def run(task: Task) -> Result:
     """Ask, and tell."""
     subsets = select(task.params["subset"])
-    facts = gather(task.agent, subsets, task.way.overall_deadline(calls_for(subsets)))
+    facts = gather(task.agent, subsets, task.target.overall_deadline(calls_for(subsets)))
     result: Result = {
         "qga": facts.found,
         "unavailable": {
@@ -677,7 +677,7 @@ OPERATION = Operation(
         "subset": {"type": "list", "elements": "str", "default": ["all"]},
         "facts": {"type": "bool", "default": False},
     },
-    many_calls=True,
+    limit_each_reply=True,
 )
 
 

@@ -187,7 +187,7 @@ inconsistent_because:
   sample: []
 """
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.quiesced_command import Quiescence
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.quiesced_command import QuiescedCommand
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
@@ -204,9 +204,9 @@ def run(task: Task) -> Result:
         raise InvalidRequest("max_frozen has to be more than 0 seconds")
     if task.check_mode:
         return {"changed": True}
-    quiesced_command = Quiescence(
+    quiesced_command = QuiescedCommand(
         task.agent,
-        task.way,
+        task.target,
         argv or ["/bin/sh", "-c", task.params["cmd"]],
         chdir=task.params["chdir"],
         mountpoints=mountpoints or [],

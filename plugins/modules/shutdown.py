@@ -172,10 +172,10 @@ from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadl
 from ansible_collections.netless.qga.plugins.module_utils._guest.power.shutdown import MODES, REBOOT, Outcome, Power
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
-from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, InvalidRequest
+from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, TaskFailed
 
 # A sync that takes longer than this is none.
-_LOOK_SECONDS = 5.0
+_LOOK_TIMEOUT = 5.0
 
 
 def run(task: Task) -> Result:
@@ -188,15 +188,15 @@ def run(task: Task) -> Result:
     power = Power(
         task.agent,
         task.domain,
-        look_seconds=min(_LOOK_SECONDS, task.way.connect_timeout),
-        libvirt_waits=task.way.address.endpoint == "libvirt",
+        poll_timeout=min(_LOOK_TIMEOUT, task.target.connect_timeout),
+        libvirt_waits=task.target.address.endpoint == "libvirt",
     )
     if mode != REBOOT:
-        off = power.off_already(Deadline.after(task.way.connect_timeout), assume_off=task.params["assume_off"])
+        off = power.off_already(Deadline.after(task.target.connect_timeout), assume_off=task.params["assume_off"])
         if off is not None:
             return {**_result(mode, Outcome(off, "off"), started), **task.changed({"state": "off"}, {"state": "off"})}
     if task.check_mode:
-        power.foresee(mode, fallback=fallback, asking=task.deadline())
+        power.check(mode, fallback=fallback, asking=task.deadline())
         outcome = Outcome(None, None)
     else:
         outcome = power.end(mode, wait_seconds=wait_seconds, fallback=fallback, asking=task.deadline())
@@ -204,7 +204,7 @@ def run(task: Task) -> Result:
     if outcome.fallback_reason:
         task.warnings.append(f"libvirt pressed the power button, since: {outcome.fallback_reason}")
     if outcome.evidence is None and not task.check_mode:
-        raise Failed(
+        raise TaskFailed(
             f"{task.agent.endpoint}: the guest was told to {mode}, and that was not seen within {wait_seconds:g} s. It "
             f"may still do it. What was seen last: {outcome.last}",
             error="outcome_unknown",

@@ -119,10 +119,10 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.power.suspend i
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
-from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, InvalidRequest, QgaError, error_name
+from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, QgaError, TaskFailed, error_name
 
 # A sync that takes longer than this is none.
-_LOOK_SECONDS = 5.0
+_LOOK_TIMEOUT = 5.0
 
 
 def run(task: Task) -> Result:
@@ -134,10 +134,10 @@ def run(task: Task) -> Result:
         task.agent,
         task.domain,
         mode,
-        look_seconds=min(_LOOK_SECONDS, task.way.connect_timeout),
-        libvirt_waits=task.way.address.endpoint == "libvirt",
+        poll_timeout=min(_LOOK_TIMEOUT, task.target.connect_timeout),
+        libvirt_waits=task.target.address.endpoint == "libvirt",
     )
-    sight = suspend.already(Deadline.after(task.way.connect_timeout))
+    sight = suspend.already(Deadline.after(task.target.connect_timeout))
     before = "running" if sight is None else sight.state
     after = "running" if waking is not None else "off" if mode == DISK else "suspended"
     result: Result = {"mode": mode, "resumed": False}
@@ -146,7 +146,7 @@ def run(task: Task) -> Result:
         if not task.check_mode:
             sight = suspend.begin(Deadline.after(wait_seconds))
             if sight is None:
-                raise Failed(
+                raise TaskFailed(
                     f"{task.agent.endpoint}: the guest was told to suspend itself to {mode}, and that was not seen "
                     f"within {wait_seconds:g} s. It may still do it. What was seen last: {suspend.last}",
                     error="outcome_unknown",
@@ -181,7 +181,7 @@ def _wake_up(suspend: Suspension, domain: LibvirtDomain, wait_seconds: float, re
     try:
         suspend.end(domain, Deadline.after(wait_seconds))
     except QgaError as exc:
-        raise Failed(
+        raise TaskFailed(
             f"the guest was suspended, and is not up again after {wait_seconds:g} s: {exc}",
             error=error_name(exc),
             **{**result, "changed": True},

@@ -106,7 +106,7 @@ def run(task: Task) -> Result:
     """Sync, and ask who answered."""
     availability = wait_for_agent(
         task.agent,
-        attempt_seconds=task.way.connect_timeout,
+        attempt_seconds=task.target.connect_timeout,
         deadline=Deadline.after(task.params["wait_timeout"]),
     )
     report = availability.report

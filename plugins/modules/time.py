@@ -113,7 +113,7 @@ drift_before:
 from ansible_collections.netless.qga.plugins.module_utils._guest.clock import Adjustment, Clock, Reading, moment, parse
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
-from ansible_collections.netless.qga.plugins.module_utils.errors import Failed
+from ansible_collections.netless.qga.plugins.module_utils.errors import TaskFailed
 
 _NANOSECONDS = 10**9
 
@@ -138,13 +138,13 @@ def run(task: Task) -> Result:
             task.warnings.append(f"The guest's clock was set, and its agent reports an error all the same: {refusal}")
         return result
     if refusal is not None:
-        raise Failed(
+        raise TaskFailed(
             f"{refusal}. The guest's clock is {result['drift']:.3f} s ahead of this host's, and that is not where it "
             f"should be",
             error="agent_refused",
             **result,
         )
-    raise Failed(
+    raise TaskFailed(
         f"{task.agent.endpoint}: the agent says that it has set the guest's clock, which is {result['drift']:.3f} s "
         f"ahead of this host's, and that is not where it should be. A time service in the guest may have set it back",
         error="clock_not_set",

@@ -109,7 +109,7 @@ from dataclasses import asdict
 from ansible_collections.netless.qga.plugins.module_utils._guest.vcpus import Vcpus, read_vcpus, switch_vcpus
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
-from ansible_collections.netless.qga.plugins.module_utils.errors import Failed
+from ansible_collections.netless.qga.plugins.module_utils.errors import TaskFailed
 
 
 def run(task: Task) -> Result:
@@ -127,7 +127,7 @@ def run(task: Task) -> Result:
     missing = [vcpu for vcpu in after.different(wanted) if vcpu in changes]
     if missing:
         tried = "; ".join(f"{vcpu.logical_id} {'online' if vcpu.online else 'offline'}" for vcpu in missing)
-        raise Failed(
+        raise TaskFailed(
             f"{task.agent.endpoint}: the guest did not take these vCPUs where they should be: {tried}. The log of its "
             f"kernel may tell why",
             error="partly_done",

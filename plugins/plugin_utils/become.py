@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
 class Escalation:
     """One command that runs through a become plugin.
 
-    Its :meth:`answer` is a :data:`~.guest.dialogue.Dialogue`. The password is given once, when it is asked for, and
+    Its :meth:`answer` is a :data:`~.guest.prompt_handler.PromptHandler`. The password is given once, when it is asked for, and
     never if the success message comes without: it would be read by the module then.
 
     :param become: the plugin, which has built the command.

@@ -39,8 +39,8 @@ _NAMESPACES = ("--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-
 # The shell outlives this process: whatever happens to it, process 1 inside ends at the end of its input, and then the
 # directory goes.
 _RUN_AND_REMOVE = 'directory=$1; shift; "$@"; rm -rf --one-file-system "$directory"'
-_START_SECONDS = 20.0
-_STOP_SECONDS = 5.0
+_START_TIMEOUT = 20.0
+_STOP_TIMEOUT = 5.0
 
 
 class SandboxedAgent:
@@ -112,7 +112,7 @@ class SandboxedAgent:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write("start\n")
             self._process.stdin.flush()
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + _START_TIMEOUT
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 self.pid = _handshake(self.socket_path, deadline)
@@ -134,7 +134,7 @@ class SandboxedAgent:
         process = os.pidfd_open(self.pid)
         try:
             signal.pidfd_send_signal(process, number)
-            if not select.select([process], [], [], _STOP_SECONDS)[0]:
+            if not select.select([process], [], [], _STOP_TIMEOUT)[0]:
                 raise TimeoutError(f"the agent, process {self.pid}, does not end on {number.name}")
         finally:
             os.close(process)
@@ -162,7 +162,7 @@ class SandboxedAgent:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
             try:
-                self._process.wait(_STOP_SECONDS)
+                self._process.wait(_STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
                 # unshare takes process 1 along, and with it goes the rest.
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -257,7 +257,7 @@ def start(options: argparse.Namespace) -> None:
 def stop(options: argparse.Namespace) -> None:
     """Ends what ``start`` started; nothing to end is fine."""
     pidfile = options.state / "sandbox.pid"
-    deadline = time.monotonic() + 2 * _STOP_SECONDS
+    deadline = time.monotonic() + 2 * _STOP_TIMEOUT
     with contextlib.suppress(FileNotFoundError), open(pidfile, encoding="ascii") as file:
         while True:
             try:

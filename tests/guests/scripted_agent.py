@@ -32,7 +32,7 @@ from .agent_profiles import PROFILES
 
 Arguments = dict[str, Any]
 Handler = Callable[[Arguments], Any]
-"""Returns a command's return value, or :data:`NO_REPLY`, or raises :class:`Refusal`."""
+"""Returns a command's return value, or :data:`NO_REPLY`, or raises :class:`ErrorReply`."""
 Step = Union[bytes, float, None]
 """Bytes to send, seconds to wait, or None: close the connection."""
 Delivery = Callable[[bytes], Iterable[Step]]
@@ -47,7 +47,7 @@ ALLOWED_WHILE_FROZEN = frozenset(
 WITHOUT_SUCCESS_RESPONSE = ("guest-shutdown", "guest-suspend-disk", "guest-suspend-hybrid", "guest-suspend-ram")
 
 
-class Refusal(Exception):
+class ErrorReply(Exception):
     """An error reply.
 
     :param description: its ``desc``.
@@ -235,7 +235,7 @@ class ScriptedAgent:
             if value is NO_REPLY:
                 return None
             reply = {"return": value}
-        except Refusal as refusal:
+        except ErrorReply as refusal:
             reply = dict(refusal.reply)
         if self.ids == "echoed" and isinstance(request, dict) and "id" in request:
             reply["id"] = request["id"]
@@ -243,20 +243,20 @@ class ScriptedAgent:
 
     def _execute(self, request: Any) -> Any:
         if not isinstance(request, dict):
-            raise Refusal("QMP input must be a JSON object")
+            raise ErrorReply("QMP input must be a JSON object")
         for member in request:
             if member not in ("execute", "arguments", *(() if self.ids == "refused" else ("id",))):
-                raise Refusal(f"QMP input member '{member}' is unexpected")
+                raise ErrorReply(f"QMP input member '{member}' is unexpected")
         command = request.get("execute", "")
         if command not in self.handlers:
-            raise Refusal(f"The command {command} has not been found", "CommandNotFound")
+            raise ErrorReply(f"The command {command} has not been found", "CommandNotFound")
         if not self._enabled(command):
             reason = "the command is not allowed" if command in self.disabled else self.frozen_text
-            raise Refusal(f"Command {command} has been disabled: {reason}", "CommandNotFound")
+            raise ErrorReply(f"Command {command} has been disabled: {reason}", "CommandNotFound")
         try:
             return self.handlers[command](request.get("arguments", {}))
         except KeyError as error:
-            raise Refusal(f"Parameter {error} is missing") from error
+            raise ErrorReply(f"Parameter {error} is missing") from error
 
     def _enabled(self, command: str) -> bool:
         return command not in self.disabled and (not self.frozen or command in ALLOWED_WHILE_FROZEN)

@@ -19,7 +19,7 @@ import pytest
 
 from . import scripted_agent
 from .agent_profiles import DELIVERIES
-from .scripted_agent import STRAY_FF, Refusal, RequestParser, ScriptedAgent
+from .scripted_agent import STRAY_FF, ErrorReply, RequestParser, ScriptedAgent
 
 SYNC = b'\xff{"execute": "guest-sync-delimited", "arguments": {"id": 7}}\n'
 SYNCED = STRAY_FF + b'\xff{"return": 7}\n'
@@ -79,7 +79,7 @@ def test_answers_like_a_current_agent() -> None:
 
 def test_runs_the_handlers_of_a_test() -> None:
     def refuse(arguments: dict[str, Any]) -> Any:
-        raise Refusal("not today")
+        raise ErrorReply("not today")
 
     agent = ScriptedAgent()
     agent.handlers.update({"guest-file-open": lambda arguments: len(arguments["path"]), "guest-get-time": refuse})
@@ -89,16 +89,16 @@ def test_runs_the_handlers_of_a_test() -> None:
 
 def test_may_be_old_or_frozen_or_blocked() -> None:
     ping = {"execute": "guest-ping", "id": 1}
-    assert reply_of(ScriptedAgent("no_ids"), ping) == Refusal("QMP input member 'id' is unexpected").reply
+    assert reply_of(ScriptedAgent("no_ids"), ping) == ErrorReply("QMP input member 'id' is unexpected").reply
     assert reply_of(ScriptedAgent("ignores_ids"), ping) == {"return": {}}
     missing = "The command guest-sync-delimited has not been found"
-    assert json.loads(ask(ScriptedAgent("no_delimited"), SYNC[1:])) == Refusal(missing, "CommandNotFound").reply
+    assert json.loads(ask(ScriptedAgent("no_delimited"), SYNC[1:])) == ErrorReply(missing, "CommandNotFound").reply
     assert ask(ScriptedAgent("silence"), SYNC) == b""
     assert ask(ScriptedAgent("stale"), SYNC).endswith(SYNCED)
 
     agent = ScriptedAgent("frozen")
     frozen = "Command guest-exec has been disabled: the agent is in frozen state"
-    assert reply_of(agent, {"execute": "guest-exec"}) == Refusal(frozen, "CommandNotFound").reply
+    assert reply_of(agent, {"execute": "guest-exec"}) == ErrorReply(frozen, "CommandNotFound").reply
     assert reply_of(agent, {"execute": "guest-fsfreeze-status"}) == {"return": "frozen"}
     assert reply_of(agent, {"execute": "guest-fsfreeze-thaw"}) == {"return": 1}
     assert reply_of(agent, {"execute": "guest-exec"}) == {"return": {"pid": 4711}}

@@ -16,7 +16,7 @@ import struct
 
 _LOCK_FORMAT = "hhqqi4x"
 """struct flock of 64-bit Linux."""
-_PATIENCE_SECONDS = 10.0
+_TIMEOUT = 10.0
 
 
 def process_of(pidfile: pathlib.Path) -> int | None:
@@ -45,7 +45,7 @@ def _end_process(process: int, pidfile: pathlib.Path) -> None:
         # The handle may be of another process if the daemon ended after it was found.
         if process_of(pidfile) == process:
             signal.pidfd_send_signal(handle, signal.SIGTERM)
-            if not select.select([handle], [], [], _PATIENCE_SECONDS)[0]:
+            if not select.select([handle], [], [], _TIMEOUT)[0]:
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
                 select.select([handle], [], [])
     finally:

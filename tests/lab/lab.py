@@ -47,7 +47,7 @@ EMPTY_DOMAINS = {
     "without-channel": {"channel": False, "started": True},
     "without-agent": {"channel": True, "started": True},
 }
-_BOOT_SECONDS = 600.0
+_BOOT_TIMEOUT = 600.0
 _GO_ON_SECONDS = 120.0
 _CONSOLE_CHARACTERS = 2000
 
@@ -128,7 +128,7 @@ class Lab:
                 if not state.exists():
                     booting[kind] = kind.runner(machine)
                     _start(booting[kind])
-            deadline = time.monotonic() + _BOOT_SECONDS
+            deadline = time.monotonic() + _BOOT_TIMEOUT
             for kind, guest in booting.items():
                 _wait(guest, deadline)
                 try:
@@ -150,11 +150,11 @@ class Lab:
                 guests[name] = self._boot_instead(guests[name], error)
         for name, guest in guests.items():
             try:
-                _wait(guest, time.monotonic() + (_GO_ON_SECONDS if guest.machine.saved_state else _BOOT_SECONDS))
+                _wait(guest, time.monotonic() + (_GO_ON_SECONDS if guest.machine.saved_state else _BOOT_TIMEOUT))
                 guest.set_clock_and_name()
             except (OSError, RuntimeError) as error:
                 guests[name] = self._boot_instead(guest, error)
-                _wait(guests[name], time.monotonic() + _BOOT_SECONDS)
+                _wait(guests[name], time.monotonic() + _BOOT_TIMEOUT)
             print(f"{name} answers", flush=True)
         return guests
 

@@ -17,7 +17,7 @@ from . import daemons
 
 URI = "qemu:///system"
 
-_START_SECONDS = 30.0
+_START_TIMEOUT = 30.0
 _LOG_DAEMON_SOCKET = "/run/libvirt/virtlogd-sock"
 _CONFIGURATION = 'user = "root"\ngroup = "root"\n'
 """Where /dev/kvm is not for libvirt's usual user, libvirtd keeps probing QEMU, a minute for every domain."""
@@ -62,7 +62,7 @@ class Libvirt:
         self._configuration.write_text(_CONFIGURATION, encoding="ascii")
         configured = ["unshare", "--mount", "sh", "-c", _RUN_CONFIGURED, "sh", str(self._configuration)]
         self._start_daemon("libvirtd", configured)
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + _START_TIMEOUT
         while not _answers():
             if time.monotonic() > deadline:
                 raise RuntimeError(f"libvirtd was started but does not answer on {URI}")

@@ -19,7 +19,7 @@ SECOND_CHANNEL = "io.netless.agent.0"
 RESTRICTED_CHANNEL = "io.netless.restricted.0"
 """Its agent refuses to run programs and to handle files, as by default on RHEL."""
 
-LONGEST_SOCKET_PATH = 107
+MAX_SOCKET_PATH = 107
 """Bytes; sun_path has 108 and ends with a NUL."""
 
 
@@ -71,7 +71,7 @@ class Machine:
         :raises RuntimeError: a path is too long for a socket, or the disk could not be created.
         """
         longest = max(len(bytes(path)) for path in (self.agent, self.restricted))
-        if longest > LONGEST_SOCKET_PATH:
+        if longest > MAX_SOCKET_PATH:
             raise RuntimeError(f"{self.restricted} is too long for a socket; use a shorter --state")
         self.directory.mkdir(parents=True)
         if self.saved_state is None:

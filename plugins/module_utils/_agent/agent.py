@@ -13,8 +13,8 @@ from ansible_collections.netless.qga.plugins.module_utils._agent.reply import me
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import (
     Call,
     Channel,
+    NoReply,
     Outcome,
-    Silence,
     SyncReport,
 )
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
@@ -28,7 +28,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     QgaError,
     excerpt,
 )
-from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, Refusal
+from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, ErrorReply
 
 #: What to do about commands that are blocked.
 HOW_TO_ALLOW = (
@@ -141,7 +141,7 @@ class Agent:
         """
         call = Call(command, arguments or {}, success_response=False)
         (outcome,) = self._channel.exchange([call], deadline)
-        if isinstance(outcome, Refusal):
+        if isinstance(outcome, ErrorReply):
             raise self._refused(call, outcome, Deadline.after(max(1.0, deadline.remaining())))
 
     def sync(self, deadline: Deadline) -> SyncReport:
@@ -157,7 +157,7 @@ class Agent:
             self._info = self._read_info(deadline)
         return self._info
 
-    def see_that_it_may(self, *commands: str, deadline: Deadline) -> None:
+    def require_commands(self, *commands: str, deadline: Deadline) -> None:
         """See that the agent will take commands: one that is not answered, or one that others have to follow.
 
         :raises AgentRefused: it will not, as :meth:`call` would raise it; nothing was sent.
@@ -195,11 +195,11 @@ class Agent:
             except ProtocolViolation as exc:
                 raise ProtocolViolation(f"{self.endpoint}: {exc}") from exc
             return outcome.value
-        if isinstance(outcome, Silence):
+        if isinstance(outcome, NoReply):
             return None
         return self._refused(call, outcome, deadline)
 
-    def _refused(self, call: Call, refusal: Refusal, deadline: Deadline) -> AgentRefused:
+    def _refused(self, call: Call, refusal: ErrorReply, deadline: Deadline) -> AgentRefused:
         kind, advice = self._reason(call.command, deadline)
         said = f"{self.endpoint}: {call.command}: {excerpt(refusal.desc or refusal.error_class)}"
         return kind(f"{said}. {advice}" if advice else said, error_class=refusal.error_class, desc=refusal.desc)

@@ -14,14 +14,14 @@ from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Ag
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address, make_channel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
-from ansible_collections.netless.qga.plugins.module_utils._schema.validation import check_reply, see_that_it_can_check
+from ansible_collections.netless.qga.plugins.module_utils._schema.validation import check_reply, require_jsonschema
 
 #: Seconds that most commands of an agent may take.
-USUAL_SECONDS = 30.0
+DEFAULT_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
-class Way:
+class Target:
     """The way to an agent, and how patient to be on it.
 
     :param address: where the agent is.
@@ -34,15 +34,15 @@ class Way:
 
     address: Address
     connect_timeout: float = 10.0
-    reply_timeout: float = USUAL_SECONDS
+    reply_timeout: float = DEFAULT_TIMEOUT
     limit: float | None = None
     chunk: int | None = None
     log: t.Callable[[str], None] = lambda line: None
 
-    def given(self, params: t.Mapping[str, t.Any]) -> Way:
+    def with_options(self, params: t.Mapping[str, t.Any]) -> Target:
         """The same, but for what the options of a module say."""
         timeout, endpoint = params["timeout"], params["endpoint"]
-        if params["domain"] and not endpoint and not self.address.is_of_libvirt:
+        if params["domain"] and not endpoint and not self.address.uses_libvirt:
             # Who names a domain means that one, and not the guest at some socket.
             endpoint = Address.endpoint
         address = Address(
@@ -54,7 +54,9 @@ class Way:
             return replace(self, address=address)
         return replace(self, address=address, connect_timeout=timeout, limit=timeout)
 
-    def agent(self, *, own_calls: bool = True, check_replies: bool = True, many_calls: bool = False) -> Agent:
+    def agent(
+        self, *, native_calls: bool = True, validate_replies: bool = True, limit_each_reply: bool = False
+    ) -> Agent:
         """The agent there.
 
         :param own_calls: see :class:`LibvirtChannel`.
@@ -62,25 +64,25 @@ class Way:
         :param many_calls: whether it is for calls with one deadline, so that each answer needs a limit besides.
         :raises LibraryMissing: they are to be checked, and cannot be. What was answered would have been done.
         """
-        if check_replies:
-            see_that_it_can_check()
+        if validate_replies:
+            require_jsonschema()
         channel = make_channel(
             self.address,
             connect_timeout=self.connect_timeout,
             # Otherwise what a command may take is up to the deadline of its call.
-            reply_timeout=self._answer_seconds if many_calls else math.inf,
-            own_calls=own_calls,
+            reply_timeout=self._answer_seconds if limit_each_reply else math.inf,
+            native_calls=native_calls,
             chunk=self.chunk,
             log=self.log,
         )
-        return Agent(channel, check_reply=check_reply) if check_replies else Agent(channel)
+        return Agent(channel, check_reply=check_reply) if validate_replies else Agent(channel)
 
     def libvirt_domain(self) -> LibvirtDomain | None:
         """The domain at the address, if it is one of libvirt's."""
         address = self.address
-        return LibvirtDomain(address.domain, address.uri) if address.is_of_libvirt else None
+        return LibvirtDomain(address.domain, address.uri) if address.uses_libvirt else None
 
-    def deadline(self, usual: float = USUAL_SECONDS) -> Deadline:
+    def deadline(self, usual: float = DEFAULT_TIMEOUT) -> Deadline:
         """When a command has to have been answered.
 
         :param usual: seconds that it may well take.
@@ -92,7 +94,7 @@ class Way:
 
         :param calls: for so many of them at least, reaching the agent and each answer can take all of their time.
         """
-        return Deadline.after(max(USUAL_SECONDS, self.connect_timeout + calls * self._answer_seconds))
+        return Deadline.after(max(DEFAULT_TIMEOUT, self.connect_timeout + calls * self._answer_seconds))
 
     @property
     def _answer_seconds(self) -> float:

@@ -11,26 +11,26 @@ from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Channel
 from ansible_collections.netless.qga.plugins.module_utils._channels.libvirt_channel import LibvirtChannel
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
-from ansible_collections.netless.qga.plugins.module_utils._transports.exec import ExecEndpoint
-from ansible_collections.netless.qga.plugins.module_utils._transports.libvirt_stream import LibvirtStreamEndpoint
-from ansible_collections.netless.qga.plugins.module_utils._transports.serial import SerialEndpoint
-from ansible_collections.netless.qga.plugins.module_utils._transports.tcp import TcpEndpoint
-from ansible_collections.netless.qga.plugins.module_utils._transports.transport import Endpoint
-from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
-from ansible_collections.netless.qga.plugins.module_utils._transports.vsock import VsockEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
+from ansible_collections.netless.qga.plugins.module_utils._transports.exec import ExecConnector
+from ansible_collections.netless.qga.plugins.module_utils._transports.libvirt_stream import LibvirtStreamConnector
+from ansible_collections.netless.qga.plugins.module_utils._transports.serial import SerialConnector
+from ansible_collections.netless.qga.plugins.module_utils._transports.tcp import TcpConnector
+from ansible_collections.netless.qga.plugins.module_utils._transports.transport import Connector
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
+from ansible_collections.netless.qga.plugins.module_utils._transports.vsock import VsockConnector
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
 
-_BYTE_STREAMS: dict[str, t.Callable[[str], Endpoint]] = {
-    "unix": UnixEndpoint,
-    "tcp": TcpEndpoint.parse,
-    "vsock": VsockEndpoint.parse,
-    "serial": SerialEndpoint,
-    "exec": ExecEndpoint,
+_BYTE_STREAMS: dict[str, t.Callable[[str], Connector]] = {
+    "unix": UnixConnector,
+    "tcp": TcpConnector.parse,
+    "vsock": VsockConnector.parse,
+    "serial": SerialConnector,
+    "exec": ExecConnector,
 }
 
 
-def parse_endpoint(text: str) -> Endpoint:
+def parse_connector(text: str) -> Connector:
     """The endpoint of a byte stream that a user wrote.
 
     :param text: ``unix:PATH``, ``tcp:HOST:PORT``, ``vsock:CID:PORT``, ``serial:DEVICE`` or ``exec:COMMAND``.
@@ -52,7 +52,7 @@ def parse_endpoint(text: str) -> Endpoint:
 class Address:
     """Where a guest's agent is, as users say it.
 
-    :param endpoint: ``libvirt``, ``libvirt:NAME``, or what :func:`parse_endpoint` takes.
+    :param endpoint: ``libvirt``, ``libvirt:NAME``, or what :func:`parse_connector` takes.
     :param domain: the domain's name or UUID; only libvirt needs it, and the next.
     :param uri: libvirt's, of the hypervisor.
     """
@@ -62,7 +62,7 @@ class Address:
     uri: str = "qemu:///system"
 
     @property
-    def is_of_libvirt(self) -> bool:
+    def uses_libvirt(self) -> bool:
         """Whether it names a domain, which libvirt can be asked about besides its agent."""
         return self.endpoint.partition(":")[0] == "libvirt"
 
@@ -73,7 +73,7 @@ def make_channel(
     connect_timeout: float,
     reply_timeout: float,
     chunk: int | None = None,
-    own_calls: bool = False,
+    native_calls: bool = False,
     log: t.Callable[[str], None] = lambda line: None,
 ) -> Channel:
     """The channel to the agent at an address. It is opened when it is first used.
@@ -98,11 +98,11 @@ def make_channel(
             connect_timeout=connect_timeout,
             reply_timeout=reply_timeout,
             chunk=chunk,
-            own_calls=own_calls,
+            native_calls=native_calls,
             log=log,
         )
     if kind == "libvirt" and name:
-        endpoint: Endpoint = LibvirtStreamEndpoint(name, address.domain, address.uri)
+        endpoint: Connector = LibvirtStreamConnector(name, address.domain, address.uri)
     else:
-        endpoint = parse_endpoint(address.endpoint)
-    return FramedChannel(endpoint, connect_timeout=connect_timeout, reply_timeout=reply_timeout, chunk=chunk, log=log)
+        endpoint = parse_connector(address.endpoint)
+    return StreamChannel(endpoint, connect_timeout=connect_timeout, reply_timeout=reply_timeout, chunk=chunk, log=log)

@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, Refusal
+from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, ErrorReply
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Silence:
+class NoReply:
     """A command that is silent when it succeeds has been silent."""
 
 
-Outcome = t.Union[Answer, Refusal, Silence]
+Outcome = t.Union[Answer, ErrorReply, NoReply]
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,15 @@ import secrets
 import time
 import typing as t
 
-from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, Outcome, Silence, SyncReport
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, NoReply, Outcome, SyncReport
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.native_calls import (
     LIMITED_BY_LIBVIRT,
     PERMISSIONS,
-    OwnCall,
+    NativeCall,
     limited,
-    own_call,
+    native_call,
 )
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
@@ -35,7 +35,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     Unreachable,
     excerpt,
 )
-from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, Refusal
+from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, ErrorReply
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import DEFAULT_LIMITS, Limits
 from ansible_collections.netless.qga.plugins.module_utils.framing.strict_json import UnacceptableJson, dumps, loads
 
@@ -43,10 +43,10 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.strict_json im
 _CHUNK = 128 * 1024
 
 # A reply of more than 4 MiB is lost, and one of 10 MiB breaks libvirtd's link to the agent, for all.
-_LARGEST_CHUNK = 1024 * 1024
-_LARGEST_MESSAGE = 4 * 1024 * 1024
+_MAX_CHUNK = 1024 * 1024
+_MAX_MESSAGE = 4 * 1024 * 1024
 # That makes such a reply, of bytes in base64 and a few words around them.
-_LARGEST_READ = _LARGEST_MESSAGE // 4 * 3 - 1024
+_MAX_READ = _MAX_MESSAGE // 4 * 3 - 1024
 
 _RETRY_SECONDS = 0.2
 
@@ -86,17 +86,17 @@ class LibvirtChannel:
         connect_timeout: float = 10.0,
         reply_timeout: float = 30.0,
         chunk: int | None = None,
-        own_calls: bool = False,
+        native_calls: bool = False,
         limits: Limits = DEFAULT_LIMITS,
         log: t.Callable[[str], None] = lambda line: None,
     ) -> None:
         self._domain = LibvirtDomain(domain, uri)
         self.endpoint = self._domain.description
-        self.chunk = min(chunk or _CHUNK, _LARGEST_CHUNK)
-        self.reply_chunk = min(chunk or _LARGEST_CHUNK, _LARGEST_CHUNK)
+        self.chunk = min(chunk or _CHUNK, _MAX_CHUNK)
+        self.reply_chunk = min(chunk or _MAX_CHUNK, _MAX_CHUNK)
         self.connect_timeout = connect_timeout
         self.reply_timeout = reply_timeout
-        self._own_calls = own_calls
+        self._own_calls = native_calls
         self._limits = limits
         self._log = log
 
@@ -142,7 +142,7 @@ class LibvirtChannel:
         except UnacceptableJson as exc:
             raise InvalidRequest(f"{call.command}: its arguments cannot be sent: {exc}") from exc
         self._check_size(call, text)
-        own = own_call(self._domain.library(), call.command, call.arguments) if self._own_calls else None
+        own = native_call(self._domain.library(), call.command, call.arguments) if self._own_calls else None
         started = time.monotonic()
         while True:
             try:
@@ -151,7 +151,7 @@ class LibvirtChannel:
             except TimeoutError as exc:
                 self._domain.abandon()
                 if not call.success_response:
-                    return Silence()
+                    return NoReply()
                 raise self._unknown(call, _NO_ANSWER) from exc
             except self._domain.library().libvirtError as exc:
                 outcome = self._understand(call, exc, deadline, own=own is not None)
@@ -161,15 +161,15 @@ class LibvirtChannel:
         return Answer(0, value)
 
     def _check_size(self, call: Call, text: str) -> None:
-        if len(text) > _LARGEST_MESSAGE:
+        if len(text) > _MAX_MESSAGE:
             raise InvalidRequest(
-                f"{self.endpoint}: {call.command} takes {len(text)} bytes, and libvirt no more than {_LARGEST_MESSAGE}"
+                f"{self.endpoint}: {call.command} takes {len(text)} bytes, and libvirt no more than {_MAX_MESSAGE}"
             )
         count = call.arguments.get("count")
-        if call.command == "guest-file-read" and isinstance(count, int) and count > _LARGEST_READ:
+        if call.command == "guest-file-read" and isinstance(count, int) and count > _MAX_READ:
             raise InvalidRequest(
                 f"{self.endpoint}: {call.command} of {count} bytes: libvirt loses a reply of more than "
-                f"{_LARGEST_MESSAGE} bytes, and with it what was read. Read {_LARGEST_READ} at most at a time"
+                f"{_MAX_MESSAGE} bytes, and with it what was read. Read {_MAX_READ} at most at a time"
             )
 
     def _command(self, text: str, deadline: Deadline) -> str:
@@ -181,7 +181,7 @@ class LibvirtChannel:
             lambda domain: t.cast(str, libvirt_qemu.qemuAgentCommand(domain, text, seconds, 0)), deadline
         )
 
-    def _carry_out(self, call: Call, text: str, own: OwnCall | None, deadline: Deadline) -> t.Any:
+    def _carry_out(self, call: Call, text: str, own: NativeCall | None, deadline: Deadline) -> t.Any:
         if own is None:
             return self._parse(call, self._command(text, deadline))
         if call.command != LIMITED_BY_LIBVIRT:
@@ -190,22 +190,22 @@ class LibvirtChannel:
 
     def _understand(self, call: Call, exc: t.Any, deadline: Deadline, *, own: bool) -> Outcome | None:
         """What an error of libvirt's means for a call: an outcome, an exception, or None to try again."""
-        virt, code, text = self._domain.library(), exc.get_error_code(), exc.get_error_message()
+        libvirt, code, text = self._domain.library(), exc.get_error_code(), exc.get_error_message()
         if not self._domain.broken:
             # libvirt may have given a list of mountpoints to guest-fsfreeze-freeze-list by itself.
             ours = re.search(rf"'{re.escape(call.command)}(?:-list)?'(?:: )?", text)
-            if code == getattr(virt, "VIR_ERR_AGENT_COMMAND_FAILED", None) or (
-                code == virt.VIR_ERR_INTERNAL_ERROR and ours
+            if code == getattr(libvirt, "VIR_ERR_AGENT_COMMAND_FAILED", None) or (
+                code == libvirt.VIR_ERR_INTERNAL_ERROR and ours
             ):
                 # The agent's own error; its class is lost on the way.
-                return Refusal(0, "", (text[ours.end() :] if ours else "") or text)
+                return ErrorReply(0, "", (text[ours.end() :] if ours else "") or text)
             if own and code in (
-                virt.VIR_ERR_INVALID_ARG,
-                virt.VIR_ERR_OPERATION_FAILED,
-                virt.VIR_ERR_OPERATION_UNSUPPORTED,
+                libvirt.VIR_ERR_INVALID_ARG,
+                libvirt.VIR_ERR_OPERATION_FAILED,
+                libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
             ):
-                return Refusal(0, "", text)
-            if code in (virt.VIR_ERR_OPERATION_TIMEOUT, virt.VIR_ERR_OPERATION_FAILED):
+                return ErrorReply(0, "", text)
+            if code in (libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_OPERATION_FAILED):
                 # Another client's command is under way, and ours was not sent.
                 deadline.sleep(_RETRY_SECONDS)
                 if deadline.passed:
@@ -219,7 +219,7 @@ class LibvirtChannel:
                     return None
                 raise refusal
         if not call.success_response:
-            return Silence()
+            return NoReply()
         raise self._unknown(call, excerpt(text))
 
     def _unknown(self, call: Call, reason: str) -> OutcomeUnknown:

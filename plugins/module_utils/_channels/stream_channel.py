@@ -10,10 +10,10 @@ import time
 import typing as t
 from collections import deque
 
-from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, Outcome, Silence, SyncReport
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, NoReply, Outcome, SyncReport
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock import NOTICE_SECONDS, Turn
-from ansible_collections.netless.qga.plugins.module_utils._transports.transport import Endpoint, Transport
+from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock import NOTICE_SECONDS, FairLock
+from ansible_collections.netless.qga.plugins.module_utils._transports.transport import Connector, Transport
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     OutcomeUnknown,
     ProtocolViolation,
@@ -23,23 +23,23 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import (
     Answer,
     Closed,
+    Discarded,
+    ErrorReply,
     Event,
     IdsRefused,
-    Refusal,
-    Stray,
     Synced,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import DEFAULT_LIMITS, Limits
-from ansible_collections.netless.qga.plugins.module_utils.framing.session import Framing, State
+from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session, State
 
 # How long we use the channel before we look whether another process waits for its turn, in seconds.
 _TURN_SECONDS = 0.5
 
 # The least that a sync is waited for before it is sent again, in seconds.
-_SYNC_PATIENCE = 0.5
+_MIN_SYNC_TIMEOUT = 0.5
 
 
-class FramedChannel:
+class StreamChannel:
     """One endpoint, opened when it is first needed, synced whenever it has to be.
 
     :param endpoint: where the agent is.
@@ -51,7 +51,7 @@ class FramedChannel:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: Connector,
         *,
         connect_timeout: float = 10.0,
         reply_timeout: float = 30.0,
@@ -66,10 +66,10 @@ class FramedChannel:
         self._opener = endpoint
         self._limits = limits
         self._log = log
-        self._turn = Turn(endpoint.exclusive_name)
+        self._lock = FairLock(endpoint.lock_key)
         self._turn_ends = 0.0
         self._transport: Transport | None = None
-        self._framing = Framing(limits=limits)
+        self._session = Session(limits=limits)
 
     def sync(self, deadline: Deadline) -> SyncReport:
         """See :meth:`Channel.sync`."""
@@ -93,18 +93,18 @@ class FramedChannel:
                     raise ConnectionError
                 if isinstance(event, IdsRefused):
                     waiting.appendleft(under_way.pop(event.number))
-                elif isinstance(event, (Answer, Refusal)):
+                elif isinstance(event, (Answer, ErrorReply)):
                     index = under_way.pop(event.number)
                     outcomes[index] = event
                     self._log(f"{calls[index].command} answered after {time.monotonic() - started:.4f} s")
         except (TimeoutError, ConnectionError) as exc:
-            unanswered = self._framing.give_up()
+            unanswered = self._session.abandon()
             ended = isinstance(exc, ConnectionError)
             spent = time.monotonic() - started
             reason = str(self._ending()) if ended else f"{self.endpoint}: no answer for {spent:.1f} s"
             if waiting or any(request.success_response for request in unanswered):
                 raise self._unknown(calls, under_way, reason) from exc
-            outcomes.update((index, Silence()) for index in under_way.values())
+            outcomes.update((index, NoReply()) for index in under_way.values())
         except Unreachable as exc:
             if not outcomes:
                 raise
@@ -118,11 +118,11 @@ class FramedChannel:
     ) -> None:
         while waiting:
             call = calls[waiting[0]]
-            request = self._framing.prepare(call.command, call.arguments, success_response=call.success_response)
-            if not self._framing.has_room(request):
+            request = self._session.prepare(call.command, call.arguments, success_response=call.success_response)
+            if not self._session.has_room(request):
                 return
             under_way[request.number] = waiting.popleft()
-            self._connected().send(self._framing.send(request), deadline)
+            self._connected().send(self._session.send(request), deadline)
             self._log(f"{call.command}: {len(request.data)} bytes sent")
 
     def _unknown(self, calls: t.Sequence[Call], under_way: dict[int, int], reason: str) -> OutcomeUnknown:
@@ -134,7 +134,7 @@ class FramedChannel:
 
     def pause(self, seconds: float, deadline: Deadline) -> None:
         """Do nothing for a while; another process that waits for the channel gets it meanwhile."""
-        if self._framing.state is State.IDLE and self._turn.wanted():
+        if self._session.state is State.IDLE and self._lock.has_waiters():
             self._let_go()
             seconds = max(seconds, 2 * NOTICE_SECONDS)
         deadline.sleep(seconds)
@@ -151,10 +151,10 @@ class FramedChannel:
         """
         while True:
             try:
-                event = self._framing.next_event()
+                event = self._session.next_event()
             except ProtocolViolation as exc:
                 raise ProtocolViolation(f"{self.endpoint}: {exc}") from exc
-            if isinstance(event, Stray):
+            if isinstance(event, Discarded):
                 self._log(f"threw away {event.size} bytes: {event.reason}")
             elif event is not None:
                 return event
@@ -164,13 +164,13 @@ class FramedChannel:
             else:
                 received = self._connected().receive(deadline)
                 if received:
-                    self._framing.receive_data(received)
+                    self._session.receive_data(received)
                 else:
-                    self._framing.receive_eof()
+                    self._session.receive_eof()
 
     def _ending(self) -> Unreachable:
         """The error for a channel that the other side ended. The channel is closed by it."""
-        error = self._connected().ending()
+        error = self._connected().closed_error()
         self._let_go()
         return error
 
@@ -188,24 +188,24 @@ class FramedChannel:
         if self._transport is None:
             return False
         try:
-            while self._framing.state is State.IDLE and not deadline.passed:
-                while self._framing.next_event():
+            while self._session.state is State.IDLE and not deadline.passed:
+                while self._session.next_event():
                     self._log("threw away what came without being asked for")
                 received = self._transport.receive(Deadline.after(0))
                 if not received:
                     # Nothing is lost with a channel that ended between two calls. A restarted agent can be had anew.
                     self._let_go()
                     return False
-                self._framing.receive_data(received)
+                self._session.receive_data(received)
         except TimeoutError:
             pass
         except ProtocolViolation as exc:
             self._log(f"out of sync: {exc}")
         # Part of a line would become part of the answer.
-        return self._framing.state is State.IDLE and not self._framing.has_unread
+        return self._session.state is State.IDLE and not self._session.has_unread
 
     def _offer_turn(self) -> None:
-        if self._turn.wanted():
+        if self._lock.has_waiters():
             self._let_go()
             # Long enough for the other one to notice.
             time.sleep(2 * NOTICE_SECONDS)
@@ -215,20 +215,20 @@ class FramedChannel:
     def _open(self, deadline: Deadline) -> None:
         if self._transport is not None:
             return
-        self._turn.take(deadline)
+        self._lock.acquire(deadline)
         try:
             self._transport = self._opener.connect(deadline)
         except BaseException:
-            self._turn.give()
+            self._lock.release()
             raise
         self._turn_ends = time.monotonic() + _TURN_SECONDS
-        self._framing = Framing(limits=self._limits)
+        self._session = Session(limits=self._limits)
 
     def _let_go(self) -> None:
         if self._transport is not None:
             self._transport.close()
             self._transport = None
-        self._turn.give()
+        self._lock.release()
 
     def _connected(self) -> Transport:
         if self._transport is None:
@@ -238,15 +238,15 @@ class FramedChannel:
     def _sync(self, deadline: Deadline) -> SyncReport:
         while True:
             # A sync whose bytes were lost on the way is never answered, and it does no harm to send another.
-            attempt = deadline.within(max(_SYNC_PATIENCE, deadline.remaining() / 2))
+            attempt = deadline.within(max(_MIN_SYNC_TIMEOUT, deadline.remaining() / 2))
             started = time.monotonic()
             try:
-                self._connected().send(self._framing.sync(), attempt)
+                self._connected().send(self._session.sync(), attempt)
                 event = self._next_event(attempt)
             except TimeoutError as exc:
-                self._framing.give_up()
+                self._session.abandon()
                 if deadline.passed:
-                    error = self._connected().silence()
+                    error = self._connected().no_reply_error()
                     self._let_go()
                     raise error from exc
                 continue

@@ -19,7 +19,7 @@ _PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Presence:
+class AgentUp:
     """An agent that has answered.
 
     :param report: of the sync that it answered.
@@ -32,7 +32,7 @@ class Presence:
     attempts: int
 
 
-def wait_for_agent(agent: Agent, *, attempt_seconds: float, deadline: Deadline) -> Presence:
+def wait_for_agent(agent: Agent, *, attempt_seconds: float, deadline: Deadline) -> AgentUp:
     """Sync with the agent, again and again until it answers.
 
     A guest that boots has at first no agent, and perhaps the boot's messages on the line that leads to it.
@@ -47,7 +47,7 @@ def wait_for_agent(agent: Agent, *, attempt_seconds: float, deadline: Deadline) 
         attempts += 1
         try:
             report = agent.sync(Deadline.after(attempt_seconds))
-            return Presence(report, waited=time.monotonic() - started, attempts=attempts)
+            return AgentUp(report, waited=time.monotonic() - started, attempts=attempts)
         except (Unreachable, ProtocolViolation):
             if deadline.passed:
                 raise

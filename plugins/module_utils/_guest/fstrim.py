@@ -15,7 +15,7 @@ from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadl
 from ansible_collections.netless.qga.plugins.module_utils.errors import excerpt
 
 #: Seconds that it may take. A large disk that was never trimmed takes many minutes.
-TRIM_SECONDS = 1800.0
+TRIM_TIMEOUT = 1800.0
 
 _COMMAND = "guest-fstrim"
 
@@ -35,7 +35,7 @@ class Trim:
     minimum: int | None
     error: str | None
 
-    def told(self) -> dict[str, t.Any]:
+    def as_result(self) -> dict[str, t.Any]:
         """As a part of a result: what the agent said."""
         return {name: value for name, value in vars(self).items() if value is not None}
 

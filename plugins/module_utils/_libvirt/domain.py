@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.event_loop import EventLoop
-from ansible_collections.netless.qga.plugins.module_utils._local.background_call import Pending
+from ansible_collections.netless.qga.plugins.module_utils._local.background_call import BackgroundCall
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     EndpointUnavailable,
@@ -147,7 +147,7 @@ class LibvirtDomain:
         """
         domain = self._domain
         self._trusted_until = 0.0
-        result = Pending(lambda: function(domain)).result(deadline)
+        result = BackgroundCall(lambda: function(domain)).result(deadline)
         self._trusted_until = time.monotonic() + _TRUSTED_SECONDS
         return result
 
@@ -156,21 +156,21 @@ class LibvirtDomain:
 
         :param permission: what access control has to allow for this call, if not what it has to for the others.
         """
-        virt, code, text = self.library(), exc.get_error_code(), exc.get_error_message()
+        libvirt, code, text = self.library(), exc.get_error_code(), exc.get_error_message()
         said = excerpt(text)
         reasons = {
-            virt.VIR_ERR_NO_DOMAIN: f"there is no such domain: {said}",
-            virt.VIR_ERR_OPERATION_INVALID: f"the domain is off: {said}",
-            virt.VIR_ERR_ARGUMENT_UNSUPPORTED: _NO_CHANNEL,
-            virt.VIR_ERR_OPERATION_DENIED: f"the connection to libvirt is read-only: {said}",
-            virt.VIR_ERR_ACCESS_DENIED: (
+            libvirt.VIR_ERR_NO_DOMAIN: f"there is no such domain: {said}",
+            libvirt.VIR_ERR_OPERATION_INVALID: f"the domain is off: {said}",
+            libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED: _NO_CHANNEL,
+            libvirt.VIR_ERR_OPERATION_DENIED: f"the connection to libvirt is read-only: {said}",
+            libvirt.VIR_ERR_ACCESS_DENIED: (
                 f"libvirt's access control forbids it; {permission or self._permission} is needed: {said}"
             ),
-            virt.VIR_ERR_AUTH_FAILED: f"libvirt did not accept who we are: {said}",
+            libvirt.VIR_ERR_AUTH_FAILED: f"libvirt did not accept who we are: {said}",
         }
         if code in reasons:
             return EndpointUnavailable(f"{self.description}: {reasons[code]}")
-        if code == virt.VIR_ERR_AGENT_UNRESPONSIVE:
+        if code == libvirt.VIR_ERR_AGENT_UNRESPONSIVE:
             # The same code tells that a command was sent and not answered. Only the text tells it from these two, and
             # if it is translated what happened to the command counts as unknown.
             for sign, reason in _NO_AGENT.items():
@@ -239,7 +239,7 @@ class LibvirtDomain:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             with contextlib.suppress(TimeoutError, self.library().libvirtError):
-                Pending(connection.close).result(Deadline.after(_SHORT_SECONDS))
+                BackgroundCall(connection.close).result(Deadline.after(_SHORT_SECONDS))
             del connection
             EventLoop.finish(self.library())
 
@@ -262,8 +262,8 @@ class LibvirtDomain:
         libvirt = self.library()
         # Errors come as exceptions; the default handler prints them on standard error as well.
         libvirt.registerErrorHandler(lambda context, error: None, None)
-        self._connection = connection = Pending(lambda: libvirt.open(self._uri)).result(deadline)
-        self._domain = Pending(lambda: _look_up(libvirt, connection, self._name)).result(deadline)
+        self._connection = connection = BackgroundCall(lambda: libvirt.open(self._uri)).result(deadline)
+        self._domain = BackgroundCall(lambda: _look_up(libvirt, connection, self._name)).result(deadline)
 
     def _state(self, deadline: Deadline) -> int:
         """The domain's state (virDomainState). Only asking shows that a connection is gone, and it is opened anew."""

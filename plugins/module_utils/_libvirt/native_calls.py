@@ -14,7 +14,7 @@ import base64
 import contextlib
 import typing as t
 
-OwnCall = t.Callable[[t.Any], t.Any]
+NativeCall = t.Callable[[t.Any], t.Any]
 
 #: libvirt itself waits for no more than a minute until the guest goes down.
 LIMITED_BY_LIBVIRT = "guest-shutdown"
@@ -37,17 +37,17 @@ PERMISSIONS = {
 _NANOSECONDS = 10**9
 
 
-def own_call(virt: t.Any, command: str, arguments: t.Mapping[str, t.Any]) -> OwnCall | None:
+def native_call(libvirt: t.Any, command: str, arguments: t.Mapping[str, t.Any]) -> NativeCall | None:
     """libvirt's own call for a command of the agent, if it has one for these arguments.
 
     :param virt: the module ``libvirt``.
     :returns: takes the ``libvirt.virDomain`` and returns what the agent would have replied, as far as libvirt tells.
     """
-    find = _OWN_CALLS.get(command)
-    return find(virt, arguments) if find is not None else None
+    find = _NATIVE_CALLS.get(command)
+    return find(libvirt, arguments) if find is not None else None
 
 
-def limited(virt: t.Any, call: OwnCall, seconds: int) -> OwnCall:
+def limited(libvirt: t.Any, call: NativeCall, seconds: int) -> NativeCall:
     """A call of libvirt's that gives up after a time, which is for ever otherwise.
 
     libvirt knows such a limit only for all calls of a domain, and does not tell what it was before; so it is none
@@ -56,26 +56,26 @@ def limited(virt: t.Any, call: OwnCall, seconds: int) -> OwnCall:
 
     def carry_out(domain: t.Any) -> t.Any:
         # Who may freeze a domain need not be allowed to write to it.
-        with contextlib.suppress(virt.libvirtError):
+        with contextlib.suppress(libvirt.libvirtError):
             domain.agentSetResponseTimeout(seconds, 0)
         try:
             return call(domain)
         finally:
-            with contextlib.suppress(virt.libvirtError):
-                domain.agentSetResponseTimeout(virt.VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK, 0)
+            with contextlib.suppress(libvirt.libvirtError):
+                domain.agentSetResponseTimeout(libvirt.VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK, 0)
 
     return carry_out
 
 
-def _freeze(virt: t.Any, arguments: t.Mapping[str, t.Any]) -> OwnCall:
+def _freeze(libvirt: t.Any, arguments: t.Mapping[str, t.Any]) -> NativeCall:
     return lambda domain: domain.fsFreeze(arguments.get("mountpoints"), 0)
 
 
-def _thaw(virt: t.Any, arguments: t.Mapping[str, t.Any]) -> OwnCall:
+def _thaw(libvirt: t.Any, arguments: t.Mapping[str, t.Any]) -> NativeCall:
     return lambda domain: domain.fsThaw(None, 0)
 
 
-def _trim(virt: t.Any, arguments: t.Mapping[str, t.Any]) -> OwnCall:
+def _trim(libvirt: t.Any, arguments: t.Mapping[str, t.Any]) -> NativeCall:
     def trim(domain: t.Any) -> dict[str, t.Any]:
         domain.fSTrim(None, arguments.get("minimum", 0), 0)
         # libvirt does not tell what was trimmed.
@@ -84,19 +84,19 @@ def _trim(virt: t.Any, arguments: t.Mapping[str, t.Any]) -> OwnCall:
     return trim
 
 
-def _shut_down(virt: t.Any, arguments: t.Mapping[str, t.Any]) -> OwnCall | None:
-    calls: dict[str, OwnCall] = {
-        "powerdown": lambda domain: domain.shutdownFlags(virt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT),
-        "reboot": lambda domain: domain.reboot(virt.VIR_DOMAIN_REBOOT_GUEST_AGENT),
+def _shut_down(libvirt: t.Any, arguments: t.Mapping[str, t.Any]) -> NativeCall | None:
+    calls: dict[str, NativeCall] = {
+        "powerdown": lambda domain: domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT),
+        "reboot": lambda domain: domain.reboot(libvirt.VIR_DOMAIN_REBOOT_GUEST_AGENT),
     }
     return calls.get(arguments.get("mode", "powerdown"))
 
 
-def _suspend(target: str) -> t.Callable[[t.Any, t.Mapping[str, t.Any]], OwnCall]:
-    return lambda virt, arguments: lambda domain: domain.pMSuspendForDuration(getattr(virt, target), 0, 0)
+def _suspend(target: str) -> t.Callable[[t.Any, t.Mapping[str, t.Any]], NativeCall]:
+    return lambda libvirt, arguments: lambda domain: domain.pMSuspendForDuration(getattr(libvirt, target), 0, 0)
 
 
-def _get_time(virt: t.Any, arguments: t.Mapping[str, t.Any]) -> OwnCall:
+def _get_time(libvirt: t.Any, arguments: t.Mapping[str, t.Any]) -> NativeCall:
     def get_time(domain: t.Any) -> int:
         told = domain.getTime(0)
         return int(told["seconds"]) * _NANOSECONDS + int(told["nseconds"])
@@ -104,42 +104,42 @@ def _get_time(virt: t.Any, arguments: t.Mapping[str, t.Any]) -> OwnCall:
     return get_time
 
 
-def _set_time(virt: t.Any, arguments: t.Mapping[str, t.Any]) -> OwnCall:
+def _set_time(libvirt: t.Any, arguments: t.Mapping[str, t.Any]) -> NativeCall:
     def set_time(domain: t.Any) -> dict[str, t.Any]:
         if "time" in arguments:
             seconds, nanoseconds = divmod(arguments["time"], _NANOSECONDS)
             domain.setTime({"seconds": seconds, "nseconds": nanoseconds}, 0)
         else:
-            domain.setTime(None, virt.VIR_DOMAIN_TIME_SYNC)
+            domain.setTime(None, libvirt.VIR_DOMAIN_TIME_SYNC)
         return {}
 
     return set_time
 
 
-def _set_password(virt: t.Any, arguments: t.Mapping[str, t.Any]) -> OwnCall:
+def _set_password(libvirt: t.Any, arguments: t.Mapping[str, t.Any]) -> NativeCall:
     def set_password(domain: t.Any) -> dict[str, t.Any]:
         password = base64.b64decode(arguments["password"]).decode("utf-8")
-        flags = virt.VIR_DOMAIN_PASSWORD_ENCRYPTED if arguments["crypted"] else 0
+        flags = libvirt.VIR_DOMAIN_PASSWORD_ENCRYPTED if arguments["crypted"] else 0
         domain.setUserPassword(arguments["username"], password, flags)
         return {}
 
     return set_password
 
 
-def _get_keys(virt: t.Any, arguments: t.Mapping[str, t.Any]) -> OwnCall:
+def _get_keys(libvirt: t.Any, arguments: t.Mapping[str, t.Any]) -> NativeCall:
     return lambda domain: {"keys": list(domain.authorizedSSHKeysGet(arguments["username"], 0) or [])}
 
 
-def _add_keys(virt: t.Any, arguments: t.Mapping[str, t.Any]) -> OwnCall:
-    flags = 0 if arguments.get("reset") else virt.VIR_DOMAIN_AUTHORIZED_SSH_KEYS_SET_APPEND
+def _add_keys(libvirt: t.Any, arguments: t.Mapping[str, t.Any]) -> NativeCall:
+    flags = 0 if arguments.get("reset") else libvirt.VIR_DOMAIN_AUTHORIZED_SSH_KEYS_SET_APPEND
     return _set_keys(arguments, flags)
 
 
-def _remove_keys(virt: t.Any, arguments: t.Mapping[str, t.Any]) -> OwnCall:
-    return _set_keys(arguments, virt.VIR_DOMAIN_AUTHORIZED_SSH_KEYS_SET_REMOVE)
+def _remove_keys(libvirt: t.Any, arguments: t.Mapping[str, t.Any]) -> NativeCall:
+    return _set_keys(arguments, libvirt.VIR_DOMAIN_AUTHORIZED_SSH_KEYS_SET_REMOVE)
 
 
-def _set_keys(arguments: t.Mapping[str, t.Any], flags: int) -> OwnCall:
+def _set_keys(arguments: t.Mapping[str, t.Any], flags: int) -> NativeCall:
     def set_keys(domain: t.Any) -> dict[str, t.Any]:
         domain.authorizedSSHKeysSet(arguments["username"], list(arguments["keys"]), flags)
         return {}
@@ -147,7 +147,7 @@ def _set_keys(arguments: t.Mapping[str, t.Any], flags: int) -> OwnCall:
     return set_keys
 
 
-_OWN_CALLS: dict[str, t.Callable[[t.Any, t.Mapping[str, t.Any]], OwnCall | None]] = {
+_NATIVE_CALLS: dict[str, t.Callable[[t.Any, t.Mapping[str, t.Any]], NativeCall | None]] = {
     "guest-fsfreeze-freeze": _freeze,
     "guest-fsfreeze-freeze-list": _freeze,
     "guest-fsfreeze-thaw": _thaw,

@@ -24,12 +24,12 @@ def press_power_button(domain: LibvirtDomain, deadline: Deadline, *, start_anew:
     :raises EndpointUnavailable: libvirt does not answer or refuses.
     :raises OutcomeUnknown: it did not say in time whether it did.
     """
-    virt = domain.library()
+    libvirt = domain.library()
     if start_anew:
-        flags = virt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN
+        flags = libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN
         _order(domain, "press the power button", lambda found: found.reboot(flags), deadline)
     else:
-        flags = virt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
+        flags = libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
         _order(domain, "press the power button", lambda found: found.shutdownFlags(flags), deadline)
 
 

@@ -15,7 +15,7 @@ from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadl
 T = t.TypeVar("T")
 
 
-class Pending(t.Generic[T]):
+class BackgroundCall(t.Generic[T]):
     """A call that is under way in a thread of its own. One that never returns is left behind there.
 
     :param function: what to call.

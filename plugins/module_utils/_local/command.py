@@ -16,14 +16,14 @@ import typing as t
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 
 # Seconds that a command has to end by itself when it is told to.
-_SECONDS_TO_END = 2.0
+_END_TIMEOUT = 2.0
 _PAUSE_SECONDS = 0.02
 
 #: How much of its output is kept, in bytes each.
-LONGEST_OUTPUT = 1 << 20
+MAX_OUTPUT = 1 << 20
 
 
-class HostCommand:
+class Command:
     """A command in a process group of its own, with nothing on its standard input.
 
     Its output goes to files: processes that it leaves behind may hold them, and nobody waits for these.
@@ -63,13 +63,13 @@ class HostCommand:
         """
         if self._process.poll() is not None:
             return True
-        deadline = Deadline.after(_SECONDS_TO_END)
+        deadline = Deadline.after(_END_TIMEOUT)
         self._signal(signal.SIGTERM)
         # As long as nobody has waited for it, one that has ended is a part of its group.
         while self._process.poll() is None or self._signal(0):
             if deadline.passed:
                 self._signal(signal.SIGKILL)
-                return self.wait(_SECONDS_TO_END)
+                return self.wait(_END_TIMEOUT)
             deadline.sleep(_PAUSE_SECONDS)
         return True
 
@@ -100,4 +100,4 @@ class HostCommand:
 
 def _text(file: t.IO[bytes]) -> str:
     # It has the same offset as the command's.
-    return os.pread(file.fileno(), LONGEST_OUTPUT, 0).decode("utf-8", errors="replace")
+    return os.pread(file.fileno(), MAX_OUTPUT, 0).decode("utf-8", errors="replace")

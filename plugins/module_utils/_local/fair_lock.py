@@ -23,15 +23,15 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import Endpoint
 NOTICE_SECONDS = 0.1
 
 
-class Turn:
+class FairLock:
     """The right to use one channel.
 
-    :param exclusive_name: see :attr:`~.transports.transport.Endpoint.exclusive_name`.
+    :param lock_key: see :attr:`~._transports.transport.Connector.lock_key`.
     """
 
-    def __init__(self, exclusive_name: str) -> None:
-        self._name = exclusive_name
-        self._base = hashlib.sha256(os.fsencode(exclusive_name)).hexdigest()[:32]
+    def __init__(self, lock_key: str) -> None:
+        self._name = lock_key
+        self._base = hashlib.sha256(os.fsencode(lock_key)).hexdigest()[:32]
         self._held: int | None = None
 
     @property
@@ -39,7 +39,7 @@ class Turn:
         """Whether it is our turn."""
         return self._held is not None
 
-    def take(self, deadline: Deadline) -> None:
+    def acquire(self, deadline: Deadline) -> None:
         """Wait for the turn.
 
         :raises EndpointBusy: it did not come before the deadline.
@@ -55,7 +55,7 @@ class Turn:
             raise
         self._held = holder
 
-    def wanted(self) -> bool:
+    def has_waiters(self) -> bool:
         """Whether another process waits for its turn."""
         queue = self._open("queue")
         try:
@@ -63,7 +63,7 @@ class Turn:
         finally:
             os.close(queue)
 
-    def give(self) -> None:
+    def release(self) -> None:
         """Let another one have its turn. May be called again."""
         if self._held is not None:
             # A process that was forked meanwhile has the descriptor too, and would hold the lock on.

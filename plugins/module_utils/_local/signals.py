@@ -18,7 +18,7 @@ class Interrupted(Exception):
     """A signal came that asks to end."""
 
 
-class Interruptions:
+class DeferredSignals:
     """Notes the signals that ask to end, so that they do so only where that is wanted.
 
     What is ignored stays ignored. An alarm is passed on at the end: it is Ansible's way to end a task in time.
@@ -35,7 +35,7 @@ class Interruptions:
         """The signal's name, nothing if there was none."""
         return "" if self.noted is None else self.noted.name
 
-    def __enter__(self) -> Interruptions:
+    def __enter__(self) -> DeferredSignals:
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 handler = signal.getsignal(number)

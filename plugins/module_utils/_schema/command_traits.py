@@ -35,7 +35,7 @@ def only_reads(command: str) -> bool:
     return command in _READING
 
 
-def usual_seconds(command: str, usual: float) -> float:
+def default_timeout(command: str, usual: float) -> float:
     """Seconds that it may well take.
 
     :param usual: seconds for most commands.

@@ -58,7 +58,7 @@ def is_silent(command: str) -> bool:
     return command in COMMANDS and not COMMANDS[command]["success_response"]
 
 
-def see_that_it_can_check() -> None:
+def require_jsonschema() -> None:
     """See that there is what checking takes.
 
     :raises LibraryMissing: there is no jsonschema 4.0 or newer.

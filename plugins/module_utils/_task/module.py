@@ -10,7 +10,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation
 
@@ -18,9 +18,9 @@ from ansible_collections.netless.qga.plugins.module_utils._task.operation import
 def run_module(operation: Operation) -> None:
     """Carry out an operation with the options of this process, print the result, and exit."""
     module = AnsibleModule(argument_spec=operation.argument_spec, supports_check_mode=True, **operation.constraints)
-    way = Way(Address(uri=os.environ.get("LIBVIRT_DEFAULT_URI") or Address.uri))
+    target = Target(Address(uri=os.environ.get("LIBVIRT_DEFAULT_URI") or Address.uri))
     diff_mode = module._diff  # pylint: disable=protected-access  # it has no other name
-    result = operation.carry_out(module.params, way, check_mode=module.check_mode, diff_mode=diff_mode)
+    result = operation.carry_out(module.params, target, check_mode=module.check_mode, diff_mode=diff_mode)
     for warning in result.pop("warnings", []):
         module.warn(warning)
     if result.get("failed"):

@@ -11,10 +11,10 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._agent.target import USUAL_SECONDS, Way
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import DEFAULT_TIMEOUT, Target
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
-from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, QgaError, error_name
+from ansible_collections.netless.qga.plugins.module_utils.errors import QgaError, TaskFailed, error_name
 
 Result = dict[str, t.Any]
 
@@ -44,14 +44,14 @@ class Task:
     params: t.Mapping[str, t.Any]
     check_mode: bool
     diff_mode: bool
-    way: Way
+    target: Target
     agent: Agent
     domain: LibvirtDomain | None
     warnings: list[str] = field(default_factory=list)
 
-    def deadline(self, usual: float = USUAL_SECONDS) -> Deadline:
-        """See :meth:`Way.deadline`."""
-        return self.way.deadline(usual)
+    def deadline(self, usual: float = DEFAULT_TIMEOUT) -> Deadline:
+        """See :meth:`Target.deadline`."""
+        return self.target.deadline(usual)
 
     def changed(self, before: t.Any, after: t.Any) -> Result:
         """The part of a result that tells of a change, if there is one."""
@@ -76,37 +76,39 @@ class Operation:
     run: t.Callable[[Task], Result]
     arguments: t.Mapping[str, t.Mapping[str, t.Any]] = field(default_factory=dict)
     constraints: t.Mapping[str, t.Any] = field(default_factory=dict)
-    own_calls: bool = True
-    many_calls: bool = False
-    checks_replies: t.Callable[[t.Mapping[str, t.Any]], bool] = lambda params: True
+    native_calls: bool = True
+    limit_each_reply: bool = False
+    validate_replies: t.Callable[[t.Mapping[str, t.Any]], bool] = lambda params: True
 
     @property
     def argument_spec(self) -> dict[str, t.Any]:
         """All its options, those of the endpoint included."""
         return {**_ENDPOINT_ARGUMENTS, **self.arguments}
 
-    def carry_out(self, params: t.Mapping[str, t.Any], way: Way, *, check_mode: bool, diff_mode: bool) -> Result:
+    def carry_out(self, params: t.Mapping[str, t.Any], target: Target, *, check_mode: bool, diff_mode: bool) -> Result:
         """Do it, and let go of all that it took.
 
         :returns: the module's result. If it failed, ``failed`` is true, ``msg`` tells what happened, and ``error`` is
             the name of the class in :mod:`.errors`, in lower case with underscores.
         """
-        way = way.given(params)
+        target = target.with_options(params)
         warnings: list[str] = []
         with contextlib.ExitStack() as stack:
             try:
-                agent = way.agent(
-                    own_calls=self.own_calls, check_replies=self.checks_replies(params), many_calls=self.many_calls
+                agent = target.agent(
+                    native_calls=self.native_calls,
+                    validate_replies=self.validate_replies(params),
+                    limit_each_reply=self.limit_each_reply,
                 )
                 stack.callback(agent.close)
-                domain = way.libvirt_domain()
+                domain = target.libvirt_domain()
                 if domain is not None:
                     stack.callback(domain.close)
-                task = Task(params, check_mode, diff_mode, way, agent, domain, warnings)
+                task = Task(params, check_mode, diff_mode, target, agent, domain, warnings)
                 result = {"changed": False, **self.run(task)}
             except QgaError as exc:
                 result = {"failed": True, "changed": False, "msg": str(exc), "error": error_name(exc)}
-            except Failed as exc:
+            except TaskFailed as exc:
                 result = {"failed": True, "changed": False, "msg": str(exc), **exc.results}
             except OSError as exc:
                 result = {"failed": True, "changed": False, "msg": str(exc), "error": "os_error"}

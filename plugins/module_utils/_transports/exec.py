@@ -22,12 +22,12 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     Unreachable,
 )
 
-_SECONDS_TO_END = 1.0
+_END_TIMEOUT = 1.0
 _STDERR_SHOWN = 500
 
 
 @dataclass(frozen=True)
-class ExecEndpoint:
+class ExecConnector:
     """A program that relays bytes to an agent.
 
     :param command: the program and its arguments, quoted as for a shell; no shell runs it.
@@ -41,7 +41,7 @@ class ExecEndpoint:
         return f"exec:{self.command}"
 
     @property
-    def exclusive_name(self) -> str:
+    def lock_key(self) -> str:
         return self.name
 
     def connect(self, deadline: Deadline) -> ExecTransport:
@@ -65,7 +65,7 @@ class ExecEndpoint:
 class ExecTransport:
     """A running relay program."""
 
-    def __init__(self, endpoint: ExecEndpoint, process: subprocess.Popen[bytes], stderr: t.IO[bytes]) -> None:
+    def __init__(self, endpoint: ExecConnector, process: subprocess.Popen[bytes], stderr: t.IO[bytes]) -> None:
         self._endpoint = endpoint
         self._process = process
         self._stderr = stderr
@@ -79,15 +79,15 @@ class ExecTransport:
     def receive(self, deadline: Deadline) -> bytes:
         return descriptor.receive(self._stdout.fileno(), deadline)
 
-    def silence(self) -> Unreachable:
+    def no_reply_error(self) -> Unreachable:
         return AgentSilent(
             f"{self._endpoint.name}: the program runs, but no guest agent answers through it. Is the guest up, "
             f"qemu-guest-agent running in it, and the channel not held by another client?{self._said()}"
         )
 
-    def ending(self) -> Unreachable:
+    def closed_error(self) -> Unreachable:
         try:
-            how = f"the program ended with status {self._process.wait(_SECONDS_TO_END)}"
+            how = f"the program ended with status {self._process.wait(_END_TIMEOUT)}"
         except subprocess.TimeoutExpired:
             how = "the program closed its output"
         return ChannelClosed(f"{self._endpoint.name}: {how}.{self._said()}")
@@ -99,7 +99,7 @@ class ExecTransport:
         self._stdout.close()
         self._process.terminate()
         try:
-            self._process.wait(_SECONDS_TO_END)
+            self._process.wait(_END_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

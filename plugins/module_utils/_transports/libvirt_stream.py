@@ -18,7 +18,7 @@ from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import
     LibvirtDomain,
 )
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.event_loop import EventLoop
-from ansible_collections.netless.qga.plugins.module_utils._local.background_call import Pending
+from ansible_collections.netless.qga.plugins.module_utils._local.background_call import BackgroundCall
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     ChannelClosed,
@@ -34,7 +34,7 @@ _PIECE = 262120
 _RETRY_SECONDS = 0.2
 
 # For saying goodbye to a hypervisor that may be gone.
-_CLOSE_SECONDS = 2.0
+_CLOSE_TIMEOUT = 2.0
 
 # How long a hypervisor may leave our keepalive messages unanswered: 5 seconds, three times. libvirtd's own defaults
 # are of the same kind.
@@ -49,7 +49,7 @@ _NOTHING_YET = -2
 
 
 @dataclass(frozen=True)
-class LibvirtStreamEndpoint:
+class LibvirtStreamConnector:
     """A channel of a domain.
 
     :param channel: the name of its virtio port, or libvirt's alias of the device.
@@ -67,7 +67,7 @@ class LibvirtStreamEndpoint:
         return f"libvirt:{self.channel} of the domain {self.domain} on {self.uri}"
 
     @property
-    def exclusive_name(self) -> str:
+    def lock_key(self) -> str:
         return self.name
 
     def connect(self, deadline: Deadline) -> LibvirtStream:
@@ -135,7 +135,7 @@ class LibvirtStreamEndpoint:
 class LibvirtStream:
     """An open channel, with a connection of its own."""
 
-    def __init__(self, endpoint: LibvirtStreamEndpoint, domain: LibvirtDomain, stream: t.Any, loop: EventLoop) -> None:
+    def __init__(self, endpoint: LibvirtStreamConnector, domain: LibvirtDomain, stream: t.Any, loop: EventLoop) -> None:
         self._endpoint = endpoint
         self._domain = domain
         self._stream = stream
@@ -148,7 +148,7 @@ class LibvirtStream:
             piece = bytes(rest[:_PIECE])
             try:
                 # Even on a stream that does not block it waits as long as libvirtd takes nothing.
-                sent = Pending(partial(stream.send, piece)).result(deadline)
+                sent = BackgroundCall(partial(stream.send, piece)).result(deadline)
             except self._domain.library().libvirtError as exc:
                 raise ConnectionError(self._ended(exc)) from exc
             rest = rest[sent:]
@@ -172,7 +172,7 @@ class LibvirtStream:
             self._loop.run(deadline)
             looks += 1
 
-    def silence(self) -> Unreachable:
+    def no_reply_error(self) -> Unreachable:
         channel = self._endpoint.find(self._domain.channels())
         if channel is not None and not channel.connected:
             return AgentSilent(
@@ -184,7 +184,7 @@ class LibvirtStream:
             f"hang, or does another program on the hypervisor hold the channel's socket, which serves one at a time?"
         )
 
-    def ending(self) -> Unreachable:
+    def closed_error(self) -> Unreachable:
         said = f": {self._reason}" if self._reason else ""
         return ChannelClosed(f"{self._endpoint.name}: the stream ended{said}. Did the domain stop, or libvirt?")
 
@@ -193,7 +193,7 @@ class LibvirtStream:
         if stream is None:
             return
         with contextlib.suppress(TimeoutError, self._domain.library().libvirtError):
-            Pending(stream.abort).result(Deadline.after(_CLOSE_SECONDS))
+            BackgroundCall(stream.abort).result(Deadline.after(_CLOSE_TIMEOUT))
         del stream
         self._domain.close()
         self._loop.close()

@@ -43,7 +43,7 @@ _CURES = {
 
 
 @dataclass(frozen=True)
-class SerialEndpoint:
+class SerialConnector:
     """A serial device, at the speed that it is set to.
 
     :param path: the device.
@@ -58,7 +58,7 @@ class SerialEndpoint:
         return f"serial:{self.path}"
 
     @property
-    def exclusive_name(self) -> str:
+    def lock_key(self) -> str:
         return f"serial:{os.path.realpath(self.path)}"
 
     def connect(self, deadline: Deadline) -> SerialTransport:
@@ -104,7 +104,7 @@ class SerialTransport:
     :param settings: what the device is set back to at the end, as :func:`termios.tcgetattr` returned it.
     """
 
-    def __init__(self, endpoint: SerialEndpoint, device: int, settings: list[t.Any]) -> None:
+    def __init__(self, endpoint: SerialConnector, device: int, settings: list[t.Any]) -> None:
         self._endpoint = endpoint
         self._device = device
         self._settings = settings
@@ -116,14 +116,14 @@ class SerialTransport:
     def receive(self, deadline: Deadline) -> bytes:
         return descriptor.receive(self._device, deadline)
 
-    def silence(self) -> Unreachable:
+    def no_reply_error(self) -> Unreachable:
         return AgentSilent(
             f"{self._endpoint.name}: the device is open, but no guest agent answers. Is the guest up, and "
             f"qemu-guest-agent running in it with --method=isa-serial on this line, at the speed of the device? Does "
             f"another program read it too, or is it somebody's login?"
         )
 
-    def ending(self) -> Unreachable:
+    def closed_error(self) -> Unreachable:
         return ChannelClosed(f"{self._endpoint.name}: the other side of the line is gone. Did the VM stop?")
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ class SocketEndpoint(t.Protocol):
     def name(self) -> str:
         """The endpoint as the user wrote it, for messages."""
 
-    def silence(self) -> Unreachable:
+    def no_reply_error(self) -> Unreachable:
         """The error to raise when the socket is connected and no agent answers on it."""
 
 
@@ -48,10 +48,10 @@ class StreamSocket:
     def receive(self, deadline: Deadline) -> bytes:
         return descriptor.receive(self._socket.fileno(), deadline)
 
-    def silence(self) -> Unreachable:
-        return self._endpoint.silence()
+    def no_reply_error(self) -> Unreachable:
+        return self._endpoint.no_reply_error()
 
-    def ending(self) -> Unreachable:
+    def closed_error(self) -> Unreachable:
         return ChannelClosed(f"{self._endpoint.name}: the other side closed the socket. Did the VM or its agent stop?")
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._local.background_call import Pending
+from ansible_collections.netless.qga.plugins.module_utils._local.background_call import BackgroundCall
 from ansible_collections.netless.qga.plugins.module_utils._transports import stream_socket
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
@@ -42,7 +42,7 @@ _Address = tuple[t.Any, ...]
 
 
 @dataclass(frozen=True)
-class TcpEndpoint:
+class TcpConnector:
     """A TCP port.
 
     :param host: a name, or an address without brackets.
@@ -53,7 +53,7 @@ class TcpEndpoint:
     chunk: int = 1024 * 1024
 
     @classmethod
-    def parse(cls, text: str) -> TcpEndpoint:
+    def parse(cls, text: str) -> TcpConnector:
         """The endpoint that a user wrote.
 
         :param text: ``HOST:PORT``, an IPv6 address in brackets.
@@ -72,7 +72,7 @@ class TcpEndpoint:
         return f"tcp:[{self.host}]:{self.port}" if ":" in self.host else f"tcp:{self.host}:{self.port}"
 
     @property
-    def exclusive_name(self) -> str:
+    def lock_key(self) -> str:
         """One for all ways to write an address. A name is not looked up, as that could take long."""
         host = self.host.lower()
         with contextlib.suppress(ValueError):
@@ -102,7 +102,7 @@ class TcpEndpoint:
                 return stream_socket.StreamSocket(self, channel)
         raise EndpointUnavailable(f"{self.name}: {'; '.join(reasons)}") from failure
 
-    def silence(self) -> Unreachable:
+    def no_reply_error(self) -> Unreachable:
         return AgentSilent(
             f"{self.name}: the port is open, but no guest agent answers. Is the guest up, and qemu-guest-agent running "
             f"in it on this channel? QEMU serves one client at a time: if another one is connected, it is served first"
@@ -110,7 +110,7 @@ class TcpEndpoint:
 
     def _addresses(self, deadline: Deadline) -> list[tuple[int, _Address]]:
         """The host's addresses, with their families. A resolver that hangs is left alone at the deadline."""
-        query = Pending(lambda: socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM))
+        query = BackgroundCall(lambda: socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM))
         try:
             return [(row[0], row[4]) for row in query.result(deadline)]
         except TimeoutError as exc:

@@ -28,17 +28,17 @@ class Transport(t.Protocol):
         :raises TimeoutError: nothing arrived before the deadline.
         """
 
-    def silence(self) -> Unreachable:
+    def no_reply_error(self) -> Unreachable:
         """The error to raise when the channel is open and no agent answers on it."""
 
-    def ending(self) -> Unreachable:
+    def closed_error(self) -> Unreachable:
         """The error to raise when the other side hung up."""
 
     def close(self) -> None:
         """Let go of the channel. May be called again."""
 
 
-class Endpoint(t.Protocol):
+class Connector(t.Protocol):
     """Where an agent is reached, in QEMU's notation."""
 
     @property
@@ -46,7 +46,7 @@ class Endpoint(t.Protocol):
         """The endpoint as the user wrote it, for messages."""
 
     @property
-    def exclusive_name(self) -> str:
+    def lock_key(self) -> str:
         """What it comes down to: two endpoints with the same one are the same channel, which has one user at a time."""
 
     @property

@@ -21,7 +21,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 )
 
 # sizeof(sockaddr_un.sun_path) less its NUL, on Linux (unix(7)).
-_LONGEST_PATH = 107
+_MAX_PATH = 107
 
 _RETRY_SECONDS = 0.05
 
@@ -45,7 +45,7 @@ _HELD = (
 
 
 @dataclass(frozen=True)
-class UnixEndpoint:
+class UnixConnector:
     """A Unix stream socket.
 
     :param path: where it is in this machine's file system.
@@ -59,14 +59,14 @@ class UnixEndpoint:
         return f"unix:{self.path}"
 
     @property
-    def exclusive_name(self) -> str:
+    def lock_key(self) -> str:
         return f"unix:{os.path.realpath(self.path)}"
 
     def connect(self, deadline: Deadline) -> StreamSocket:
         """Connect, and wait for a place in the queue of a busy socket."""
-        if len(os.fsencode(self.path)) > _LONGEST_PATH:
+        if len(os.fsencode(self.path)) > _MAX_PATH:
             raise EndpointUnavailable(
-                f"{self.name}: the path is longer than the {_LONGEST_PATH} bytes that a Unix socket's may have; "
+                f"{self.name}: the path is longer than the {_MAX_PATH} bytes that a Unix socket's may have; "
                 f"use a shorter one, or a symbolic link"
             )
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -91,7 +91,7 @@ class UnixEndpoint:
                 cure = _CURES.get(exc.errno or 0, str(exc.strerror))
                 raise EndpointUnavailable(f"{self.name}: {cure}") from exc
 
-    def silence(self) -> Unreachable:
+    def no_reply_error(self) -> Unreachable:
         if self._waits_in_queue():
             return EndpointBusy(f"{self.name}: {_HELD}")
         return AgentSilent(

@@ -42,7 +42,7 @@ _CURES = {
 
 
 @dataclass(frozen=True)
-class VsockEndpoint:
+class VsockConnector:
     """A vsock port of a guest on this machine.
 
     :param cid: the guest's context id.
@@ -53,7 +53,7 @@ class VsockEndpoint:
     chunk: int = 1024 * 1024
 
     @classmethod
-    def parse(cls, text: str) -> VsockEndpoint:
+    def parse(cls, text: str) -> VsockConnector:
         """The endpoint that a user wrote.
 
         :param text: ``CID:PORT``.
@@ -73,7 +73,7 @@ class VsockEndpoint:
         return f"vsock:{self.cid}:{self.port}"
 
     @property
-    def exclusive_name(self) -> str:
+    def lock_key(self) -> str:
         return self.name
 
     def connect(self, deadline: Deadline) -> stream_socket.StreamSocket:
@@ -89,7 +89,7 @@ class VsockEndpoint:
             raise EndpointUnavailable(f"{self.name}: {cure}") from exc
         return stream_socket.StreamSocket(self, channel)
 
-    def silence(self) -> Unreachable:
+    def no_reply_error(self) -> Unreachable:
         return AgentSilent(
             f"{self.name}: connected, but no guest agent answers. Is this its port? An agent serves one client at a "
             f"time: if another one is connected, it is served first"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Request:
-    """A command made into bytes. Made by :meth:`Framing.prepare`.
+    """A command made into bytes. Made by :meth:`Session.prepare`.
 
     :param number: names the request in the events that answer it.
     :param data: the bytes to send.
@@ -52,7 +52,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class ErrorReply:
     """The ``error`` of a request's reply.
 
     :param error_class: its ``class``; nothing if libvirt had the reply, which does not pass that on.
@@ -72,7 +72,7 @@ class IdsRefused:
 
 
 @dataclass(frozen=True)
-class Stray:
+class Discarded:
     """Something that answers none of our requests was thrown away."""
 
     reason: str
@@ -86,4 +86,4 @@ class Closed:
     partial: int
 
 
-Event = t.Union[Synced, DelimitedSyncMissing, Answer, Refusal, IdsRefused, Stray, Closed]
+Event = t.Union[Synced, DelimitedSyncMissing, Answer, ErrorReply, IdsRefused, Discarded, Closed]

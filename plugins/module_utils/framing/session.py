@@ -37,11 +37,11 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.events import 
     Answer,
     Closed,
     DelimitedSyncMissing,
+    Discarded,
+    ErrorReply,
     Event,
     IdsRefused,
-    Refusal,
     Request,
-    Stray,
     Synced,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import DEFAULT_LIMITS, Limits
@@ -74,7 +74,7 @@ class _Ids(enum.Enum):
     ABSENT = enum.auto()
 
 
-class Framing:
+class Session:
     """One conversation with one agent.
 
     :param limits: what the guest may cost us.
@@ -162,7 +162,7 @@ class Framing:
         self.state = State.WAITING
         return request.data
 
-    def give_up(self) -> list[Request]:
+    def abandon(self) -> list[Request]:
         """Stop waiting, after a timeout or a read that was cut short; the only way on is a sync.
 
         :returns: the requests that stay unanswered. Of a silent command that means success, of another nothing.
@@ -194,17 +194,17 @@ class Framing:
                 if line is None:
                     self._check_unfinished()
                     return self._end() if self._ended else None
-                event = self._hunt(line) if self.state is State.SYNCING else self._read(line)
+                event = self._read_sync_line(line) if self.state is State.SYNCING else self._read(line)
                 if event is not None:
                     return event
         except ProtocolViolation:
-            self.give_up()
+            self.abandon()
             raise
 
-    def _hunt(self, line: Line) -> Event | None:
+    def _read_sync_line(self, line: Line) -> Event | None:
         """A line during a sync: its reply, or something of before."""
         self._discard(line.size)
-        reply = self._telling(line)
+        reply = self._parse_if_relevant(line)
         if _is_integer(reply.get("return")) and reply["return"] == self._sync_id:
             return self._synced(line)
         if self._knows_delimited and "error" in reply and _DELIMITED in line.content:
@@ -214,7 +214,7 @@ class Framing:
             return DelimitedSyncMissing()
         return None
 
-    def _telling(self, line: Line) -> dict[str, t.Any]:
+    def _parse_if_relevant(self, line: Line) -> dict[str, t.Any]:
         """The reply in a line that may matter to a sync; empty if it does not, or is none."""
         if not any(mark in line.content for mark in (b"%d" % self._sync_id, _DELIMITED, b"QMP")):
             # Most of what is thrown away need not be understood for it.
@@ -272,11 +272,11 @@ class Framing:
             return self._stray(line, "a reply without an id")
         else:
             number = next(iter(self._in_flight))
-        event: Answer | Refusal | IdsRefused = _answer(number, reply)
+        event: Answer | ErrorReply | IdsRefused = _answer(number, reply)
         if "id" not in reply and self._ids is _Ids.UNKNOWN:
             if isinstance(event, Answer):
                 self._ids = _Ids.ABSENT
-            elif isinstance(event, Refusal) and "'id' is unexpected" in event.desc:
+            elif isinstance(event, ErrorReply) and "'id' is unexpected" in event.desc:
                 # The one error of QEMU's dispatcher before 4.0 for it, and nothing but its text tells it.
                 self._ids = _Ids.ABSENT
                 event = IdsRefused(number)
@@ -286,9 +286,9 @@ class Framing:
             self.state = State.IDLE
         return event
 
-    def _stray(self, line: Line, reason: str) -> Stray:
+    def _stray(self, line: Line, reason: str) -> Discarded:
         self._discard(line.size)
-        return Stray(reason, line.size)
+        return Discarded(reason, line.size)
 
     def _discard(self, size: int) -> None:
         self._discarded += size
@@ -336,7 +336,7 @@ def _encode(members: dict[str, t.Any]) -> bytes:
         raise InvalidRequest(f"{members['execute']}: its arguments cannot be sent: {exc}") from exc
 
 
-def _answer(number: int, reply: dict[str, t.Any]) -> Answer | Refusal:
+def _answer(number: int, reply: dict[str, t.Any]) -> Answer | ErrorReply:
     if "return" in reply:
         return Answer(number, reply["return"])
     error = reply["error"]
@@ -345,7 +345,7 @@ def _answer(number: int, reply: dict[str, t.Any]) -> Answer | Refusal:
     error_class, desc = error.get("class", "GenericError"), error.get("desc", "")
     if not isinstance(error_class, str) or not isinstance(desc, str):
         raise ProtocolViolation("an error whose class or desc is not a string")
-    return Refusal(number, error_class, desc)
+    return ErrorReply(number, error_class, desc)
 
 
 def _is_integer(value: t.Any) -> bool:

@@ -18,11 +18,11 @@ from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadl
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CommandUnavailable,
-    Failed,
     InvalidRequest,
     OutcomeUnknown,
     ProtocolViolation,
     QgaError,
+    TaskFailed,
     error_name,
     excerpt,
 )
@@ -35,7 +35,7 @@ _FIELD = re.compile(r'(?:[^\s"]|"(?:\\.|[^"\\])*")+')
 _NO_FILE = "No such file or directory"
 
 # How much a file of keys may hold, in characters. sshd looks through all of it for each login.
-_MOST = 1024 * 1024
+_MAX_SIZE = 1024 * 1024
 
 
 def key_lines(texts: t.Iterable[str]) -> list[str]:
@@ -145,8 +145,8 @@ class AuthorizedKeys:
             self._refusal = exc.desc
             return None
         lines = [line.strip() for line in reply["keys"]]
-        if sum(map(len, lines)) > _MOST:
-            raise ProtocolViolation(f"{self._agent.endpoint}: {command}: more than {_MOST} characters of keys")
+        if sum(map(len, lines)) > _MAX_SIZE:
+            raise ProtocolViolation(f"{self._agent.endpoint}: {command}: more than {_MAX_SIZE} characters of keys")
         # The agent begins with the last one.
         return [line for line in reversed(lines) if line]
 
@@ -158,26 +158,26 @@ class AuthorizedKeys:
         :param exclusive: whether the lines after it are to be all of the file.
         :returns: whether the file was written anew, without its comments.
         :raises AgentRefused: among others, there is no such user.
-        :raises Failed: the agent says that it has done it, and its file shows that it has not; or something went wrong
-            when it had done a part.
+        :raises TaskFailed: the agent says that it has done it, and its file shows that it has not; or something went
+            wrong when it had done a part.
         """
         try:
             return self._carry_out(plan, exclusive=exclusive)
         except QgaError as exc:
             if self._has_changed or isinstance(exc, OutcomeUnknown):
-                raise Failed(str(exc), error=error_name(exc), changed=True) from exc
+                raise TaskFailed(str(exc), error=error_name(exc), changed=True) from exc
             raise
 
-    def see_that_there_are_none(self, lines: t.Sequence[str]) -> None:
+    def verify_absent(self, lines: t.Sequence[str]) -> None:
         """See that the lines are not there, where the agent has just not been able to read any.
 
         :raises AgentRefused: among others, there is no such user.
-        :raises Failed: it is not for want of a file that it could not.
+        :raises TaskFailed: it is not for want of a file that it could not.
         """
         # It succeeds without a file, and where the agent may not look for one. It fails without a user.
         self._remove(lines)
         if not self._refusal.endswith(_NO_FILE):
-            raise Failed(
+            raise TaskFailed(
                 f"{self._agent.endpoint}: the keys of {excerpt(self._user)} in the guest may be there all the same. "
                 f"The agent says that it has removed them, and cannot read the file: {excerpt(self._refusal)}",
                 error="agent_refused",
@@ -195,7 +195,7 @@ class AuthorizedKeys:
             written_anew = self._remove_unequal(plan.remove)
         found = self.read()
         if found is None or set(found) & set(plan.remove) or set(plan.add) - set(found):
-            raise Failed(
+            raise TaskFailed(
                 f"{self._agent.endpoint}: the keys of {excerpt(self._user)} in the guest are not what the agent was "
                 f"asked to make them. Does somebody else write to the file?",
                 error="not_carried_out",

@@ -24,7 +24,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 _SHADOW = "/etc/shadow"
 
 # Far more than there are users in a file, in bytes.
-_MOST = 4 * 1024 * 1024
+_MAX_SIZE = 4 * 1024 * 1024
 
 _SEPARATORS = ("\n", "\r", "\0")
 
@@ -83,7 +83,7 @@ def _known_hash(agent: Agent, user: str, deadline: Deadline) -> str | None:
         with Files(agent).open(_SHADOW, "r", deadline) as opened:
             for chunk in opened.chunks(deadline):
                 text += chunk
-                if len(text) > _MOST:
+                if len(text) > _MAX_SIZE:
                     return None
     except (CommandDisabled, CommandMissing, GuestFileError):
         return None

@@ -17,8 +17,8 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.findi
     PROBLEM,
     UNKNOWN,
     WARNING,
+    Context,
     Finding,
-    Subject,
 )
 from ansible_collections.netless.qga.plugins.module_utils._schema.validation import since
 from ansible_collections.netless.qga.plugins.module_utils.errors import AgentRefused, excerpt
@@ -62,10 +62,10 @@ _PINGS = 3
 _SLOW_SECONDS = 1.0
 
 
-def version(subject: Subject) -> t.Iterator[Finding]:
+def version(context: Context) -> t.Iterator[Finding]:
     """Which agent it is."""
     try:
-        found = excerpt(subject.agent.info(subject.deadline()).version)
+        found = excerpt(context.agent.info(context.deadline()).version)
     except AgentRefused as exc:
         message = f"The agent does not tell what it can do: {exc}"
         yield Finding("version", PROBLEM, message, f"Allow it guest-info. {HOW_TO_ALLOW}", ends=True)
@@ -80,38 +80,38 @@ def version(subject: Subject) -> t.Iterator[Finding]:
         yield Finding("version", OK, f"The agent's version is {found}")
 
 
-def frozen(subject: Subject) -> t.Iterator[Finding]:
+def frozen(context: Context) -> t.Iterator[Finding]:
     """Whether the guest's filesystems are frozen, in which case an agent refuses nearly everything."""
     command = "guest-fsfreeze-status"
-    enabled = subject.agent.info(subject.deadline()).commands.get(command)
+    enabled = context.agent.info(context.deadline()).commands.get(command)
     if enabled is None:
         yield Finding("frozen", OK, "The agent knows no freezing")
     elif not enabled:
         message = f"Whether the guest's filesystems are frozen is not known: {command} is blocked"
         yield Finding("frozen", UNKNOWN, message, HOW_TO_ALLOW)
-    elif subject.agent.call(command, deadline=subject.deadline(), repeatable=True) == "frozen":
+    elif context.agent.call(command, deadline=context.deadline(), repeatable=True) == "frozen":
         yield Finding("frozen", PROBLEM, "Nearly everything is refused for now", HOW_TO_THAW, ends=True)
     else:
         yield Finding("frozen", OK, "The guest's filesystems are not frozen")
 
 
-def programs_and_files(subject: Subject) -> t.Iterator[Finding]:
+def programs_and_files(context: Context) -> t.Iterator[Finding]:
     """Whether the agent is allowed what the connection takes."""
     for check, purpose, commands in (
         ("exec", "run programs", EXEC_COMMANDS),
         ("files", "handle files", FILE_COMMANDS),
     ):
-        missing, blocked = _unavailable(subject, commands)
+        missing, blocked = _unavailable(context, commands)
         if not missing and not blocked:
             yield Finding(check, OK, f"The agent may {purpose}")
         else:
-            message = f"The agent{_of(subject)} cannot {purpose}: {_described(missing, blocked)}"
+            message = f"The agent{_of(context)} cannot {purpose}: {_described(missing, blocked)}"
             yield Finding(check, PROBLEM, message, f"{_advice(missing, blocked)}. {_WITHOUT}")
 
 
-def other_commands(subject: Subject) -> t.Iterator[Finding]:
+def other_commands(context: Context) -> t.Iterator[Finding]:
     """Which modules lack a command."""
-    lacking = {name: _unavailable(subject, commands) for name, commands in _COMMANDS_OF_MODULES.items()}
+    lacking = {name: _unavailable(context, commands) for name, commands in _COMMANDS_OF_MODULES.items()}
     missing = [command for found, dummy in lacking.values() for command in found]
     blocked = [command for dummy, found in lacking.values() for command in found]
     if not missing and not blocked:
@@ -123,21 +123,21 @@ def other_commands(subject: Subject) -> t.Iterator[Finding]:
     yield Finding("commands", WARNING, message, _advice(missing, blocked))
 
 
-def speed(subject: Subject) -> t.Iterator[Finding]:
+def speed(context: Context) -> t.Iterator[Finding]:
     """How long the agent takes for an answer."""
     taken = []
     for dummy in range(_PINGS):
         started = time.monotonic()
-        subject.agent.call("guest-ping", deadline=subject.deadline(), repeatable=True)
+        context.agent.call("guest-ping", deadline=context.deadline(), repeatable=True)
         taken.append(time.monotonic() - started)
     message = f"The agent takes {min(taken):.4f} to {max(taken):.4f} s for an answer"
     slow = max(taken) > _SLOW_SECONDS
     yield Finding("speed", WARNING if slow else OK, message, _LIGHTEN if slow else "")
 
 
-def _unavailable(subject: Subject, commands: t.Iterable[str]) -> tuple[list[str], list[str]]:
+def _unavailable(context: Context, commands: t.Iterable[str]) -> tuple[list[str], list[str]]:
     """Which of the commands the agent does not know, and which are blocked."""
-    known = subject.agent.info(subject.deadline()).commands
+    known = context.agent.info(context.deadline()).commands
     missing = [command for command in commands if command not in known]
     return missing, [command for command in commands if not known.get(command, True)]
 
@@ -156,13 +156,13 @@ def _advice(missing: t.Sequence[str], blocked: t.Sequence[str]) -> str:
     return ". ".join([HOW_TO_ALLOW] * bool(blocked) + [_UPGRADE] * bool(missing))
 
 
-def _of(subject: Subject) -> str:
+def _of(context: Context) -> str:
     """The guest's distribution, if the agent tells; what its agent blocks depends on it."""
     command = "guest-get-osinfo"
-    if not subject.agent.info(subject.deadline()).allows(command):
+    if not context.agent.info(context.deadline()).allows(command):
         return ""
     try:
-        reply = subject.agent.call(command, deadline=subject.deadline(), repeatable=True)
+        reply = context.agent.call(command, deadline=context.deadline(), repeatable=True)
     except AgentRefused:
         return ""
     name = excerpt(optional(command, reply, "pretty-name", "")) or excerpt(optional(command, reply, "id", ""))

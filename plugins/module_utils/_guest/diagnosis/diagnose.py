@@ -9,13 +9,13 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis import capabilities, reachability
-from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.environment import surroundings
+from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.environment import environment
 from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.finding import (
     PROBLEM,
     UNKNOWN,
     WARNING,
+    Context,
     Finding,
-    Subject,
 )
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     OutcomeUnknown,
@@ -24,7 +24,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     Unreachable,
 )
 
-Check = t.Callable[[Subject], t.Iterator[Finding]]
+Check = t.Callable[[Context], t.Iterator[Finding]]
 
 # Each needs what those before it have found to be so.
 _CHECKS: tuple[tuple[str, Check], ...] = (
@@ -37,7 +37,7 @@ _CHECKS: tuple[tuple[str, Check], ...] = (
     ("exec", capabilities.programs_and_files),
     ("commands", capabilities.other_commands),
     ("speed", capabilities.speed),
-    ("shell", surroundings),
+    ("shell", environment),
 )
 # Without these there is no agent to look at.
 _ESSENTIAL = ("libraries", "libvirt", "domain", "agent")
@@ -45,11 +45,11 @@ _ESSENTIAL = ("libraries", "libvirt", "domain", "agent")
 _MAKE_IT_POSSIBLE = "See to what the message names, on the host where this module runs"
 
 
-def diagnose(subject: Subject) -> list[Finding]:
+def diagnose(context: Context) -> list[Finding]:
     """What all checks find, up to the first finding after which nothing else can be looked at."""
     findings: list[Finding] = []
     for name, check in _CHECKS:
-        for finding in _carry_out(name, check, subject):
+        for finding in _carry_out(name, check, context):
             findings.append(finding)
             if finding.ends:
                 return findings
@@ -68,12 +68,12 @@ def summary(findings: t.Sequence[Finding]) -> str:
     return "The agent works, and tasks over it do: there is nothing to be done."
 
 
-def _carry_out(name: str, check: Check, subject: Subject) -> t.Iterator[Finding]:
+def _carry_out(name: str, check: Check, context: Context) -> t.Iterator[Finding]:
     """The check's findings, and one for what kept it from finding more."""
     try:
-        yield from check(subject)
+        yield from check(context)
     except (Unreachable, OutcomeUnknown, ProtocolViolation) as exc:
-        yield reachability.no_agent(name, subject, exc)
+        yield reachability.no_agent(name, context, exc)
     except (QgaError, OSError) as exc:
         message = f"This could not be looked at: {exc}"
         if name in _ESSENTIAL:

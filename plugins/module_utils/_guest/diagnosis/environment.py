@@ -17,8 +17,8 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.findi
     PROBLEM,
     UNKNOWN,
     WARNING,
+    Context,
     Finding,
-    Subject,
 )
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import guest_exec
@@ -65,7 +65,7 @@ _CONFINED = "virt_qemu_ga_t"
 
 _SLOW_SECONDS = 10.0
 # As many times what one answer may take; Python alone takes a second where there is no KVM.
-_PATIENCE = 3
+_TIMEOUT_FACTOR = 3
 
 _GIVE_A_SHELL = (
     "Give the guest a POSIX shell at /bin/sh that the agent may start; ausearch -m avc -ts recent in the guest shows "
@@ -91,14 +91,14 @@ _NEWER_PYTHON = (
 _LIGHTEN = "Let tasks have long timeouts, and see what keeps the guest busy; an emulated processor is this slow"
 
 
-def surroundings(subject: Subject) -> t.Iterator[Finding]:
+def environment(context: Context) -> t.Iterator[Finding]:
     """What a program finds in the guest, if one may be run."""
-    if not subject.agent.info(subject.deadline()).allows(*EXEC_COMMANDS):
+    if not context.agent.info(context.deadline()).allows(*EXEC_COMMANDS):
         return
     started = time.monotonic()
-    seconds_given = _PATIENCE * subject.patience
+    seconds_given = _TIMEOUT_FACTOR * context.patience
     try:
-        ended = guest_exec.run_script(subject.agent, _LOOK, deadline=Deadline.after(seconds_given))
+        ended = guest_exec.run_script(context.agent, _LOOK, deadline=Deadline.after(seconds_given))
     except CommandUnavailable:
         raise
     except AgentRefused as exc:

@@ -43,7 +43,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Subject:
+class Context:
     """A guest that is looked at.
 
     :param agent: its agent.

@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.finding import OK, PROBLEM, Finding, Subject
+from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.finding import OK, PROBLEM, Context, Finding
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import DomainState, LibvirtDomain
-from ansible_collections.netless.qga.plugins.module_utils._schema.validation import see_that_it_can_check
+from ansible_collections.netless.qga.plugins.module_utils._schema.validation import require_jsonschema
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ChannelClosed,
     EndpointBusy,
@@ -81,61 +81,61 @@ _NOT_AN_AGENT = (
 _USUALLY_DISCARDED = 100
 
 
-def libraries(subject: Subject) -> t.Iterator[Finding]:
+def libraries(context: Context) -> t.Iterator[Finding]:
     """Whether Python has what driving this agent takes."""
     try:
-        see_that_it_can_check()
-        if subject.domain is not None:
-            subject.domain.library()
+        require_jsonschema()
+        if context.domain is not None:
+            context.domain.library()
     except LibraryMissing as exc:
         yield Finding("libraries", PROBLEM, str(exc), _INSTALL_WHERE, ends=True)
     else:
         yield Finding("libraries", OK, "Python has the libraries that it takes")
 
 
-def libvirt(subject: Subject) -> t.Iterator[Finding]:
+def libvirt(context: Context) -> t.Iterator[Finding]:
     """Whether libvirt lets itself be asked, and knows the domain."""
-    if subject.domain is None:
+    if context.domain is None:
         return
     try:
-        subject.domain.state(subject.deadline())
+        context.domain.state(context.deadline())
     except EndpointUnavailable as exc:
         yield Finding("libvirt", PROBLEM, str(exc), _CORRECT_THE_DOMAIN, ends=True)
     else:
-        message = f"{subject.domain.description}: it can be asked about{_versions(subject.domain, subject)}"
+        message = f"{context.domain.description}: it can be asked about{_versions(context.domain, context)}"
         yield Finding("libvirt", OK, message)
 
 
-def domain(subject: Subject) -> t.Iterator[Finding]:
+def domain(context: Context) -> t.Iterator[Finding]:
     """Whether the domain runs."""
-    if subject.domain is None:
+    if context.domain is None:
         return
-    state = subject.domain.state(subject.deadline())
+    state = context.domain.state(context.deadline())
     if state in _STATES:
         reason, advice = _STATES[state]
-        yield Finding("domain", PROBLEM, f"{subject.domain.description}: {reason}", advice, ends=True)
+        yield Finding("domain", PROBLEM, f"{context.domain.description}: {reason}", advice, ends=True)
     else:
-        yield Finding("domain", OK, f"{subject.domain.description}: it runs")
+        yield Finding("domain", OK, f"{context.domain.description}: it runs")
 
 
-def agent(subject: Subject) -> t.Iterator[Finding]:
+def agent(context: Context) -> t.Iterator[Finding]:
     """Whether the channel can be opened, and an agent answers on it."""
     try:
-        report = subject.agent.sync(subject.deadline())
+        report = context.agent.sync(context.deadline())
     except (EndpointUnavailable, EndpointBusy) as exc:
-        missing = _CORRECT_THE_ENDPOINT if subject.domain is None else _CORRECT_THE_CHANNEL
+        missing = _CORRECT_THE_ENDPOINT if context.domain is None else _CORRECT_THE_CHANNEL
         advice = _LET_GO if isinstance(exc, EndpointBusy) else missing
         yield Finding("channel", PROBLEM, str(exc), advice, ends=True)
         return
     except (Unreachable, OutcomeUnknown, ProtocolViolation) as exc:
-        yield no_agent("agent", subject, exc)
+        yield no_agent("agent", context, exc)
         return
-    yield Finding("channel", OK, f"{subject.agent.endpoint}: it can be opened")
+    yield Finding("channel", OK, f"{context.agent.endpoint}: it can be opened")
     left = f". {report.discarded} bytes of before were thrown away" if report.discarded > _USUALLY_DISCARDED else ""
     yield Finding("agent", OK, f"An agent answers; it took {report.seconds:.3f} s to sync with it{left}")
 
 
-def no_agent(check: str, subject: Subject, exc: QgaError) -> Finding:
+def no_agent(check: str, context: Context, exc: QgaError) -> Finding:
     """What is found if the agent does not answer, or stops to, or something else does.
 
     :param check: during which it did so.
@@ -143,7 +143,7 @@ def no_agent(check: str, subject: Subject, exc: QgaError) -> Finding:
     """
     if isinstance(exc, ProtocolViolation):
         advice = _NOT_AN_AGENT
-    elif isinstance(exc, OutcomeUnknown) or _is_connected(subject):
+    elif isinstance(exc, OutcomeUnknown) or _is_connected(context):
         advice = _RESTART_THE_AGENT
     elif isinstance(exc, ChannelClosed):
         advice = _CORRECT_THE_ENDPOINT
@@ -152,19 +152,19 @@ def no_agent(check: str, subject: Subject, exc: QgaError) -> Finding:
     return Finding(check, PROBLEM, str(exc), advice, ends=True)
 
 
-def _is_connected(subject: Subject) -> bool:
+def _is_connected(context: Context) -> bool:
     """Whether something in the guest has the channel open, as far as libvirt tells."""
-    channels = [] if subject.domain is None else subject.domain.channels()
-    return any(channel.connected for channel in channels if subject.channel in (channel.name, channel.alias))
+    channels = [] if context.domain is None else context.domain.channels()
+    return any(channel.connected for channel in channels if context.channel in (channel.name, channel.alias))
 
 
-def _versions(found: LibvirtDomain, subject: Subject) -> str:
+def _versions(found: LibvirtDomain, context: Context) -> str:
     def ask(virtual_domain: t.Any) -> tuple[int, int]:
         connection = virtual_domain.connect()
         return connection.getLibVersion(), connection.getVersion()
 
     with contextlib.suppress(TimeoutError, found.library().libvirtError):
-        libvirt, qemu = found.call(ask, subject.deadline())
+        libvirt, qemu = found.call(ask, context.deadline())
         return f", under libvirt {_dotted(libvirt)} and QEMU {_dotted(qemu)}"
     return ""
 

@@ -11,13 +11,13 @@ import typing as t
 from dataclasses import dataclass
 
 #: How much of a file is shown in a difference, in bytes; the same as in Ansible's own modules.
-MOST_SHOWN = 104448
+MAX_SHOWN = 104448
 
 _PIECE = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Measure:
+class ContentSummary:
     """What is known of contents that have been looked through.
 
     :param size: in bytes.
@@ -31,25 +31,25 @@ class Measure:
     beginning: bytes
     cut: bool = False
 
-    def same_as(self, other: Measure | None) -> bool:
+    def same_as(self, other: ContentSummary | None) -> bool:
         """Whether the others are the same."""
         return other is not None and not self.cut and not other.cut and self.checksum == other.checksum
 
 
-def measure(pieces: t.Iterable[bytes], most: int | None = None) -> Measure:
+def summarize(chunks: t.Iterable[bytes], most: int | None = None) -> ContentSummary:
     """Look through contents.
 
     :param most: after how many bytes to stop, as a guest's file may have no end.
     """
     digest, size, beginning = hashlib.sha256(), 0, b""
-    for piece in pieces:
+    for piece in chunks:
         digest.update(piece)
         size += len(piece)
-        if len(beginning) <= MOST_SHOWN:
+        if len(beginning) <= MAX_SHOWN:
             beginning += piece
         if most is not None and size > most:
-            return Measure(size, digest.hexdigest(), beginning, cut=True)
-    return Measure(size, digest.hexdigest(), beginning)
+            return ContentSummary(size, digest.hexdigest(), beginning, cut=True)
+    return ContentSummary(size, digest.hexdigest(), beginning)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Source:
     data: bytes = b""
     path: str = ""
 
-    def pieces(self, size: int = _PIECE) -> t.Iterator[bytes]:
+    def chunks(self, size: int = _PIECE) -> t.Iterator[bytes]:
         """The contents, so many bytes at a time.
 
         :raises OSError: the local file cannot be read.
@@ -76,14 +76,14 @@ class Source:
                 yield self.data[start : start + size]
 
 
-def difference(before: Measure | None, after: Measure, path: str) -> dict[str, t.Any]:
+def difference(before: ContentSummary | None, after: ContentSummary, path: str) -> dict[str, t.Any]:
     """What Ansible shows of a change. There may be nothing yet, and what is large or no text is not shown."""
     shown: dict[str, t.Any] = {"before_header": path, "after_header": path, "before": ""}
     for side, name, found in (("before", "dst", before), ("after", "src", after)):
         if found is None:
             continue
-        if found.cut or found.size > MOST_SHOWN:
-            shown[f"{name}_larger"] = MOST_SHOWN
+        if found.cut or found.size > MAX_SHOWN:
+            shown[f"{name}_larger"] = MAX_SHOWN
             continue
         try:
             shown[side] = found.beginning.decode("utf-8")

@@ -49,8 +49,8 @@ _SEGMENT = 8 * 1024 * 1024
 _EXISTS = '[ -e "$1" ]'
 
 # For closing a handle, and for trying to when something else has failed.
-_SECONDS_TO_CLOSE = 30.0
-_SECONDS_TO_TRY = 2.0
+_CLOSE_TIMEOUT = 30.0
+_CLEANUP_TIMEOUT = 2.0
 
 
 class OpenFile:
@@ -79,11 +79,11 @@ class OpenFile:
         else:
             # The first error is the one that matters, and the agent may be gone.
             with contextlib.suppress(QgaError):
-                self._close(Deadline.after(_SECONDS_TO_TRY))
+                self._close(Deadline.after(_CLEANUP_TIMEOUT))
 
     def close(self) -> None:
         """Have the agent close it."""
-        self._close(Deadline.after(_SECONDS_TO_CLOSE))
+        self._close(Deadline.after(_CLOSE_TIMEOUT))
 
     def _close(self, deadline: Deadline) -> None:
         self._call("close", "guest-file-close", {}, deadline)
@@ -147,7 +147,7 @@ class Files:
         """
         with open(local, "rb") as source:
             beginning = source.read(_SEGMENT)
-            pays = compression.saving(beginning) >= compression.WORTHWHILE
+            pays = compression.saving(beginning) >= compression.MIN_SAVING
             if pays and self._put_packed(beginning, source, remote, deadline):
                 return
             source.seek(0)
@@ -172,7 +172,7 @@ class Files:
                 first = ""
         except BaseException:
             with contextlib.suppress(QgaError):
-                run_quietly(self._agent, "rm", ["-f", packed], deadline=Deadline.after(_SECONDS_TO_TRY))
+                run_quietly(self._agent, "rm", ["-f", packed], deadline=Deadline.after(_CLEANUP_TIMEOUT))
             raise
         return True
 

@@ -15,27 +15,27 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.content import (
-    MOST_SHOWN,
-    Measure,
+    MAX_SHOWN,
+    ContentSummary,
     Source,
-    measure,
+    summarize,
 )
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.guest_exec import run_script
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
-    Failed,
     GuestFileError,
     OutcomeUnknown,
     QgaError,
+    TaskFailed,
     error_name,
     excerpt,
 )
 
 # How long the contents of one file may take on their way, in seconds.
-_SECONDS_TO_COPY = 3600.0
+_COPY_TIMEOUT = 3600.0
 
 # GNU's and BusyBox's way to ask, and that of the BSDs.
 _GET_MODE = 'stat -Lc %a "$1" 2>/dev/null||stat -Lf %Mp%Lp "$1"'
@@ -53,11 +53,11 @@ _PRIVATE_MODE = 0o600
 _MODE_OF_AGENT = 0o666
 
 # How much of a file becomes part of a result, in bytes.
-_MOST_IN_MEMORY = 16 * 1024 * 1024
+_MAX_IN_MEMORY = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Placed:
+class FileChange:
     """A file of the guest's as it was found, and as it is now or would be.
 
     :param before: its contents; None if there was no file, as far as can be told.
@@ -66,8 +66,8 @@ class Placed:
     :param mode: likewise.
     """
 
-    before: Measure | None
-    after: Measure
+    before: ContentSummary | None
+    after: ContentSummary
     mode_before: int | None
     mode: int | None
 
@@ -77,7 +77,7 @@ class Placed:
         return not self.after.same_as(self.before) or self.mode != self.mode_before
 
 
-class Placement:
+class GuestFile:
     """One path in one guest.
 
     :param agent: of the guest.
@@ -85,28 +85,28 @@ class Placement:
     :param path: in the guest.
     """
 
-    def __init__(self, agent: Agent, way: Way, path: str) -> None:
+    def __init__(self, agent: Agent, target: Target, path: str) -> None:
         self._agent = agent
         self._files = Files(agent)
-        self._way = way
+        self._target = target
         self._path = path
         self._has_changed = False
 
-    def put(self, source: Source, mode: int | None, *, check_mode: bool, warn: t.Callable[[str], None]) -> Placed:
+    def put(self, source: Source, mode: int | None, *, check_mode: bool, warn: t.Callable[[str], None]) -> FileChange:
         """See that the file has these contents, and this mode if one is given.
 
         :param check_mode: whether only to look.
         :param warn: is told what the user should know.
         :raises GuestFileError: it cannot be read or written.
-        :raises Failed: it cannot have the mode, and nothing was written; or something went wrong half-way.
+        :raises TaskFailed: it cannot have the mode, and nothing was written; or something went wrong half-way.
         """
-        wanted = measure(source.pieces())
-        contents = self._look(most=max(wanted.size, MOST_SHOWN))
+        wanted = summarize(source.chunks())
+        contents = self._look(most=max(wanted.size, MAX_SHOWN))
         is_new = contents is None
-        has_shell = self._agent.info(self._way.deadline()).allows("guest-exec", "guest-exec-status")
+        has_shell = self._agent.info(self._target.deadline()).allows("guest-exec", "guest-exec-status")
         if mode is not None and not has_shell:
             if is_new:
-                raise Failed(
+                raise TaskFailed(
                     f"{self._agent.endpoint}: {self._path} in the guest cannot have the mode {mode:04o}. The agent "
                     f"makes new files with the mode {_MODE_OF_AGENT:04o}, and may not run chmod. Nothing was written. "
                     f"Allow guest-exec, leave the mode out, or write to a file that is there",
@@ -121,49 +121,49 @@ class Placement:
                     f"{self._path} is a new file, if the agent is right, and everybody in the guest may read and write "
                     f"it: the agent may not run programs, and makes files with the mode {mode:04o}"
                 )
-        placed = Placed(contents, wanted, self._mode() if mode is not None and not is_new else None, mode)
+        placed = FileChange(contents, wanted, self._mode() if mode is not None and not is_new else None, mode)
         if placed.changed and not check_mode:
             try:
                 self._place(source, placed, has_shell=has_shell)
             except QgaError as exc:
                 if self._has_changed or self._path in self._files.written or isinstance(exc, OutcomeUnknown):
-                    raise Failed(str(exc), error=error_name(exc), changed=True) from exc
+                    raise TaskFailed(str(exc), error=error_name(exc), changed=True) from exc
                 raise
         return placed
 
-    def read(self) -> tuple[bytes, Measure]:
+    def read(self) -> tuple[bytes, ContentSummary]:
         """The contents of the file.
 
-        :raises Failed: there is no file, or too much in it.
+        :raises TaskFailed: there is no file, or too much in it.
         :raises GuestFileError: it cannot be read.
         """
-        pieces: list[bytes] = []
-        found = measure(_kept(self._pieces(), pieces), most=_MOST_IN_MEMORY)
+        chunks: list[bytes] = []
+        found = summarize(_kept(self._pieces(), chunks), most=_MAX_IN_MEMORY)
         if found.cut:
-            raise Failed(
-                f"{self._agent.endpoint}: {self._path} in the guest has more than {_MOST_IN_MEMORY} bytes, which are "
+            raise TaskFailed(
+                f"{self._agent.endpoint}: {self._path} in the guest has more than {_MAX_IN_MEMORY} bytes, which are "
                 f"not returned in a result. Use the option dest, to write them to a file",
                 error="too_large",
             )
-        return b"".join(pieces), found
+        return b"".join(chunks), found
 
-    def fetch(self, local: str, *, check_mode: bool) -> tuple[Measure, bool]:
+    def fetch(self, local: str, *, check_mode: bool) -> tuple[ContentSummary, bool]:
         """Copy the file to a local one, which is replaced at once when all is there, or kept if it is the same.
 
         :returns: what is in it, and whether the local file was changed.
-        :raises Failed: there is no file.
+        :raises TaskFailed: there is no file.
         :raises GuestFileError: it cannot be read.
         :raises OSError: the local one cannot be written.
         """
-        before = measure(Source(path=local).pieces()) if os.path.exists(local) else None
+        before = summarize(Source(path=local).chunks()) if os.path.exists(local) else None
         if check_mode:
-            found = measure(self._pieces())
+            found = summarize(self._pieces())
             return found, not found.same_as(before)
         with tempfile.TemporaryDirectory(prefix=".netless-qga.", dir=os.path.dirname(os.path.abspath(local))) as here:
             copy = os.path.join(here, "copy")
             with self._missing_is_failure():
-                self._files.get(self._path, copy, deadline=Deadline.after(_SECONDS_TO_COPY))
-            found = measure(Source(path=copy).pieces())
+                self._files.get(self._path, copy, deadline=Deadline.after(_COPY_TIMEOUT))
+            found = summarize(Source(path=copy).chunks())
             changed = not found.same_as(before)
             if changed:
                 if before is not None:
@@ -173,29 +173,29 @@ class Placement:
 
     def _pieces(self) -> t.Iterator[bytes]:
         with self._missing_is_failure():
-            yield from self._files.read(self._path, deadline=Deadline.after(_SECONDS_TO_COPY))
+            yield from self._files.read(self._path, deadline=Deadline.after(_COPY_TIMEOUT))
 
     @contextlib.contextmanager
     def _missing_is_failure(self) -> t.Iterator[None]:
         try:
             yield
         except FileNotFoundError as exc:
-            raise Failed(str(exc), error="file_not_found") from exc
+            raise TaskFailed(str(exc), error="file_not_found") from exc
 
-    def _look(self, most: int) -> Measure | None:
-        deadline = Deadline.after(_SECONDS_TO_COPY)
+    def _look(self, most: int) -> ContentSummary | None:
+        deadline = Deadline.after(_COPY_TIMEOUT)
         try:
             opened = self._files.open(self._path, "r", deadline)
         except GuestFileError:
-            if self._files.exists(self._path, deadline=self._way.overall_deadline()):
+            if self._files.exists(self._path, deadline=self._target.overall_deadline()):
                 raise
             return None
         with opened:
-            return measure(opened.chunks(deadline), most)
+            return summarize(opened.chunks(deadline), most)
 
-    def _place(self, source: Source, placed: Placed, *, has_shell: bool) -> None:
+    def _place(self, source: Source, placed: FileChange, *, has_shell: bool) -> None:
         mode, between = placed.mode, placed.mode_before
-        deadline = Deadline.after(_SECONDS_TO_COPY)
+        deadline = Deadline.after(_COPY_TIMEOUT)
         if not placed.after.same_as(placed.before):
             if has_shell and mode != between:
                 # A file that is to have another mode is nobody else's while its contents come in.
@@ -205,7 +205,7 @@ class Placement:
             if has_shell and source.path:
                 self._files.put(source.path, self._path, deadline=deadline)
             else:
-                self._files.write(self._path, source.pieces(self._agent.chunk), deadline=deadline)
+                self._files.write(self._path, source.chunks(self._agent.chunk), deadline=deadline)
         if has_shell and mode is not None and mode != between:
             self._shell("change the mode of", _SET_MODE, f"{mode:04o}")
 
@@ -216,14 +216,14 @@ class Placement:
         return int(said, 8)
 
     def _shell(self, doing: str, script: str, *arguments: str) -> bytes:
-        done = run_script(self._agent, script, self._path, *arguments, deadline=self._way.overall_deadline())
+        done = run_script(self._agent, script, self._path, *arguments, deadline=self._target.overall_deadline())
         if done.rc:
             reason = excerpt(done.stderr.decode("utf-8", errors="replace"))
             raise GuestFileError(f"{self._agent.endpoint}: cannot {doing} {self._path} in the guest: {reason}")
         return done.stdout
 
 
-def _kept(pieces: t.Iterable[bytes], kept: list[bytes]) -> t.Iterator[bytes]:
-    for piece in pieces:
+def _kept(chunks: t.Iterable[bytes], kept: list[bytes]) -> t.Iterator[bytes]:
+    for piece in chunks:
         kept.append(piece)
         yield piece

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._agent.reply import typed
-from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CommandUnavailable,
-    Failed,
     FilesystemsFrozen,
     OutcomeUnknown,
     ProtocolViolation,
     QgaError,
+    TaskFailed,
     Unreachable,
     excerpt,
 )
@@ -29,13 +29,13 @@ FROZEN, THAWED = "frozen", "thawed"
 
 #: Seconds that a freeze may take. A guest that has much to write to its disks first, or hooks that wait for a database,
 #: take minutes, and giving up earlier does not end it. Windows gives up by itself after one minute.
-FREEZE_SECONDS = 600.0
+FREEZE_TIMEOUT = 600.0
 #: Seconds that a thaw may take: an idle Windows has been seen to take one minute.
-THAW_SECONDS = 180.0
+THAW_TIMEOUT = 180.0
 # Seconds to find out what has become of a freeze whose answer is lost.
-_RESOLVE_SECONDS = 60.0
+_RESOLVE_TIMEOUT = 60.0
 # Between two attempts, in seconds; the pauses grow from the one to the other.
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+_MIN_PAUSE, _MAX_PAUSE = 0.2, 5.0
 
 _HOW_TO_THAW = (
     "The guest may be frozen, and programs in it wait until it is thawed. Thaw it as soon as its agent answers: with "
@@ -43,7 +43,7 @@ _HOW_TO_THAW = (
 )
 
 
-class FreezeUnresolved(Failed):
+class FreezeUnresolved(TaskFailed):
     """Whether the guest is frozen is not known."""
 
 
@@ -66,17 +66,17 @@ class Filesystems:
     :param way: to the agent; tells how patient to be.
     """
 
-    def __init__(self, agent: Agent, way: Way) -> None:
+    def __init__(self, agent: Agent, target: Target) -> None:
         self._agent = agent
-        self._way = way
+        self._target = target
 
     def status(self) -> str:
         """Whether they are :data:`FROZEN` or :data:`THAWED`, for all that this agent knows: not by other means."""
-        return self._ask(self._way.deadline())
+        return self._ask(self._target.deadline())
 
     def status_in_time(self, deadline: Deadline) -> str:
         """See :meth:`status`; an agent that does not answer is asked again until the deadline."""
-        pause = _SHORTEST_PAUSE
+        pause = _MIN_PAUSE
         while True:
             try:
                 return self._ask(deadline)
@@ -86,7 +86,7 @@ class Filesystems:
                     raise
             self._agent.close()
             deadline.sleep(pause)
-            pause = min(_LONGEST_PAUSE, pause * 2)
+            pause = min(_MAX_PAUSE, pause * 2)
 
     def freeze(self, mountpoints: t.Sequence[str]) -> int:
         """Freeze them. They have to be thawed.
@@ -94,10 +94,10 @@ class Filesystems:
         :param mountpoints: only these, as guest-get-fsinfo tells them; none are all.
         :returns: how many were frozen.
         :raises FreezeUnresolved: the answer is lost, and the agent cannot be asked what has become of it.
-        :raises Failed: the answer is lost, and nothing is frozen: not any more, or not at all.
+        :raises TaskFailed: the answer is lost, and nothing is frozen: not any more, or not at all.
         :raises QgaError: nothing is frozen.
         """
-        deadline = self._way.deadline(FREEZE_SECONDS)
+        deadline = self._target.deadline(FREEZE_TIMEOUT)
         arguments = {"mountpoints": list(mountpoints)} if mountpoints else {}
         command = "guest-fsfreeze-freeze-list" if mountpoints else "guest-fsfreeze-freeze"
         try:
@@ -112,11 +112,11 @@ class Filesystems:
     def thaw(self) -> Thaw:
         """Thaw all of them. This may be done again and again, so it is until it has succeeded or the time is over.
 
-        :raises Failed: they are still frozen.
+        :raises TaskFailed: they are still frozen.
         :raises QgaError: likewise, or that is not known.
         """
-        deadline = self._way.deadline(THAW_SECONDS)
-        certain, pause = True, _SHORTEST_PAUSE
+        deadline = self._target.deadline(THAW_TIMEOUT)
+        certain, pause = True, _MIN_PAUSE
         while True:
             count: int | None = None
             problem: QgaError | None = None
@@ -136,7 +136,7 @@ class Filesystems:
             if deadline.remaining() <= 2 * pause or isinstance(problem, CommandUnavailable):
                 raise self._not_thawed(problem, status)
             self._agent.pause(pause, deadline)
-            pause = min(_LONGEST_PAUSE, pause * 2)
+            pause = min(_MAX_PAUSE, pause * 2)
 
     def _ask(self, deadline: Deadline) -> str:
         command = "guest-fsfreeze-status"
@@ -147,16 +147,16 @@ class Filesystems:
 
     def _status_if_told(self, deadline: Deadline, *, taken_for: str | None) -> str | None:
         try:
-            return self._ask(max(deadline, self._way.deadline()))
+            return self._ask(max(deadline, self._target.deadline()))
         except QgaError:
             return taken_for
 
-    def _resolve(self, lost: QgaError, deadline: Deadline) -> Failed:
+    def _resolve(self, lost: QgaError, deadline: Deadline) -> TaskFailed:
         """What to say about a freeze whose answer is lost; if it was carried out, it is ours, and undone."""
         reason = "protocol_violation" if isinstance(lost, ProtocolViolation) else "outcome_unknown"
         try:
             # Also if the user has less patience: nobody else would know of it.
-            status = self.status_in_time(max(deadline, Deadline.after(_RESOLVE_SECONDS)))
+            status = self.status_in_time(max(deadline, Deadline.after(_RESOLVE_TIMEOUT)))
         except QgaError as exc:
             return FreezeUnresolved(
                 f"{lost}. Nor does the agent say what has become of it: {exc}. {_HOW_TO_THAW}",
@@ -165,17 +165,17 @@ class Filesystems:
                 thawed_again=False,
             )
         if status == THAWED:
-            return Failed(f"{lost}. Nothing is frozen", error=reason, status=THAWED, thawed_again=False)
+            return TaskFailed(f"{lost}. Nothing is frozen", error=reason, status=THAWED, thawed_again=False)
         try:
             self.thaw()
-        except (QgaError, Failed) as exc:
+        except (QgaError, TaskFailed) as exc:
             return FreezeUnresolved(
                 f"{lost}. The guest was frozen all the same, and could not be thawed again: {exc}. {_HOW_TO_THAW}",
                 error=reason,
                 status=FROZEN,
                 thawed_again=False,
             )
-        return Failed(
+        return TaskFailed(
             f"{lost}. The guest was frozen all the same, and has been thawed again",
             error=reason,
             status=THAWED,
@@ -186,7 +186,7 @@ class Filesystems:
         try:
             if self.status() == FROZEN:
                 self.thaw()
-        except (QgaError, Failed) as exc:
+        except (QgaError, TaskFailed) as exc:
             raise FreezeUnresolved(
                 f"{refused}. Whether something is frozen is not known: {exc}. {_HOW_TO_THAW}",
                 error="agent_refused",
@@ -196,7 +196,7 @@ class Filesystems:
 
     def _not_thawed(self, problem: QgaError | None, status: str | None) -> Exception:
         if problem is None:
-            return Failed(
+            return TaskFailed(
                 f"{self._agent.endpoint}: the agent says that it has thawed the filesystems, and that they are frozen",
                 error="still_frozen",
                 status=FROZEN,

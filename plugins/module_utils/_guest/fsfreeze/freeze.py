@@ -13,18 +13,18 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.filesystems import (
-    FREEZE_SECONDS,
+    FREEZE_TIMEOUT,
     FROZEN,
-    THAW_SECONDS,
+    THAW_TIMEOUT,
     THAWED,
     Filesystems,
     FreezeUnresolved,
     Thaw,
 )
-from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard import Orders, turn_of
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard import GuardConfig, lock_for
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_process import GuardProcess
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record import (
     MODULE,
@@ -32,12 +32,12 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record
     FreezeRecord,
     RecordFile,
 )
-from ansible_collections.netless.qga.plugins.module_utils._local.signals import Interrupted, Interruptions
-from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable, Failed, QgaError
+from ansible_collections.netless.qga.plugins.module_utils._local.signals import DeferredSignals, Interrupted
+from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable, QgaError, TaskFailed
 
 
 @dataclass(frozen=True)
-class Ending:
+class ThawResult:
     """How a freeze ended.
 
     :param record: of the freeze, before it ended; None if there is none.
@@ -68,12 +68,14 @@ class GuestFreeze:
     :param warn: takes what the user should know besides.
     """
 
-    def __init__(self, agent: Agent, way: Way, interruptions: Interruptions, warn: t.Callable[[str], None]) -> None:
-        self._way = way
+    def __init__(
+        self, agent: Agent, target: Target, deferred_signals: DeferredSignals, warn: t.Callable[[str], None]
+    ) -> None:
+        self._target = target
         self._endpoint = agent.endpoint
-        self._interruptions = interruptions
+        self._deferred_signals = deferred_signals
         self._warn = warn
-        self._filesystems = Filesystems(agent, way)
+        self._filesystems = Filesystems(agent, target)
         self._file = RecordFile(self._endpoint)
         self._guard: GuardProcess | None = None
         self._begun: FreezeRecord | None = None
@@ -87,7 +89,7 @@ class GuestFreeze:
         record = self._current_record()
         if record is None or record.thawed_by:
             return self.status()
-        return self._filesystems.status_in_time(self._way.deadline(THAW_SECONDS))
+        return self._filesystems.status_in_time(self._target.deadline(THAW_TIMEOUT))
 
     def record(self) -> FreezeRecord | None:
         """The record of the freeze there is, or was last."""
@@ -102,26 +104,26 @@ class GuestFreeze:
         :param max_frozen: seconds after which a guard thaws. None: there is no guard.
         :param is_held: whether this process stays, to :meth:`end` it. The guard thaws at once if it ends without.
         :returns: the record of the freeze. None if it was frozen before.
-        :raises Failed: it is not frozen, or that is not known.
+        :raises TaskFailed: it is not frozen, or that is not known.
         :raises QgaError: likewise.
         """
         with contextlib.ExitStack() as stack:
             try:
                 # Until it is sent there is nothing to finish.
-                with self._interruptions.raising():
-                    stack.enter_context(self._turn(self._way.deadline(FREEZE_SECONDS)))
+                with self._deferred_signals.raising():
+                    stack.enter_context(self._lock(self._target.deadline(FREEZE_TIMEOUT)))
                     if self._filesystems.status() == FROZEN:
                         return None
             except Interrupted as exc:
-                raise Failed(f"{self._endpoint}: {exc} came before it was frozen", error="interrupted") from exc
+                raise TaskFailed(f"{self._endpoint}: {exc} came before it was frozen", error="interrupted") from exc
             token = secrets.token_hex(16)
             if max_frozen is not None:
-                self._guard = GuardProcess.start(Orders.on(self._way, token=token, max_frozen=max_frozen))
+                self._guard = GuardProcess.start(GuardConfig.on(self._target, token=token, max_frozen=max_frozen))
             try:
                 return self._freeze(FreezeRecord(token, tuple(mountpoints)), max_frozen, is_held)
             except FreezeUnresolved:
                 raise
-            except (Failed, QgaError):
+            except (TaskFailed, QgaError):
                 # Nothing is frozen.
                 self._dismiss()
                 raise
@@ -137,10 +139,11 @@ class GuestFreeze:
             count = self._filesystems.freeze(record.mountpoints)
             thaws_at = 0.0 if max_frozen is None else time.time() + max_frozen
             record = replace(record, frozen_at=time.time(), thaws_at=thaws_at, count=count)
-            if self._interruptions.noted is not None:
+            if self._deferred_signals.noted is not None:
                 self._undo()
-                raise Failed(
-                    f"{self._endpoint}: {self._interruptions.name} came while it was being frozen; it was thawed again",
+                raise TaskFailed(
+                    f"{self._endpoint}: {self._deferred_signals.name} came while it was being frozen; "
+                    f"it was thawed again",
                     error="interrupted",
                     status=THAWED,
                 )
@@ -148,7 +151,7 @@ class GuestFreeze:
                 self._see_nothing_frozen(record)
         except FreezeUnresolved:
             raise
-        except (Failed, QgaError):
+        except (TaskFailed, QgaError):
             self._note(replace(record, thawed_by=MODULE))
             raise
         self._begun = record
@@ -161,32 +164,34 @@ class GuestFreeze:
         if not record.mountpoints and self._filesystems.status() == FROZEN:
             return
         self._undo()
-        wanted = f"of {', '.join(record.mountpoints)} " if record.mountpoints else ""
+        has_waiters = f"of {', '.join(record.mountpoints)} " if record.mountpoints else ""
         hint = (
             "They have to be mountpoints of filesystems that can be frozen, spelled as guest-get-fsinfo tells them"
             if record.mountpoints
             else "It has no filesystem that can be frozen"
         )
-        raise Failed(f"{self._endpoint}: none {wanted}was frozen. {hint}", error="nothing_frozen", status=THAWED)
+        raise TaskFailed(
+            f"{self._endpoint}: none {has_waiters}was frozen. {hint}", error="nothing_frozen", status=THAWED
+        )
 
     def _undo(self) -> None:
         """Thaw what we have just frozen."""
         try:
             if self._filesystems.status() == FROZEN:
                 self._filesystems.thaw()
-        except (QgaError, Failed) as exc:
+        except (QgaError, TaskFailed) as exc:
             raise FreezeUnresolved(str(exc), error="still_frozen", status="unknown") from exc
 
-    def end(self) -> Ending:
+    def end(self) -> ThawResult:
         """Thaw, unless it is thawed, and tell how the freeze ended.
 
-        :raises Failed: it is still frozen, or that is not known. If there is a guard, it goes on trying.
+        :raises TaskFailed: it is still frozen, or that is not known. If there is a guard, it goes on trying.
         :raises QgaError: likewise.
         """
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(EndpointUnavailable):
                 # A directory that is gone shall keep no guest frozen.
-                stack.enter_context(self._turn(self._way.deadline(THAW_SECONDS)))
+                stack.enter_context(self._lock(self._target.deadline(THAW_TIMEOUT)))
             status = self.status_to_thaw()
             record = self._current_record()
             if (
@@ -197,12 +202,12 @@ class GuestFreeze:
             ):
                 # Ours has ended, and this one is not ours to end.
                 self._dismiss()
-                return Ending(self._begun, None, OTHERS, status=FROZEN)
+                return ThawResult(self._begun, None, OTHERS, status=FROZEN)
             if status == THAWED:
-                ending = Ending(record, None, thawed_before(record))
+                ending = ThawResult(record, None, thawed_before(record))
             else:
                 is_known = record is not None and not record.thawed_by and record.count is not None
-                ending = Ending(record if is_known else None, self._filesystems.thaw())
+                ending = ThawResult(record if is_known else None, self._filesystems.thaw())
             if record is not None and record.thawed_by != MODULE:
                 self._note(replace(record, thawed_by=MODULE))
             self._dismiss()
@@ -228,13 +233,13 @@ class GuestFreeze:
             self._file.write(record)
 
     @contextlib.contextmanager
-    def _turn(self, deadline: Deadline) -> t.Iterator[None]:
-        turn = turn_of(self._endpoint)
-        turn.take(deadline)
+    def _lock(self, deadline: Deadline) -> t.Iterator[None]:
+        fair_lock = lock_for(self._endpoint)
+        fair_lock.acquire(deadline)
         try:
             yield
         finally:
-            turn.give()
+            fair_lock.release()
 
 
 def thawed_before(record: FreezeRecord | None) -> str:

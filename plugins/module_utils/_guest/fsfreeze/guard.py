@@ -22,12 +22,12 @@ import syslog
 import typing as t
 from dataclasses import asdict, dataclass, replace
 
-from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.filesystems import THAWED, Filesystems
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record import GUARD, OTHERS, RecordFile
-from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock import Turn
+from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock import FairLock
 from ansible_collections.netless.qga.plugins.module_utils._schema.validation import check_reply
 from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable
 
@@ -36,22 +36,22 @@ LEFT, HELD, DISMISSED = "left", "held", "dismissed"
 _ENDED, _URGED = "", "urged"
 
 # The least and the most seconds between two looks at the guest: each is a conversation on its channel.
-_SHORTEST_SPACING, _LONGEST_SPACING = 1.0, 10.0
+_MIN_SPACING, _MAX_SPACING = 1.0, 10.0
 # How long a thaw is tried that does not succeed, in seconds.
-_TRYING_SECONDS = 3600.0
+_RETRY_TIMEOUT = 3600.0
 # How often a guest has to be seen thawed after a freeze whose fate nobody knows: it may be on its way still.
 _LOOKS_AT_UNKNOWN = 3
 # For one look.
-_LOOK_SECONDS = 30.0
+_LOOK_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
-class Orders:
+class GuardConfig:
     """What a guard needs to know.
 
     :param token: of the freeze, as its record has it.
     :param max_frozen: seconds after which it thaws.
-    :param endpoint: and the others, as :class:`Address` and :class:`Way` have them.
+    :param endpoint: and the others, as :class:`Address` and :class:`Target` have them.
     """
 
     token: str
@@ -64,23 +64,23 @@ class Orders:
     limit: float | None
 
     @classmethod
-    def on(cls, way: Way, *, token: str, max_frozen: float) -> Orders:
+    def on(cls, target: Target, *, token: str, max_frozen: float) -> GuardConfig:
         """Orders for a freeze of the guest at the end of that way."""
-        address = way.address
+        address = target.address
         return cls(
             token,
             max_frozen,
             address.endpoint,
             address.domain,
             address.uri,
-            way.connect_timeout,
-            way.reply_timeout,
-            way.limit,
+            target.connect_timeout,
+            target.reply_timeout,
+            target.limit,
         )
 
-    def way(self) -> Way:
+    def target(self) -> Target:
         """The way to the guest."""
-        return Way(
+        return Target(
             Address(self.endpoint, self.domain, self.uri), self.connect_timeout, self.reply_timeout, limit=self.limit
         )
 
@@ -89,14 +89,14 @@ class Orders:
         return json.dumps(asdict(self)) + "\n"
 
     @classmethod
-    def parse(cls, text: str) -> Orders:
+    def parse(cls, text: str) -> GuardConfig:
         """What was made a text."""
         return cls(**json.loads(text))
 
 
-def turn_of(endpoint: str) -> Turn:
+def lock_for(endpoint: str) -> FairLock:
     """The turn to freeze or thaw a guest, which is wanted for several commands and the record together."""
-    return Turn(f"freezing and thawing of {endpoint}")
+    return FairLock(f"freezing and thawing of {endpoint}")
 
 
 class Guard:
@@ -109,15 +109,15 @@ class Guard:
     """
 
     def __init__(
-        self, orders: Orders, hear: t.Callable[[float | None], str | None], *, spacing: float | None = None
+        self, config: GuardConfig, wait: t.Callable[[float | None], str | None], *, spacing: float | None = None
     ) -> None:
-        self._orders = orders
-        self._hear = hear
-        self._way = orders.way()
-        with contextlib.closing(self._way.agent()) as agent:
+        self._config = config
+        self._hear = wait
+        self._target = config.target()
+        with contextlib.closing(self._target.agent()) as agent:
             self._endpoint = agent.endpoint
         self._file = RecordFile(self._endpoint)
-        usual = min(_LONGEST_SPACING, max(_SHORTEST_SPACING, orders.max_frozen / 10))
+        usual = min(_MAX_SPACING, max(_MIN_SPACING, config.max_frozen / 10))
         self._spacing = usual if spacing is None else spacing
         self._complained = False
         self._looks = _LOOKS_AT_UNKNOWN
@@ -129,11 +129,11 @@ class Guard:
             return
         if word in (LEFT, HELD):
             self._looks = 1
-            if not self._watch(Deadline.after(self._orders.max_frozen), is_held=word == HELD):
+            if not self._state_file(Deadline.after(self._config.max_frozen), is_held=word == HELD):
                 return
         self._end_freeze()
 
-    def _watch(self, deadline: Deadline, *, is_held: bool) -> bool:
+    def _state_file(self, deadline: Deadline, *, is_held: bool) -> bool:
         """Look now and then.
 
         :returns: whether it is to be thawed now; False if that is not necessary any more.
@@ -151,9 +151,9 @@ class Guard:
 
     def _end_freeze(self) -> None:
         """Thaw, again and again until it has succeeded or all hope is gone."""
-        deadline = Deadline.after(_TRYING_SECONDS)
+        deadline = Deadline.after(_RETRY_TIMEOUT)
         while not deadline.passed:
-            self._looks -= self._attempt(self._thaw, Deadline.after(_LOOK_SECONDS))
+            self._looks -= self._attempt(self._thaw, Deadline.after(_LOOK_TIMEOUT))
             if self._looks <= 0:
                 return
             # Nothing else can be done if it is told to end in the meantime.
@@ -165,14 +165,14 @@ class Guard:
         if not os.path.isdir(os.environ.get("XDG_RUNTIME_DIR", "/")):
             # Where sessions are kept track of, it goes away with the user's last one.
             del os.environ["XDG_RUNTIME_DIR"]
-        turn = turn_of(self._endpoint)
+        fair_lock = lock_for(self._endpoint)
         try:
             with contextlib.ExitStack() as stack:
                 with contextlib.suppress(EndpointUnavailable):
-                    turn.take(deadline.within(_LOOK_SECONDS))
-                    stack.callback(turn.give)
-                agent = stack.enter_context(contextlib.closing(self._way.agent()))
-                return step(Filesystems(agent, self._way))
+                    fair_lock.acquire(deadline.within(_LOOK_TIMEOUT))
+                    stack.callback(fair_lock.release)
+                agent = stack.enter_context(contextlib.closing(self._target.agent()))
+                return step(Filesystems(agent, self._target))
         except Exception as exc:  # pylint: disable=broad-exception-caught  # whatever it is, the next time it may go well
             if not self._complained:
                 self._complained = True
@@ -181,7 +181,7 @@ class Guard:
 
     def _has_ended(self, filesystems: Filesystems) -> bool:
         record = self._file.read()
-        if record is not None and (record.token != self._orders.token or record.thawed_by):
+        if record is not None and (record.token != self._config.token or record.thawed_by):
             return True
         if filesystems.status() != THAWED:
             return False
@@ -205,12 +205,12 @@ class Guard:
 
     def _note(self, thawed_by: str) -> None:
         record = self._file.read()
-        if record is not None and record.token == self._orders.token:
+        if record is not None and record.token == self._config.token:
             with contextlib.suppress(OSError, EndpointUnavailable):
                 self._file.write(replace(record, thawed_by=thawed_by))
 
 
-class Ear:
+class Inbox:
     """Hears what comes on the pipe, and signals.
 
     :param pipe: to read from.
@@ -228,7 +228,7 @@ class Ear:
         for ignored in (signal.SIGHUP, signal.SIGINT):
             signal.signal(ignored, signal.SIG_IGN)
 
-    def hear(self, seconds: float | None) -> str | None:
+    def wait(self, seconds: float | None) -> str | None:
         """See :class:`Guard`."""
         deadline = None if seconds is None else Deadline.after(seconds)
         while b"\n" not in self._unread:
@@ -255,12 +255,12 @@ def main() -> None:
     Everything is imported before it says that it is ready: as part of a module it comes out of an archive that is
     removed when the module ends.
     """
-    orders = Orders.parse(_line(0))
-    _import_the_rest(orders.way())
+    config = GuardConfig.parse(_line(0))
+    _import_the_rest(config.target())
     # The one that was started ends, so that nobody has to wait for the one that stays.
     if os.fork() > 0:
         os._exit(0)
-    guard = Guard(orders, Ear(os.dup(0)).hear)
+    guard = Guard(config, Inbox(os.dup(0)).wait)
     syslog.openlog("netless.qga", syslog.LOG_PID, syslog.LOG_DAEMON)
     os.write(1, f"ready {os.getpid()}\n".encode("ascii"))
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -280,10 +280,10 @@ def _line(descriptor: int) -> str:
     return line.decode("ascii")
 
 
-def _import_the_rest(way: Way) -> None:
+def _import_the_rest(target: Target) -> None:
     check_reply("guest-fsfreeze-status", THAWED)
     check_reply("guest-fsfreeze-thaw", 0)
-    domain = way.libvirt_domain()
+    domain = target.libvirt_domain()
     if domain is not None:
         domain.library()
         import libvirt_qemu  # pylint: disable=import-error,unused-import  # noqa: F401

@@ -14,11 +14,16 @@ import sys
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard import DISMISSED, HELD, LEFT, Orders
-from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, excerpt
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard import (
+    DISMISSED,
+    HELD,
+    LEFT,
+    GuardConfig,
+)
+from ansible_collections.netless.qga.plugins.module_utils.errors import TaskFailed, excerpt
 
 # Importing a library from a slow disk takes a while.
-_START_SECONDS = 60.0
+_START_TIMEOUT = 60.0
 
 # Not the directory where the module happens to run: whatever lies there would be imported.
 _PROGRAM = """\
@@ -41,10 +46,10 @@ class GuardProcess:
         self._pipe = pipe
 
     @classmethod
-    def start(cls, orders: Orders) -> GuardProcess:
+    def start(cls, config: GuardConfig) -> GuardProcess:
         """Start one, and wait until it has all that it needs.
 
-        :raises Failed: it did not start.
+        :raises TaskFailed: it did not start.
         """
         # It goes on when this process has ended, so nothing waits for it. It stays in the directory, as the endpoint
         # may be a path from there.
@@ -59,8 +64,8 @@ class GuardProcess:
         stdin, stdout = t.cast(t.IO[bytes], process.stdin), t.cast(t.IO[bytes], process.stdout)
         try:
             with stdout:
-                _write(stdin, orders.text())
-                said = _read_all(stdout, Deadline.after(_START_SECONDS))
+                _write(stdin, config.text())
+                said = _read_all(stdout, Deadline.after(_START_TIMEOUT))
             last = said.strip().rpartition("\n")[2].split()
             if len(last) == 2 and last[0] == "ready" and last[1].isdigit():
                 return cls(int(last[1]), stdin)
@@ -72,7 +77,7 @@ class GuardProcess:
             # The one that goes on is a child of it.
             process.wait()
         stdin.close()
-        raise Failed(
+        raise TaskFailed(
             f"the guard that is to thaw when the time is up did not start, so nothing was frozen: "
             f"{excerpt(said[-300:]) or 'it said nothing'}",
             error="guard_not_started",
@@ -123,8 +128,8 @@ def _read_all(pipe: t.IO[bytes], deadline: Deadline) -> str:
             if not data:
                 return said.decode("utf-8", errors="replace")
             said += data
-    raise Failed(
-        f"the guard that is to thaw when the time is up was not ready after {_START_SECONDS:.0f} seconds, so nothing "
+    raise TaskFailed(
+        f"the guard that is to thaw when the time is up was not ready after {_START_TIMEOUT:.0f} seconds, so nothing "
         f"was frozen",
         error="guard_not_started",
     )

@@ -12,22 +12,22 @@ import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._agent.reply import optional
-from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.filesystems import FROZEN
-from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.freeze import Ending, GuestFreeze
-from ansible_collections.netless.qga.plugins.module_utils._local.command import HostCommand
-from ansible_collections.netless.qga.plugins.module_utils._local.signals import Interrupted, Interruptions
-from ansible_collections.netless.qga.plugins.module_utils.errors import Failed, QgaError
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.freeze import GuestFreeze, ThawResult
+from ansible_collections.netless.qga.plugins.module_utils._local.command import Command
+from ansible_collections.netless.qga.plugins.module_utils._local.signals import DeferredSignals, Interrupted
+from ansible_collections.netless.qga.plugins.module_utils.errors import QgaError, TaskFailed
 
 # How much longer than the command may take the guard waits: this process does the same with less ado.
-_GUARD_PATIENCE_SECONDS = 15.0
+_GUARD_MARGIN = 15.0
 
 # For so long does Windows hold writes back (VSS), whatever is asked of it.
 _WINDOWS_HOLDS_SECONDS = 10.0
 
 
-class Quiescence:
+class QuiescedCommand:
     """One such command, from the freeze to the thaw.
 
     :param agent: of the guest.
@@ -42,7 +42,7 @@ class Quiescence:
     def __init__(
         self,
         agent: Agent,
-        way: Way,
+        target: Target,
         argv: t.Sequence[str],
         *,
         chdir: str | None,
@@ -51,7 +51,7 @@ class Quiescence:
         warn: t.Callable[[str], None],
     ) -> None:
         self._agent = agent
-        self._way = way
+        self._target = target
         self._warn = warn
         self._argv = argv
         self._chdir = chdir
@@ -65,19 +65,19 @@ class Quiescence:
     def run(self) -> dict[str, t.Any]:
         """Do it.
 
-        :raises Failed: with all results that there are. Whatever it is, it is thawed, or the guard will do that.
+        :raises TaskFailed: with all results that there are. Whatever it is, it is thawed, or the guard will do that.
         :raises QgaError: it was not frozen, and the command has not been run.
         """
-        is_windows = _is_windows(self._agent, self._way.deadline())
-        with Interruptions() as interruptions:
-            freeze = GuestFreeze(self._agent, self._way, interruptions, self._warn)
+        is_windows = _is_windows(self._agent, self._target.deadline())
+        with DeferredSignals() as deferred_signals:
+            freeze = GuestFreeze(self._agent, self._target, deferred_signals, self._warn)
             try:
                 self._begin(freeze)
                 # Others may need the channel, the guard for one.
                 self._agent.close()
                 frozen_at = time.monotonic()
                 try:
-                    self._run_command(interruptions, Deadline(frozen_at + self._max_frozen))
+                    self._run_command(deferred_signals, Deadline(frozen_at + self._max_frozen))
                     self._ended_after = time.monotonic() - frozen_at
                 finally:
                     self._end(freeze)
@@ -89,13 +89,13 @@ class Quiescence:
         self._result["consistent"] = not self._reasons
         self._result["inconsistent_because"] = self._reasons
         if self._failures:
-            raise Failed(f"{self._agent.endpoint}: {'. '.join(self._failures)}", **self._result)
+            raise TaskFailed(f"{self._agent.endpoint}: {'. '.join(self._failures)}", **self._result)
         return self._result
 
     def _begin(self, freeze: GuestFreeze) -> None:
-        record = freeze.begin(self._mountpoints, max_frozen=self._max_frozen + _GUARD_PATIENCE_SECONDS, is_held=True)
+        record = freeze.begin(self._mountpoints, max_frozen=self._max_frozen + _GUARD_MARGIN, is_held=True)
         if record is None:
-            raise Failed(
+            raise TaskFailed(
                 f"{self._agent.endpoint}: the guest is frozen already, by somebody else who would thaw it in the "
                 f"middle; end that first, or thaw it with netless.qga.fsfreeze",
                 error="already_frozen",
@@ -105,16 +105,16 @@ class Quiescence:
         if record.count is not None and record.count < len(set(self._mountpoints)):
             self._reasons.append("not_all_frozen")
 
-    def _run_command(self, interruptions: Interruptions, deadline: Deadline) -> None:
+    def _run_command(self, deferred_signals: DeferredSignals, deadline: Deadline) -> None:
         self._result["start"] = _now()
         try:
             # Not where signals interrupt: it shall not have begun and be forgotten.
-            command = HostCommand(self._argv, chdir=self._chdir)
+            command = Command(self._argv, chdir=self._chdir)
         except OSError as exc:
             self._fail("command_not_started", f"the command could not be started: {exc}")
             return
         try:
-            with interruptions.raising():
+            with deferred_signals.raising():
                 if not command.wait(deadline.remaining()):
                     self._fail("timed_out", f"the command was ended, as it took more than {self._max_frozen} seconds")
         except Interrupted as exc:
@@ -130,7 +130,7 @@ class Quiescence:
     def _end(self, freeze: GuestFreeze) -> None:
         try:
             ending = freeze.end()
-        except (QgaError, Failed) as exc:
+        except (QgaError, TaskFailed) as exc:
             self._result["status"] = "unknown"
             self._fail("not_thawed", f"thawing failed, and the guard goes on trying for an hour: {exc}")
             return
@@ -149,7 +149,7 @@ class Quiescence:
         self._result.setdefault("error", error)
 
 
-def _doubts(ending: Ending) -> list[str]:
+def _doubts(ending: ThawResult) -> list[str]:
     doubts = {
         "thawed_meanwhile": ending.thaw is None or ending.record is None,
         "counts_differ": ending.counts_differ,

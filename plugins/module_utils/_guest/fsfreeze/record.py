@@ -23,7 +23,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import Endpoint
 #: Who thawed: a module that was told to, the guard, or somebody that is no part of this.
 MODULE, GUARD, OTHERS = "module", "guard", "others"
 
-_LONGEST = 1 << 20
+_MAX_SIZE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class RecordFile:
         """The record, if there is one that can be read."""
         try:
             with open(self._path(), encoding="utf-8", opener=_open_no_link) as file:
-                return _parse(json.loads(file.read(_LONGEST)))
+                return _parse(json.loads(file.read(_MAX_SIZE)))
         except (OSError, ValueError, RecursionError, EndpointUnavailable):
             return None
 

@@ -31,15 +31,15 @@ _CLOSED_LOOKS = 2
 _NOBODY_THERE = (errno.ENOENT, errno.ECONNREFUSED, errno.ECONNRESET, errno.ENODEV, errno.ENXIO, errno.EIO)
 
 
-class Absence:
+class AgentMonitor:
     """Looks whether an agent answers.
 
     :param look_seconds: how long it may take to. Shorter silence is none.
     """
 
-    def __init__(self, agent: Agent, *, look_seconds: float) -> None:
+    def __init__(self, agent: Agent, *, poll_timeout: float) -> None:
         self._agent = agent
-        self._look_seconds = look_seconds
+        self._poll_timeout = poll_timeout
         self._silent_since: float | None = None
         self._closed_looks = 0
         #: Whether it did not answer once.
@@ -57,12 +57,12 @@ class Absence:
         """For how long it has not answered."""
         return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """Ask the agent; returns whether it answers."""
         asked = time.monotonic()
         closed = False
         try:
-            self._agent.sync(Deadline.after(self._look_seconds))
+            self._agent.sync(Deadline.after(self._poll_timeout))
         except EndpointBusy as exc:
             # That says nothing about the agent.
             self.last = str(exc)

@@ -18,7 +18,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import AgentRef
 # Linux makes a new one at each boot (random(4)).
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _IS_BOOT_ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_LONGEST_BOOT_ID = 64
+_MAX_BOOT_ID = 64
 
 _FILE_COMMANDS = ("guest-file-open", "guest-file-read", "guest-file-close")
 _TICKS_COMMAND = "guest-get-cpustats"
@@ -67,7 +67,7 @@ def read_boot(agent: Agent, deadline: Deadline) -> Boot:
 def _read_boot_id(agent: Agent, deadline: Deadline) -> str | None:
     try:
         with Files(agent).open(_BOOT_ID, "r", deadline) as opened:
-            content = opened.read(deadline, _LONGEST_BOOT_ID)[0].strip()
+            content = opened.read(deadline, _MAX_BOOT_ID)[0].strip()
     except (AgentRefused, GuestFileError):
         # No Linux, or SELinux forbids it.
         return None

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.power.agent_monitor import (
-    Absence,
+    AgentMonitor,
     is_left_behind,
     is_nobody_there,
 )
@@ -41,15 +41,15 @@ QUIET_SECONDS = 30.0
 # How long the agent's error is waited for. It runs shutdown(8) and waits for it, and that hardly does more than say
 # what is to be done.
 GRACE_SECONDS = 5.0
-_LEAST_GRACE_SECONDS = 0.5
+_MIN_GRACE = 0.5
 
 # libvirt waits for the guest's end itself for so long, in seconds, and then answers.
-_LIBVIRT_SECONDS = 65.0
+_LIBVIRT_TIMEOUT = 65.0
 
 # What the power button is for, but for frozen filesystems: the guest could not unmount them.
 _FALLBACK_FROM = (AgentRefused, Unreachable, OutcomeUnknown, ProtocolViolation)
 
-_BUTTON_SECONDS = 30.0
+_BUTTON_TIMEOUT = 30.0
 _PAUSE_SECONDS = 1.0
 
 
@@ -82,13 +82,13 @@ class Power:
     """
 
     def __init__(
-        self, agent: Agent, domain: LibvirtDomain | None, *, look_seconds: float, libvirt_waits: bool = False
+        self, agent: Agent, domain: LibvirtDomain | None, *, poll_timeout: float, libvirt_waits: bool = False
     ) -> None:
         self._agent = agent
         self._domain = domain
-        self._look_seconds = look_seconds
+        self._poll_timeout = poll_timeout
         self._libvirt_waits = libvirt_waits
-        self._absence = Absence(agent, look_seconds=look_seconds)
+        self._monitor = AgentMonitor(agent, poll_timeout=poll_timeout)
         self._last = ""
 
     def off_already(self, deadline: Deadline, *, assume_off: bool = False) -> str | None:
@@ -110,10 +110,10 @@ class Power:
             raise
         return None
 
-    def foresee(self, mode: str, *, fallback: bool, asking: Deadline) -> None:
+    def check(self, mode: str, *, fallback: bool, asking: Deadline) -> None:
         """See what can be seen of whether :meth:`end` would go well; raises what that does."""
         try:
-            self._agent.see_that_it_may("guest-shutdown", deadline=asking)
+            self._agent.require_commands("guest-shutdown", deadline=asking)
         except FilesystemsFrozen:
             raise
         except _FALLBACK_FROM:
@@ -134,7 +134,7 @@ class Power:
         share = Deadline.after(deadline.remaining() / 2) if fallback else deadline
         before = UNKNOWN
         try:
-            self._agent.see_that_it_may("guest-shutdown", deadline=asking)
+            self._agent.require_commands("guest-shutdown", deadline=asking)
             if mode == REBOOT:
                 before = read_boot(self._agent, asking)
             grace = Deadline.after(GRACE_SECONDS) if wait_seconds is None else self._grace(mode, share)
@@ -148,41 +148,41 @@ class Power:
         else:
             if wait_seconds is None:
                 return Outcome("no_error", None, before)
-            seen = self._watch(mode, before, share)
+            seen = self._state_file(mode, before, share)
             # A guest that is on its way to come back would be ended once more by the button.
-            if seen is None and fallback and not (mode == REBOOT and self._absence.noticed) and self._has_button(mode):
+            if seen is None and fallback and not (mode == REBOOT and self._monitor.noticed) and self._has_button(mode):
                 reason = f"the agent did not bring the guest down within {wait_seconds / 2:g} s"
                 return self._press(mode, before, reason, deadline)
-            seen = seen or self._watch(mode, before, deadline)
+            seen = seen or self._state_file(mode, before, deadline)
             return seen or Outcome(None, None, before, last=self._last)
         return self._press(mode, before, reason, None if wait_seconds is None else deadline)
 
     def _grace(self, mode: str, share: Deadline) -> Deadline:
         """How long the agent's error is waited for, out of its share of the time, which may be short."""
-        seconds = _LIBVIRT_SECONDS if self._libvirt_waits and mode != HALT else GRACE_SECONDS
-        return max(share.within(seconds), Deadline.after(_LEAST_GRACE_SECONDS))
+        seconds = _LIBVIRT_TIMEOUT if self._libvirt_waits and mode != HALT else GRACE_SECONDS
+        return max(share.within(seconds), Deadline.after(_MIN_GRACE))
 
     def _has_button(self, mode: str) -> bool:
         """Whether the power button is of any use: not for a guest that is paused, suspended, or off instead of back."""
-        state = t.cast(LibvirtDomain, self._domain).state(Deadline.after(_BUTTON_SECONDS))
+        state = t.cast(LibvirtDomain, self._domain).state(Deadline.after(_BUTTON_TIMEOUT))
         return state is DomainState.RUNNING or (state is DomainState.OFF and mode != REBOOT)
 
     def _press(self, mode: str, before: Boot, reason: str, deadline: Deadline | None) -> Outcome:
         domain = t.cast(LibvirtDomain, self._domain)
-        if domain.state(Deadline.after(_BUTTON_SECONDS)) is DomainState.OFF:
+        if domain.state(Deadline.after(_BUTTON_TIMEOUT)) is DomainState.OFF:
             # It has gone down by itself meanwhile.
             reason = ""
         else:
-            press_power_button(domain, Deadline.after(_BUTTON_SECONDS), start_anew=mode == REBOOT)
+            press_power_button(domain, Deadline.after(_BUTTON_TIMEOUT), start_anew=mode == REBOOT)
         if deadline is None:
             return Outcome("no_error", None, before, fallback_reason=reason)
         # It ends the machine, whether the guest was to be halted or not.
-        seen = self._watch(mode if mode == REBOOT else POWERDOWN, before, deadline)
+        seen = self._state_file(mode if mode == REBOOT else POWERDOWN, before, deadline)
         if seen is None:
             return Outcome(None, None, before, fallback_reason=reason, last=self._last)
         return Outcome(seen.evidence, seen.state, before, seen.after, reason)
 
-    def _watch(self, mode: str, before: Boot, deadline: Deadline) -> Outcome | None:
+    def _state_file(self, mode: str, before: Boot, deadline: Deadline) -> Outcome | None:
         """What is seen until the deadline. There is one look even if it has passed."""
         while True:
             seen = self._look_for_another_boot(before) if mode == REBOOT else self._look_for_end(mode)
@@ -196,23 +196,23 @@ class Power:
                 return Outcome("domain_off", "off")
             if mode == POWERDOWN:
                 return None
-        self._absence.look()
-        self._last = self._absence.last
-        if self._absence.channel_closed:
+        self._monitor.poll()
+        self._last = self._monitor.last
+        if self._monitor.channel_closed:
             return Outcome("channel_closed", "off")
-        if self._absence.silent_seconds >= QUIET_SECONDS:
+        if self._monitor.silent_seconds >= QUIET_SECONDS:
             return Outcome("agent_gone", "halted" if mode == HALT else "off")
         return None
 
     def _look_for_another_boot(self, before: Boot) -> Outcome | None:
-        answers = self._absence.look()
-        self._last = self._absence.last
+        answers = self._monitor.poll()
+        self._last = self._monitor.last
         if not answers:
             if self._domain is not None:
                 self._state()
             return None
         try:
-            after = read_boot(self._agent, Deadline.after(self._look_seconds))
+            after = read_boot(self._agent, Deadline.after(self._poll_timeout))
         except QgaError as exc:
             # It may be about to end just now.
             self._last = str(exc)
@@ -220,7 +220,7 @@ class Power:
         another = before.is_another(after)
         if another:
             return Outcome("uptime_reset" if after.boot_id is None else "new_boot_id", "running", before, after)
-        if another is None and self._absence.noticed:
+        if another is None and self._monitor.noticed:
             return Outcome("agent_returned", "running", before, after)
         return None
 
@@ -228,7 +228,7 @@ class Power:
         """The domain's state; None if libvirt does not tell now, as when it is being restarted."""
         domain = t.cast(LibvirtDomain, self._domain)
         try:
-            state = domain.state(Deadline.after(_BUTTON_SECONDS))
+            state = domain.state(Deadline.after(_BUTTON_TIMEOUT))
         except Unreachable as exc:
             self._last = str(exc)
             return None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.availability import wait_for_agent
-from ansible_collections.netless.qga.plugins.module_utils._guest.power.agent_monitor import Absence
+from ansible_collections.netless.qga.plugins.module_utils._guest.power.agent_monitor import AgentMonitor
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import DomainState, LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.power import wake_up
 from ansible_collections.netless.qga.plugins.module_utils.errors import Unreachable
@@ -29,14 +29,14 @@ QUIET_SECONDS = 10.0
 
 # How long the agent's error is waited for. It tries the ways there are, one after the other.
 GRACE_SECONDS = 10.0
-_LEAST_GRACE_SECONDS = 0.5
+_MIN_GRACE = 0.5
 
-_LIBVIRT_SECONDS = 30.0
+_LIBVIRT_TIMEOUT = 30.0
 _PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Sight:
+class Evidence:
     """What shows that a guest is suspended.
 
     :param evidence: ``domain_suspended``, ``domain_off``, ``channel_closed`` or ``agent_gone``.
@@ -65,19 +65,19 @@ class Suspension:
         domain: LibvirtDomain | None,
         mode: str,
         *,
-        look_seconds: float,
+        poll_timeout: float,
         libvirt_waits: bool = False,
     ) -> None:
         self._agent = agent
         self._domain = domain
         self._mode = mode
-        self._look_seconds = look_seconds
+        self._poll_timeout = poll_timeout
         self._libvirt_waits = libvirt_waits
-        self._absence = Absence(agent, look_seconds=look_seconds)
+        self._monitor = AgentMonitor(agent, poll_timeout=poll_timeout)
         #: What was seen last, for messages.
         self.last = ""
 
-    def already(self, deadline: Deadline) -> Sight | None:
+    def already(self, deadline: Deadline) -> Evidence | None:
         """What shows that the guest is suspended; None if nothing does, as there is nothing to see on a socket.
 
         :raises EndpointUnavailable: libvirt does not answer or refuses.
@@ -85,18 +85,16 @@ class Suspension:
         return None if self._domain is None else self._sight_of(self._domain.state(deadline))
 
     def check(self, deadline: Deadline) -> None:
-        """See that the agent will take the command; raises what :meth:`Agent.see_that_it_may` does."""
-        self._agent.see_that_it_may(COMMANDS[self._mode], deadline=deadline)
+        """See that the agent will take the command; raises what :meth:`Agent.require_commands` does."""
+        self._agent.require_commands(COMMANDS[self._mode], deadline=deadline)
 
-    def begin(self, deadline: Deadline) -> Sight | None:
+    def begin(self, deadline: Deadline) -> Evidence | None:
         """Have the guest suspend itself; returns what shows that it did, None if nothing does until the deadline.
 
         :raises AgentRefused: neither it nor libvirt can, or may.
         :raises Unreachable: there is no agent; nothing was done.
         """
-        grace = max(
-            Deadline.after(_LEAST_GRACE_SECONDS), deadline if self._libvirt_waits else deadline.within(GRACE_SECONDS)
-        )
+        grace = max(Deadline.after(_MIN_GRACE), deadline if self._libvirt_waits else deadline.within(GRACE_SECONDS))
         self._agent.call_silent(COMMANDS[self._mode], deadline=grace)
         while True:
             sight = self._look()
@@ -110,26 +108,26 @@ class Suspension:
         :raises EndpointUnavailable: libvirt does not answer or refuses.
         :raises AgentSilent: the guest was woken up, and its agent does not answer.
         """
-        wake_up(domain, Deadline.after(_LIBVIRT_SECONDS))
-        wait_for_agent(self._agent, attempt_seconds=self._look_seconds, deadline=deadline)
+        wake_up(domain, Deadline.after(_LIBVIRT_TIMEOUT))
+        wait_for_agent(self._agent, attempt_seconds=self._poll_timeout, deadline=deadline)
 
-    def _look(self) -> Sight | None:
+    def _look(self) -> Evidence | None:
         if self._domain is not None:
             try:
-                state = self._domain.state(Deadline.after(_LIBVIRT_SECONDS))
+                state = self._domain.state(Deadline.after(_LIBVIRT_TIMEOUT))
             except Unreachable as exc:
                 # As when libvirt is being restarted.
                 self.last = str(exc)
                 return None
             self.last = f"{self._domain.description}: the domain is {state.value}"
             return self._sight_of(state)
-        self._absence.look()
-        self.last = self._absence.last
-        if self._absence.channel_closed:
-            return Sight("channel_closed")
-        return Sight("agent_gone") if self._absence.silent_seconds >= QUIET_SECONDS else None
+        self._monitor.poll()
+        self.last = self._monitor.last
+        if self._monitor.channel_closed:
+            return Evidence("channel_closed")
+        return Evidence("agent_gone") if self._monitor.silent_seconds >= QUIET_SECONDS else None
 
-    def _sight_of(self, state: DomainState) -> Sight | None:
+    def _sight_of(self, state: DomainState) -> Evidence | None:
         if self._mode == DISK:
-            return Sight("domain_off") if state is DomainState.OFF else None
-        return Sight("domain_suspended") if state is DomainState.SUSPENDED else None
+            return Evidence("domain_off") if state is DomainState.OFF else None
+        return Evidence("domain_suspended") if state is DomainState.SUSPENDED else None

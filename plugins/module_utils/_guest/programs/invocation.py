@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import Result
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.guest_exec import SHELL
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, ProcessError, excerpt
 
@@ -63,7 +63,7 @@ class Invocation:
         """Whether it depends on the guest whether the program is to be run."""
         return bool(self.creates or self.removes)
 
-    def reason_to_skip(self, processes: Processes, deadline: Deadline) -> str:
+    def reason_to_skip(self, runner: ProgramRunner, deadline: Deadline) -> str:
         """Why the program is not to be run; empty if it is.
 
         :raises ProcessError: the directory cannot be entered, or the shell cannot tell.
@@ -71,7 +71,7 @@ class Invocation:
         if not (self.is_conditional or self.directory):
             return ""
         script = [SHELL, "-c", _CONDITIONS, "sh", self._entered, self.creates, self.removes]
-        found = processes.run(script, deadline=deadline)
+        found = runner.run(script, deadline=deadline)
         said = excerpt(found.stderr.decode("utf-8", errors="replace"))
         if found.rc == _CANNOT_ENTER:
             raise ProcessError(f"the directory {self.directory} in the guest cannot be entered: {said}")
@@ -80,9 +80,9 @@ class Invocation:
             raise ProcessError(f"the guest's shell cannot tell whether the program is to be run: {said}")
         return reasons[found.rc]
 
-    def run(self, processes: Processes, stdin: bytes, deadline: Deadline) -> Result:
-        """Run the program, whatever the conditions are. See :meth:`Processes.run`."""
-        return processes.run(self._command(), stdin=stdin, deadline=deadline)
+    def run(self, runner: ProgramRunner, stdin: bytes, deadline: Deadline) -> Result:
+        """Run the program, whatever the conditions are. See :meth:`ProgramRunner.run`."""
+        return runner.run(self._command(), stdin=stdin, deadline=deadline)
 
     @property
     def _entered(self) -> str:

@@ -14,7 +14,7 @@ from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Ag
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.state_file import Watch, read_state
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.state_file import StateFile, read_state
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import guest_exec
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
@@ -30,19 +30,19 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 )
 
 # For what has to be done whatever became of the deadline, in seconds.
-_SECONDS_TO_ASK = 30.0
-_SECONDS_TO_COLLECT = 600.0
-_SECONDS_TO_END = 10.0
+_ASK_TIMEOUT = 30.0
+_COLLECT_TIMEOUT = 600.0
+_END_TIMEOUT = 10.0
 
 # What the script takes for its exit after it has written down the end.
-_SECONDS_TO_EXIT = 0.005
+_EXIT_DELAY = 0.005
 
 # How long the agent may be out of reach while a program runs, in seconds. When libvirtd is restarted or a snapshot is
 # taken, the program goes on, or will.
-_SECONDS_AWAY = 10.0
+_AWAY_TIMEOUT = 10.0
 
 # How much of a program's output is taken into memory, in bytes: what a guest sends has to be bounded.
-_MOST_OUTPUT = 512 * 1024 * 1024
+_MAX_OUTPUT = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Result:
     stderr: bytes
 
 
-class Program:
+class GuestProcess:
     """A program under way.
 
     :param name: what was started, for messages.
@@ -90,7 +90,7 @@ class Program:
         self._started = time.monotonic()
         self._base = ""
         self._away: Deadline | None = None
-        self._watch = Watch(files, spool)
+        self._state_file = StateFile(files, spool)
         self._ended: launch_script.Ended | None = None
         #: Whether it was run, unless the script has told otherwise.
         self.was_run = True
@@ -103,9 +103,9 @@ class Program:
     def pause(self, deadline: Deadline) -> None:
         """Wait as long as it is sensible before the next look at the program."""
         wait = self._polls.next_wait()
-        self.agent.pause(min(wait, _SECONDS_TO_EXIT) if self._watch.told_end else wait, deadline)
+        self.agent.pause(min(wait, _EXIT_DELAY) if self._state_file.told_end else wait, deadline)
 
-    def has_ended(self) -> bool:
+    def poll(self) -> bool:
         """Whether the program has ended.
 
         :raises WrongUser: the agent runs as another user, and the program was not run.
@@ -119,8 +119,8 @@ class Program:
                 with self._polls.poll():
                     told = self._ask()
             except (FilesystemsFrozen, Unreachable, OutcomeUnknown):
-                self._watch.forget()
-                self._away = self._away or Deadline.after(_SECONDS_AWAY)
+                self._state_file.forget()
+                self._away = self._away or Deadline.after(_AWAY_TIMEOUT)
                 if self._away.passed:
                     raise
             except CommandUnavailable:
@@ -145,8 +145,8 @@ class Program:
 
     def _ask(self) -> guest_exec.ExecStatus | None:
         """How the script ended, or None while it runs."""
-        deadline = Deadline.after(_SECONDS_TO_ASK)
-        if not self._watch.is_time_to_ask(self._polls.answered_in, deadline):
+        deadline = Deadline.after(_ASK_TIMEOUT)
+        if not self._state_file.is_time_to_ask(self._polls.answered_in, deadline):
             return None
         return guest_exec.status(self.agent, self._pid, deadline=deadline)
 
@@ -156,13 +156,13 @@ class Program:
         :raises ProcessTimedOut: the deadline came first; the program and all of its process group are killed.
         :raises ProcessError: it left more than is taken into memory.
         """
-        while not self.has_ended():
+        while not self.poll():
             if deadline.passed:
                 raise self._timed_out()
             self.pause(deadline)
-        self._watch.forget()
+        self._state_file.forget()
         ended = t.cast(launch_script.Ended, self._ended)
-        until = Deadline.after(_SECONDS_TO_COLLECT)
+        until = Deadline.after(_COLLECT_TIMEOUT)
         return Result(
             ended.rc,
             self._stream("out", until) if "out" in ended.streams else b"",
@@ -171,9 +171,9 @@ class Program:
 
     def end(self) -> None:
         """End the program's process group: first by SIGTERM, and after two seconds by SIGKILL."""
-        self._watch.forget()
+        self._state_file.forget()
         if self._leads_group:
-            deadline = Deadline.after(_SECONDS_TO_END)
+            deadline = Deadline.after(_END_TIMEOUT)
             guest_exec.run_script(self.agent, launch_script.END_GROUP, str(self._pid), deadline=deadline)
 
     def _timed_out(self) -> ProcessTimedOut:
@@ -217,7 +217,7 @@ class Program:
         return written or launch_script.Ended(told.rc, ("out", "err"))
 
     def _ended_by_state(self) -> launch_script.Ended | None:
-        state = self._read_state(Deadline.after(_SECONDS_TO_ASK))
+        state = self._read_state(Deadline.after(_ASK_TIMEOUT))
         return state[1] if state else None
 
     def _read_state(self, deadline: Deadline) -> tuple[int, launch_script.Ended | None] | None:
@@ -232,10 +232,10 @@ class Program:
         size = 0
         for chunk in self.files.read(self.spool_path(kind), deadline=deadline):
             size += len(chunk)
-            if size > _MOST_OUTPUT:
+            if size > _MAX_OUTPUT:
                 raise ProcessError(
                     f"{self.agent.endpoint}: {self._name} ended with the exit status {self.rc}, and wrote more than "
-                    f"{_MOST_OUTPUT} bytes, which is more than is taken into memory. Let it write to a file, and fetch "
+                    f"{_MAX_OUTPUT} bytes, which is more than is taken into memory. Let it write to a file, and fetch "
                     f"that"
                 )
             chunks.append(chunk)

@@ -11,22 +11,22 @@ import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import OpenFile
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import Program
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import GuestProcess
 from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError, ProcessError, QgaError
 
 #: Looks at all that a program has written, standard output and error, and returns what to say to it: some bytes,
 #: none (``b""``) to let its standard input follow, or None to wait for more. An exception ends the program.
-Dialogue = t.Callable[[bytes, bytes], t.Optional[bytes]]
+PromptHandler = t.Callable[[bytes, bytes], t.Optional[bytes]]
 
 # For each look at the program and each word to it, in seconds. One that the program's own deadline cut off would end
 # as an answer that is lost, and not as a program that took too long.
-_SECONDS_TO_ASK = 30.0
+_ASK_TIMEOUT = 30.0
 
 # How much it may write until it goes on, in bytes: a guest must not fill the memory with questions.
-_MOST_WRITTEN = 16 * 1024 * 1024
+_MAX_WRITTEN = 16 * 1024 * 1024
 
 
-def converse(program: Program, dialogue: Dialogue, deadline: Deadline) -> None:
+def answer_prompts(program: GuestProcess, prompt_handler: PromptHandler, deadline: Deadline) -> None:
     """Pass what the program writes to the dialogue, and what that says to the program, until it has no more to say.
 
     Ends early if the program does, or at the deadline; the program's result tells the rest.
@@ -42,22 +42,22 @@ def converse(program: Program, dialogue: Dialogue, deadline: Deadline) -> None:
                     # That ends it, and before the FIFO is closed.
                     program.wait(deadline)
                     return
-                until = Deadline.after(_SECONDS_TO_ASK)
+                until = Deadline.after(_ASK_TIMEOUT)
                 for index, stream in enumerate(streams):
                     if stream is not None:
                         written[index] += stream.read(until)[0]
-                if sum(map(len, written)) > _MOST_WRITTEN:
+                if sum(map(len, written)) > _MAX_WRITTEN:
                     raise ProcessError(
-                        f"{program.agent.endpoint}: more than {_MOST_WRITTEN} bytes were written where a program was "
+                        f"{program.agent.endpoint}: more than {_MAX_WRITTEN} bytes were written where a program was "
                         f"to ask for something"
                     )
-                words = dialogue(*written)
+                words = prompt_handler(*written)
                 if words == b"":
                     return
                 if words is not None:
                     fifo.write(words, until)
                     fifo.flush(until)
-                elif program.has_ended():
+                elif program.poll():
                     return
                 program.pause(deadline)
         except BaseException:
@@ -67,17 +67,19 @@ def converse(program: Program, dialogue: Dialogue, deadline: Deadline) -> None:
             raise
 
 
-def _open(program: Program, kind: str, mode: str, stack: contextlib.ExitStack, deadline: Deadline) -> OpenFile | None:
+def _open(
+    program: GuestProcess, kind: str, mode: str, stack: contextlib.ExitStack, deadline: Deadline
+) -> OpenFile | None:
     """One of the spool's files, as soon as it can be opened; None if the program ends before that."""
     while not deadline.passed:
-        until = Deadline.after(_SECONDS_TO_ASK)
+        until = Deadline.after(_ASK_TIMEOUT)
         if program.find_spool(until):
             try:
                 return stack.enter_context(program.files.open(program.spool_path(kind), mode, until))
             except GuestFileError:
                 # Not there yet; a FIFO not before somebody reads it.
                 pass
-        if program.has_ended():
+        if program.poll():
             return None
         program.pause(deadline)
     return None

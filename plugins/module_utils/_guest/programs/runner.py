@@ -15,8 +15,8 @@ from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Ag
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import Program, Result
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.prompts import Dialogue, converse
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import GuestProcess, Result
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.prompts import PromptHandler, answer_prompts
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.state_file import read_state
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression, guest_exec
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
@@ -32,14 +32,14 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 )
 
 # How long a program that may have been started has to show itself, and the cleaning up may take, in seconds.
-_SECONDS_TO_APPEAR = 5.0
-_SECONDS_TO_REMOVE = 2.0
+_APPEAR_TIMEOUT = 5.0
+_REMOVE_TIMEOUT = 2.0
 
 # The agent writes the arguments of a program into the guest's log, in one line.
 _REMOVED_AT_ONCE = 50
 
 
-class Processes:
+class ProgramRunner:
     """The programs of one guest, as long as one connection lasts.
 
     :param agent: of the guest.
@@ -55,7 +55,7 @@ class Processes:
         self._left: list[str] = []
         self._has_setsid = True
         self._unpacks = True
-        self._program: Program | None = None
+        self._program: GuestProcess | None = None
         self._start_is_lost = False
 
     @property
@@ -76,7 +76,7 @@ class Processes:
         stdin: bytes = b"",
         environment: t.Mapping[str, str] | None = None,
         user: str | None = None,
-        dialogue: Dialogue | None = None,
+        prompt_handler: PromptHandler | None = None,
     ) -> Result:
         """Run a program to its end. What it leaves running in the background is not waited for.
 
@@ -97,7 +97,7 @@ class Processes:
         spool = f"{self._prefix}.{self._runs}"
         packed = self._unpacks and self._is_to_be_packed(stdin)
         sent = compression.pack(stdin) if packed else stdin
-        asks = dialogue is not None
+        asks = prompt_handler is not None
         make_script = functools.partial(
             launch_script.launch_script,
             spool,
@@ -121,20 +121,22 @@ class Processes:
             argv[0], spool, script if spooled else script + sent, environment, deadline
         )
         try:
-            if dialogue is not None:
-                converse(program, dialogue, deadline)
+            if prompt_handler is not None:
+                answer_prompts(program, prompt_handler, deadline)
             result = program.wait(deadline)
         except CannotUnpack:
             # Nothing was run, and nothing is packed any more.
             self._unpacks = False
-            return self.run(argv, deadline=deadline, stdin=stdin, environment=environment, user=user, dialogue=dialogue)
+            return self.run(
+                argv, deadline=deadline, stdin=stdin, environment=environment, user=user, prompt_handler=prompt_handler
+            )
         self._finished = spool
         return result
 
     def close(self) -> None:
         """Remove what the runs have left in the guest. In one that cannot be reached it stays, until that reboots."""
         left, self._left, self._finished = self._left, [], None
-        deadline = Deadline.after(_SECONDS_TO_REMOVE)
+        deadline = Deadline.after(_REMOVE_TIMEOUT)
         with contextlib.suppress(QgaError):
             for first in range(0, len(left), _REMOVED_AT_ONCE):
                 # Without a shell, which would take longer than the removing does.
@@ -146,7 +148,7 @@ class Processes:
         if len(stdin) <= self._agent.chunk:
             return False
         saving = compression.saving(stdin)
-        return len(stdin) - saving <= self._agent.chunk or saving >= compression.WORTHWHILE
+        return len(stdin) - saving <= self._agent.chunk or saving >= compression.MIN_SAVING
 
     def _spool_stdin(self, name: str, spool: str, stdin: bytes, deadline: Deadline) -> None:
         try:
@@ -170,7 +172,7 @@ class Processes:
         stdin: bytes,
         environment: t.Mapping[str, str] | None,
         deadline: Deadline,
-    ) -> Program:
+    ) -> GuestProcess:
         polls = guest_exec.Polls()
         try:
             pid = self._start_shell(stdin, environment, deadline)
@@ -178,7 +180,7 @@ class Processes:
             # A program that was started says in its spool who it is.
             self._start_is_lost = True
             pid = self._find(spool, lost)
-        return Program(
+        return GuestProcess(
             self._agent,
             self._files,
             name=name,
@@ -211,7 +213,7 @@ class Processes:
 
         :raises OutcomeUnknown: the given error; there is no trace of the script, or no agent to ask for it.
         """
-        deadline = Deadline.after(_SECONDS_TO_APPEAR)
+        deadline = Deadline.after(_APPEAR_TIMEOUT)
         polls = guest_exec.Polls()
         while not deadline.passed:
             try:

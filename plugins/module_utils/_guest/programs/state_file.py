@@ -19,14 +19,14 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.programs import
 from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError, QgaError
 
 # More than a process id and an end take, in bytes.
-_LONGEST = 100
+_MAX_SIZE = 100
 
 # When the state file may be expected, in answers of the agent's: a shell takes 50 to 90 times as long to start, in an
 # emulated guest and natively alike. To look for a file that is not there takes several calls.
 _ANSWERS_UNTIL_FILE = 100
 
 
-class Watch:
+class StateFile:
     """When to ask the agent for a program: at its beginning, when its state file tells the end, and now and then.
 
     The last is for a script that was killed, and writes nothing. It is asked for at twice the time each time.
@@ -84,7 +84,7 @@ class Watch:
             return False
         try:
             # A guest that writes on and on there is not listened to.
-            self._text = (self._text + self._opened.read(deadline, _LONGEST)[0])[:_LONGEST]
+            self._text = (self._text + self._opened.read(deadline, _MAX_SIZE)[0])[:_MAX_SIZE]
         except GuestFileError:
             # The agent was restarted, and has no files open.
             self._opened = None
@@ -97,7 +97,7 @@ def read_state(files: Files, spool: str, deadline: Deadline) -> tuple[str, int, 
     for base in launch_script.BASES:
         try:
             with files.open(_path(base, spool), "r", deadline) as opened:
-                text = opened.read(deadline, _LONGEST)[0]
+                text = opened.read(deadline, _MAX_SIZE)[0]
         except GuestFileError:
             continue
         state = launch_script.parse_state(text)

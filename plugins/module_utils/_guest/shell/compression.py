@@ -21,7 +21,7 @@ _GZIP = 31
 _SAMPLE = 64 * 1024
 
 #: From how many bytes saved on it is faster to start a gzip in the guest than to send them, be that slow or fast.
-WORTHWHILE = 256 * 1024
+MIN_SAVING = 256 * 1024
 
 #: What a script says that ends because of the next.
 NO_GZIP = "no gzip"

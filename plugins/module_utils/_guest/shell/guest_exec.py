@@ -6,7 +6,7 @@
 
 guest-exec keeps up to 16 MiB of a program's output, waits for everyone who inherited it, and forgets the result once it
 was told. That is good enough for scripts of our own, which say little and leave nobody behind. Programs of the user are
-run by :mod:`.processes`.
+run by :mod:`.runner`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ SHELL = "/bin/sh"
 
 # The agent logs each poll in the guest, so that what it costs is more than the time that its answer takes.
 _POLL_COST = 2.0
-_CHEAPEST_POLL = 0.002
-_SHORTEST_WAIT = 0.003
-_LONGEST_WAIT = 10.0
+_MIN_POLL_COST = 0.002
+_MIN_WAIT = 0.003
+_MAX_WAIT = 10.0
 
 # What the agent may take for the last answer to a script of ours, in seconds.
-_SECONDS_TO_LOOK = 2.0
+_LAST_POLL_TIMEOUT = 2.0
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Polls:
 
     def next_wait(self) -> float:
         """Seconds until the next poll."""
-        cost = max(_CHEAPEST_POLL, _POLL_COST * self.answered_in)
+        cost = max(_MIN_POLL_COST, _POLL_COST * self.answered_in)
         elapsed = time.monotonic() - self._started
-        return max(_SHORTEST_WAIT, min(math.sqrt(2 * cost * elapsed), _LONGEST_WAIT))
+        return max(_MIN_WAIT, min(math.sqrt(2 * cost * elapsed), _MAX_WAIT))
 
     @contextlib.contextmanager
     def poll(self) -> t.Iterator[None]:
@@ -140,7 +140,7 @@ def run_quietly(agent: Agent, path: str, arguments: t.Sequence[str], *, deadline
         agent.pause(polls.next_wait(), deadline)
         # The last look comes at the deadline, and its answer after it.
         with polls.poll():
-            ended = status(agent, pid, deadline=max(deadline, Deadline.after(_SECONDS_TO_LOOK)))
+            ended = status(agent, pid, deadline=max(deadline, Deadline.after(_LAST_POLL_TIMEOUT)))
         if ended is not None:
             return ended
         if deadline.passed:

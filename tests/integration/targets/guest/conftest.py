@@ -11,11 +11,11 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._channels.address import parse_endpoint
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import parse_connector
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
 from ansible_collections.netless.qga.tests.guests.trees import SUITES, build
 
@@ -40,7 +40,7 @@ def log() -> list[str]:
 
 @pytest.fixture
 def agent(guest: SandboxedAgent, log: list[str]) -> t.Iterator[Agent]:
-    agent = Agent(FramedChannel(parse_endpoint(guest.endpoint), log=log.append))
+    agent = Agent(StreamChannel(parse_connector(guest.endpoint), log=log.append))
     yield agent
     agent.close()
 
@@ -51,7 +51,7 @@ def files(agent: Agent) -> Files:
 
 
 @pytest.fixture
-def processes(agent: Agent, files: Files) -> t.Iterator[Processes]:
-    processes = Processes(agent, files)
-    yield processes
-    processes.close()
+def runner(agent: Agent, files: Files) -> t.Iterator[ProgramRunner]:
+    runner = ProgramRunner(agent, files)
+    yield runner
+    runner.close()

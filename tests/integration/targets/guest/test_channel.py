@@ -14,12 +14,12 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._channels.address import parse_endpoint
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import parse_connector
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CommandDisabled,
@@ -32,7 +32,7 @@ from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
 
 
 def agent_of(guest: SandboxedAgent, **options: t.Any) -> Agent:
-    return Agent(FramedChannel(parse_endpoint(guest.endpoint), **options))
+    return Agent(StreamChannel(parse_connector(guest.endpoint), **options))
 
 
 def test_the_sync_throws_away_the_error_that_it_provokes(agent: Agent, deadline: Deadline) -> None:
@@ -81,7 +81,7 @@ def test_an_agent_that_is_killed_in_the_middle_of_a_reply(guest: SandboxedAgent,
             guest.kill_agent()
 
     agent = agent_of(guest, chunk=size, log=kill_soon)
-    made = Processes(agent, Files(agent)).run(["truncate", "-s", str(size), "/tmp/zeros"], deadline=deadline)
+    made = ProgramRunner(agent, Files(agent)).run(["truncate", "-s", str(size), "/tmp/zeros"], deadline=deadline)
     assert made.rc == 0
     opened = Files(agent).open("/tmp/zeros", "r", deadline)
     with pytest.raises(OutcomeUnknown, match="the answer to guest-file-read is lost"):
@@ -119,7 +119,7 @@ def test_a_program_that_the_agent_has_forgotten(guest: SandboxedAgent, deadline:
 
     agent = agent_of(guest, log=restart)
     with pytest.raises(OutcomeUnknown, match="the agent has forgotten sleep"):
-        Processes(agent, Files(agent)).run(["sleep", "5"], deadline=deadline)
+        ProgramRunner(agent, Files(agent)).run(["sleep", "5"], deadline=deadline)
     agent.close()
 
 
@@ -148,9 +148,9 @@ def test_a_socket_that_somebody_else_holds(guest: SandboxedAgent) -> None:
 
 def test_exec_relays(guest: SandboxedAgent, deadline: Deadline) -> None:
     relay = f"exec:socat - UNIX-CONNECT:{guest.socket_path}"
-    agent = Agent(FramedChannel(parse_endpoint(relay)))
+    agent = Agent(StreamChannel(parse_connector(relay)))
     token = secrets.token_hex(500_000).encode()
-    processes = Processes(agent, Files(agent))
-    assert processes.run(["cat"], stdin=token, deadline=deadline).stdout == token
-    processes.close()
+    runner = ProgramRunner(agent, Files(agent))
+    assert runner.run(["cat"], stdin=token, deadline=deadline).stdout == token
+    runner.close()
     agent.close()

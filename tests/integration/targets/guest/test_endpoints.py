@@ -23,11 +23,11 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._channels.address import parse_endpoint
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import parse_connector
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ChannelClosed,
     EndpointBusy,
@@ -37,7 +37,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
 from ansible_collections.netless.qga.tests.guests.trees import build
 
-_START_SECONDS = 20.0
+_START_TIMEOUT = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +62,12 @@ def running(*command: str, log: pathlib.Path) -> t.Iterator[subprocess.Popen[byt
             yield process
         finally:
             process.terminate()
-            process.wait(_START_SECONDS)
+            process.wait(_START_TIMEOUT)
 
 
 def until(found: t.Callable[[], t.Any], log: pathlib.Path) -> t.Any:
     """Waits for what a program that was just started does, and returns it."""
-    deadline = Deadline.after(_START_SECONDS)
+    deadline = Deadline.after(_START_TIMEOUT)
     while not (result := found()):
         assert not deadline.passed, log.read_text(encoding="utf-8", errors="replace")
         time.sleep(0.02)
@@ -175,7 +175,7 @@ def endpoint(request: pytest.FixtureRequest, guest: SandboxedAgent) -> str:
 
 @contextlib.contextmanager
 def agent_at(endpoint: str, **options: t.Any) -> t.Iterator[Agent]:
-    agent = Agent(FramedChannel(parse_endpoint(endpoint), **options))
+    agent = Agent(StreamChannel(parse_connector(endpoint), **options))
     try:
         yield agent
     finally:
@@ -190,8 +190,8 @@ def test_programs_and_files(endpoint: str, deadline: Deadline, directory: pathli
         with agent_at(endpoint) as agent:
             assert agent.call("guest-ping", deadline=deadline) == {}
             files = Files(agent)
-            with contextlib.closing(Processes(agent, files)) as processes:
-                result = processes.run(["cat"], stdin=source.read_bytes(), deadline=deadline)
+            with contextlib.closing(ProgramRunner(agent, files)) as runner:
+                result = runner.run(["cat"], stdin=source.read_bytes(), deadline=deadline)
             assert (result.rc, result.stdout) == (0, source.read_bytes())
             files.put(str(source), "/tmp/copy", deadline=deadline)
             files.get("/tmp/copy", str(target), deadline=deadline)
@@ -202,7 +202,7 @@ def test_an_agent_that_listens_outlives_a_client_that_leaves_an_answer_unread(
     guest: SandboxedAgent, deadline: Deadline
 ) -> None:
     for dummy in range(3):
-        transport = parse_endpoint(guest.endpoint).connect(deadline)
+        transport = parse_connector(guest.endpoint).connect(deadline)
         transport.send(b'{"execute": "guest-get-osinfo"}', deadline)
         time.sleep(0.2)
         transport.close()
@@ -223,7 +223,7 @@ def test_a_tcp_port_whose_relay_ends(guest: SandboxedAgent, directory: pathlib.P
 
         with agent_at(f"tcp:127.0.0.1:{port}", log=end) as agent:
             with pytest.raises(OutcomeUnknown, match="the answer to guest-exec is lost"):
-                Processes(agent, Files(agent)).run(["true"], deadline=deadline)
+                ProgramRunner(agent, Files(agent)).run(["true"], deadline=deadline)
             with pytest.raises(EndpointUnavailable, match="nobody listens on the port"):
                 agent.call("guest-ping", deadline=deadline)
 

@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError
 from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
 
@@ -41,15 +41,15 @@ def test_sizes_around_a_chunk(files: Files, deadline: Deadline, tmp_path: pathli
 
 
 def test_a_new_file_is_private_and_an_old_one_keeps_its_mode(
-    files: Files, processes: Processes, deadline: Deadline, tmp_path: pathlib.Path
+    files: Files, runner: ProgramRunner, deadline: Deadline, tmp_path: pathlib.Path
 ) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"shorter")
     prepare = "rm -f /tmp/new /tmp/old; echo something longer >/tmp/old; chmod 640 /tmp/old; ln -f /tmp/old /tmp/link"
-    assert processes.run(["sh", "-c", prepare], deadline=deadline).rc == 0
+    assert runner.run(["sh", "-c", prepare], deadline=deadline).rc == 0
     for name in ("new", "old"):
         files.put(str(source), f"/tmp/{name}", deadline=deadline)
-    result = processes.run(["sh", "-c", "stat -c %a /tmp/new /tmp/old; cat /tmp/link"], deadline=deadline)
+    result = runner.run(["sh", "-c", "stat -c %a /tmp/new /tmp/old; cat /tmp/link"], deadline=deadline)
     assert result.stdout == b"600\n640\nshorter"
 
 
@@ -81,14 +81,14 @@ def open_files(pid: int) -> set[str]:
 
 
 def test_no_handle_is_left_open(
-    files: Files, processes: Processes, guest: SandboxedAgent, deadline: Deadline, tmp_path: pathlib.Path
+    files: Files, runner: ProgramRunner, guest: SandboxedAgent, deadline: Deadline, tmp_path: pathlib.Path
 ) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"x" * 100_000)
     before = open_files(guest.pid)
     files.put(str(source), "/tmp/file", deadline=deadline)
     files.get("/tmp/file", str(tmp_path / "target"), deadline=deadline)
-    processes.run(["cat"], stdin=b"x" * 3_000_000, deadline=deadline)
+    runner.run(["cat"], stdin=b"x" * 3_000_000, deadline=deadline)
     with pytest.raises(GuestFileError):
         files.put(str(source), "/dev/full", deadline=deadline)
     with pytest.raises(GuestFileError):
@@ -101,12 +101,12 @@ _COPY = """
 import resource, sys
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils._channels.address import parse_endpoint
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import parse_connector
 
 endpoint, source, target = sys.argv[1:]
-agent = Agent(FramedChannel(parse_endpoint(endpoint)))
+agent = Agent(StreamChannel(parse_connector(endpoint)))
 deadline = Deadline.after(600)
 agent.info(deadline)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -13,38 +13,38 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._channels.address import parse_endpoint
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import parse_connector
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, Outcome
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, ProcessTimedOut, WrongUser
 from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
 
 KIB, MIB = 1024, 1024 * 1024
 
 
-def shell(processes: Processes, text: str, *arguments: str, **options: t.Any) -> tuple[int, bytes, bytes]:
-    result = processes.run(["/bin/sh", "-c", text, "sh", *arguments], **{"deadline": Deadline.after(60), **options})
+def shell(runner: ProgramRunner, text: str, *arguments: str, **options: t.Any) -> tuple[int, bytes, bytes]:
+    result = runner.run(["/bin/sh", "-c", text, "sh", *arguments], **{"deadline": Deadline.after(60), **options})
     return result.rc, result.stdout, result.stderr
 
 
 @pytest.mark.parametrize("size", [0, 1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 3 * MIB])
-def test_any_bytes_come_through(processes: Processes, size: int) -> None:
+def test_any_bytes_come_through(runner: ProgramRunner, size: int) -> None:
     data = os.urandom(size)
-    assert shell(processes, "tee /dev/stderr", stdin=data) == (0, data, data)
+    assert shell(runner, "tee /dev/stderr", stdin=data) == (0, data, data)
 
 
 @pytest.mark.parametrize("guest", ["bookworm"], indirect=True)
-def test_output_beyond_what_the_agent_captures(processes: Processes) -> None:
+def test_output_beyond_what_the_agent_captures(runner: ProgramRunner) -> None:
     for size in (17 * MIB, 40 * MIB):
         data = os.urandom(size)
-        assert shell(processes, "cat", stdin=data) == (0, data, b"")
-        assert shell(processes, "cat >&2", stdin=data) == (0, b"", data)
+        assert shell(runner, "cat", stdin=data) == (0, data, b"")
+        assert shell(runner, "cat >&2", stdin=data) == (0, b"", data)
 
 
-def test_arguments_are_not_interpreted(processes: Processes) -> None:
+def test_arguments_are_not_interpreted(runner: ProgramRunner) -> None:
     arguments = [
         "",
         "a b",
@@ -59,78 +59,78 @@ def test_arguments_are_not_interpreted(processes: Processes) -> None:
         "`id`",
         "x" * 60000,
     ]
-    rc, stdout, stderr = shell(processes, 'printf "<%s>" "$@"', *arguments)
+    rc, stdout, stderr = shell(runner, 'printf "<%s>" "$@"', *arguments)
     assert (rc, stdout.decode(), stderr) == (0, "".join(f"<{argument}>" for argument in arguments), b"")
 
 
-def test_the_exit_status_and_death_by_signal(processes: Processes) -> None:
-    assert shell(processes, "exit 7")[0] == 7
-    assert shell(processes, "kill -s TERM $$")[0] == 128 + 15
-    assert shell(processes, "kill -s KILL $$")[0] == 128 + 9
-    assert processes.run(["/no/such/program"], deadline=Deadline.after(30)).rc == 127
+def test_the_exit_status_and_death_by_signal(runner: ProgramRunner) -> None:
+    assert shell(runner, "exit 7")[0] == 7
+    assert shell(runner, "kill -s TERM $$")[0] == 128 + 15
+    assert shell(runner, "kill -s KILL $$")[0] == 128 + 9
+    assert runner.run(["/no/such/program"], deadline=Deadline.after(30)).rc == 127
 
 
-def test_a_background_process_that_keeps_the_output_open(processes: Processes) -> None:
+def test_a_background_process_that_keeps_the_output_open(runner: ProgramRunner) -> None:
     started = time.monotonic()
-    assert shell(processes, "sleep 60 & echo started") == (0, b"started\n", b"")
+    assert shell(runner, "sleep 60 & echo started") == (0, b"started\n", b"")
     assert time.monotonic() - started < 30
     # And what it writes later does not get into the output of others.
-    shell(processes, "(sleep 0.3; echo late) &")
-    assert shell(processes, "sleep 0.6; echo mine") == (0, b"mine\n", b"")
-    shell(processes, "pkill -x sleep")
+    shell(runner, "(sleep 0.3; echo late) &")
+    assert shell(runner, "sleep 0.6; echo mine") == (0, b"mine\n", b"")
+    shell(runner, "pkill -x sleep")
 
 
-def test_the_environment_of_a_login(processes: Processes) -> None:
-    rc, stdout, dummy = shell(processes, 'echo "$HOME"; echo ~; pwd; umask; echo "$PATH"')
+def test_the_environment_of_a_login(runner: ProgramRunner) -> None:
+    rc, stdout, dummy = shell(runner, 'echo "$HOME"; echo ~; pwd; umask; echo "$PATH"')
     assert rc == 0
     assert stdout.split()[:4] == [b"/root", b"/root", b"/root", b"0022"]
     assert b"/usr/sbin" in stdout.split()[4]
 
 
-def test_a_given_environment_replaces_the_agents(processes: Processes) -> None:
-    rc, stdout, dummy = shell(processes, "env", environment={"SECRET": "x y'z", "HOME": "/tmp"})
+def test_a_given_environment_replaces_the_agents(runner: ProgramRunner) -> None:
+    rc, stdout, dummy = shell(runner, "env", environment={"SECRET": "x y'z", "HOME": "/tmp"})
     assert rc == 0
     names = {line.partition(b"=")[0] for line in stdout.splitlines()}
     assert {b"SECRET", b"HOME", b"PATH"} <= names <= {b"SECRET", b"HOME", b"PATH", b"PWD", b"_", b"SHLVL"}
     assert b"SECRET=x y'z\n" in stdout and b"HOME=/tmp\n" in stdout
 
 
-def test_the_deadline_ends_the_process_group(processes: Processes) -> None:
+def test_the_deadline_ends_the_process_group(runner: ProgramRunner) -> None:
     with pytest.raises(ProcessTimedOut, match=r"/bin/sh was still running after 1\.\d s, and its process group \d+"):
-        shell(processes, "sleep 4711 & trap '' TERM; sleep 4711; sleep 4711", deadline=Deadline.after(1))
+        shell(runner, "sleep 4711 & trap '' TERM; sleep 4711; sleep 4711", deadline=Deadline.after(1))
     # A process that has ended may not have been waited for, in a sandbox without an init.
-    assert shell(processes, "ps -e -o stat=,args= | grep '^[^Z].*[s]leep 4711'") == (1, b"", b"")
+    assert shell(runner, "ps -e -o stat=,args= | grep '^[^Z].*[s]leep 4711'") == (1, b"", b"")
 
 
-def test_another_user_is_refused_before_anything_runs(processes: Processes) -> None:
+def test_another_user_is_refused_before_anything_runs(runner: ProgramRunner) -> None:
     with pytest.raises(WrongUser, match="the guest agent runs as root"):
-        shell(processes, "touch /tmp/ran", user="alice")
-    assert shell(processes, "test -e /tmp/ran", user="root")[0] == 1
+        shell(runner, "touch /tmp/ran", user="alice")
+    assert shell(runner, "test -e /tmp/ran", user="root")[0] == 1
 
 
-def test_a_nul_is_refused(processes: Processes) -> None:
+def test_a_nul_is_refused(runner: ProgramRunner) -> None:
     with pytest.raises(InvalidRequest, match="NUL"):
-        shell(processes, "a\0b")
+        shell(runner, "a\0b")
 
 
-def test_polls_are_few(processes: Processes, log: list[str]) -> None:
-    shell(processes, "sleep 2")
+def test_polls_are_few(runner: ProgramRunner, log: list[str]) -> None:
+    shell(runner, "sleep 2")
     assert 3 <= sum(line.startswith("guest-exec-status answered") for line in log) <= 20
 
 
-def test_nothing_is_left_in_the_guest(guest: SandboxedAgent, processes: Processes, agent: Agent) -> None:
+def test_nothing_is_left_in_the_guest(guest: SandboxedAgent, runner: ProgramRunner, agent: Agent) -> None:
     spools = pathlib.Path(f"/proc/{guest.pid}/root/dev/shm")
     before = set(spools.iterdir())
-    shell(processes, "echo out; echo err >&2")
-    processes.run(["cat"], stdin=os.urandom(agent.chunk + 1), deadline=Deadline.after(60))
+    shell(runner, "echo out; echo err >&2")
+    runner.run(["cat"], stdin=os.urandom(agent.chunk + 1), deadline=Deadline.after(60))
     left = set(spools.iterdir()) - before
     assert {path.suffix for path in left} == {".state", ".out", ".err", ".in"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in left} == {0o600}
-    processes.close()
+    runner.close()
     assert set(spools.iterdir()) == before
 
 
-class _LosesReplies(FramedChannel):
+class _LosesReplies(StreamChannel):
     """A channel that loses the reply to one command, as a timeout does: it was sent, and is out of sync then."""
 
     lose = ""
@@ -149,15 +149,15 @@ class _LosesReplies(FramedChannel):
 @pytest.mark.parametrize("command", ["guest-exec", "guest-exec-status"])
 def test_a_result_survives_a_lost_reply(guest: SandboxedAgent, command: str) -> None:
     log: list[str] = []
-    channel = _LosesReplies(parse_endpoint(guest.endpoint), log=log.append)
+    channel = _LosesReplies(parse_connector(guest.endpoint), log=log.append)
     agent = Agent(channel)
-    processes = Processes(agent, Files(agent))
+    runner = ProgramRunner(agent, Files(agent))
     try:
-        shell(processes, "true")
+        shell(runner, "true")
         channel.lose = command
-        assert shell(processes, "echo ran >>/tmp/once; echo out; echo err >&2; exit 3") == (3, b"out\n", b"err\n")
+        assert shell(runner, "echo ran >>/tmp/once; echo out; echo err >&2; exit 3") == (3, b"out\n", b"err\n")
         assert channel.lose == ""
-        assert shell(processes, "cat /tmp/once; rm /tmp/once") == (0, b"ran\n", b"")
+        assert shell(runner, "cat /tmp/once; rm /tmp/once") == (0, b"ran\n", b"")
     finally:
-        processes.close()
+        runner.close()
         agent.close()

@@ -64,18 +64,18 @@ class Sshd:
     @contextlib.contextmanager
     def stopped(self) -> t.Iterator[None]:
         """As if the way there were broken: nothing answers, and nothing is refused."""
-        parents, processes = {self._process.pid}, []
+        parents, runner = {self._process.pid}, []
         for path in sorted(pathlib.Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
             with contextlib.suppress(OSError):
                 parent = int((path / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
                 if parent in parents:
                     parents.add(int(path.name))
-                    processes.append(int(path.name))
-        for process in processes:
+                    runner.append(int(path.name))
+        for process in runner:
             os.kill(process, signal.SIGSTOP)
         try:
             yield
         finally:
-            for process in processes:
+            for process in runner:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGCONT)

@@ -17,7 +17,7 @@ import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils.errors import AgentRefused, OutcomeUnknown
 from ansible_collections.netless.qga.tests.integration.targets.vm_libvirt.domains import ENDPOINTS, GUEST, STREAM, Dial
 from ansible_collections.netless.qga.tests.integration.targets.vm_libvirt.sshd import Sshd
@@ -37,16 +37,16 @@ def test_answers(dial: Dial, endpoint: str, uri: str, deadline: Deadline) -> Non
 def test_three_mebibytes(dial: Dial, endpoint: str, uri: str, deadline: Deadline, tmp_path: pathlib.Path) -> None:
     agent = dial(endpoint, uri=uri)
     files = Files(agent)
-    processes = Processes(agent, files)
+    runner = ProgramRunner(agent, files)
     data = secrets.token_bytes(3 * 1024 * 1024)
     here, back, there = tmp_path / "here", tmp_path / "back", f"/root/{tmp_path.name}"
     here.write_bytes(data)
     files.put(str(here), there, deadline=deadline)
     files.get(there, str(back), deadline=deadline)
     assert back.read_bytes() == data
-    ended = processes.run(["sh", "-c", f"rm {there}; cat"], stdin=data, deadline=deadline)
+    ended = runner.run(["sh", "-c", f"rm {there}; cat"], stdin=data, deadline=deadline)
     assert (ended.rc, ended.stdout, ended.stderr) == (0, data, b"")
-    processes.close()
+    runner.close()
 
 
 def test_by_the_uuid_of_the_domain(

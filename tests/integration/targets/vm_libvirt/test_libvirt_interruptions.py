@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils.errors import AgentSilent, OutcomeUnknown
 from ansible_collections.netless.qga.tests.integration.targets.vm_libvirt.domains import ENDPOINTS, STREAM, Dial
 from ansible_collections.netless.qga.tests.lab import daemons
@@ -39,10 +39,10 @@ def stopped(endpoint: str, helper: Agent) -> t.Iterator[t.Callable[[], None]]:
     """
 
     def send(signal: str) -> None:
-        processes = Processes(helper, Files(helper))
+        runner = ProgramRunner(helper, Files(helper))
         command = ["systemctl", "kill", f"--signal={signal}", SERVICES[endpoint]]
-        assert processes.run(command, deadline=Deadline.after(60)).rc == 0
-        processes.close()
+        assert runner.run(command, deadline=Deadline.after(60)).rc == 0
+        runner.close()
 
     send("STOP")
     try:

@@ -29,7 +29,7 @@ class GuestConnection:
 def test_heeds_the_options_of_the_connection() -> None:
     nothing: t.Any = None
     plugin = ActionModule(nothing, t.cast(t.Any, GuestConnection()), nothing, nothing, nothing)
-    way = plugin._way()  # pylint: disable=protected-access
-    assert way.address == Address("unix:/run/vms/web1.sock", "web1", "qemu:///session")
-    assert (way.connect_timeout, way.reply_timeout, way.limit) == (5.0, 50.0, None)
-    assert way.agent().chunk == 4096
+    target = plugin._target()  # pylint: disable=protected-access
+    assert target.address == Address("unix:/run/vms/web1.sock", "web1", "qemu:///session")
+    assert (target.connect_timeout, target.reply_timeout, target.limit) == (5.0, 50.0, None)
+    assert target.agent().chunk == 4096

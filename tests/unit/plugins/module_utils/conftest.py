@@ -11,15 +11,15 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
-from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 
 
 class Dial(t.Protocol):
     """Opens a channel to a scripted agent, or to a socket."""
 
-    def __call__(self, to: ScriptedAgent | str, **options: t.Any) -> FramedChannel: ...
+    def __call__(self, to: ScriptedAgent | str, **options: t.Any) -> StreamChannel: ...
 
 
 @pytest.fixture(name="dial")
@@ -27,9 +27,9 @@ def fixture_dial() -> t.Iterator[Dial]:
     """Opens channels."""
     with contextlib.ExitStack() as stack:
 
-        def dial(to: ScriptedAgent | str, **options: t.Any) -> FramedChannel:
+        def dial(to: ScriptedAgent | str, **options: t.Any) -> StreamChannel:
             path = to if isinstance(to, str) else stack.enter_context(to.listening())
-            channel = FramedChannel(UnixEndpoint(path), **options)
+            channel = StreamChannel(UnixConnector(path), **options)
             stack.callback(channel.close)
             return channel
 

@@ -19,20 +19,20 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.netless.qga.plugins.module_utils import _deadline as deadlines
-from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import SyncReport
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_process import is_running
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation
-from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 
 MODULES = "ansible_collections.netless.qga.plugins.modules"
 
 #: Seconds for what has to go well, on a machine that is busy with other tests.
-PATIENCE = 30.0
+TEST_TIMEOUT = 30.0
 
 
 def operation_of(module: str) -> Operation:
@@ -47,7 +47,7 @@ def silence_of(profile: str) -> float | None:
 
 def comes(condition: t.Callable[[], bool]) -> bool:
     """Whether something comes that has to, sooner or later."""
-    end = time.monotonic() + 2 * PATIENCE
+    end = time.monotonic() + 2 * TEST_TIMEOUT
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
     return condition()
@@ -113,22 +113,22 @@ def patient_channels(is_silent: t.Callable[[], bool]) -> t.Iterator[None]:
     :param is_silent: whether the agent answers nothing at all, so that it is the sync that is waited for in vain.
     """
     # pylint: disable=protected-access  # there is no other place where reaching it could be told from being answered
-    usual_open, usual_sync = FramedChannel._open, FramedChannel._sync
+    usual_open, usual_sync = StreamChannel._open, StreamChannel._sync
 
-    def open_patiently(channel: FramedChannel, deadline: Deadline) -> None:
-        patience = Deadline.after(PATIENCE)
+    def open_patiently(channel: StreamChannel, deadline: Deadline) -> None:
+        patience = Deadline.after(TEST_TIMEOUT)
         usual_open(channel, patience)
         opener = channel._opener
         # Until it is accepted, the agent's silence would be that of another client.
-        while isinstance(opener, UnixEndpoint) and opener._waits_in_queue() and not patience.passed:
+        while isinstance(opener, UnixConnector) and opener._waits_in_queue() and not patience.passed:
             time.sleep(0.001)
 
-    def sync_patiently(channel: FramedChannel, deadline: Deadline) -> SyncReport:
-        return usual_sync(channel, deadline if is_silent() else Deadline.after(PATIENCE))
+    def sync_patiently(channel: StreamChannel, deadline: Deadline) -> SyncReport:
+        return usual_sync(channel, deadline if is_silent() else Deadline.after(TEST_TIMEOUT))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FramedChannel, "_open", open_patiently)
-        patch.setattr(FramedChannel, "_sync", sync_patiently)
+        patch.setattr(StreamChannel, "_open", open_patiently)
+        patch.setattr(StreamChannel, "_sync", sync_patiently)
         yield
 
 
@@ -183,7 +183,7 @@ def run_module() -> t.Iterator[RunModule]:
                     patches.enter_context(patient_channels(lambda: isinstance(agent, ScriptedAgent) and agent.silent))
                 return operation.carry_out(
                     validated.validated_parameters,
-                    Way(Address(endpoint), connect_timeout=PATIENCE, reply_timeout=PATIENCE),
+                    Target(Address(endpoint), connect_timeout=TEST_TIMEOUT, reply_timeout=TEST_TIMEOUT),
                     check_mode=check_mode,
                     diff_mode=diff_mode,
                 )

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.tests.guests.scripted_agent import Arguments, Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import Arguments, ErrorReply, ScriptedAgent
 
 from .conftest import RunModule, silence_of
 
@@ -46,13 +46,13 @@ class KeysAgent(ScriptedAgent):
 
     def _check(self, arguments: Arguments) -> None:
         if arguments["username"] != "user":
-            raise Refusal(f"failed to lookup user '{arguments['username']}': Success")
+            raise ErrorReply(f"failed to lookup user '{arguments['username']}': Success")
 
     def _get(self, arguments: Arguments) -> t.Any:
         self._check(arguments)
         if self.lines is None or self.hidden:
             reason = "Permission denied" if self.hidden else "No such file or directory"
-            raise Refusal(f"failed to read '/home/user/.ssh/authorized_keys': {reason}")
+            raise ErrorReply(f"failed to read '/home/user/.ssh/authorized_keys': {reason}")
         kept = [line.strip() for line in self.lines]
         return {"keys": [line for line in reversed(kept) if line and not line.startswith("#")]}
 
@@ -228,7 +228,7 @@ def test_a_part_that_is_refused(run_module: RunModule) -> None:
     agent = KeysAgent(f"{ALICE} at work")
 
     def refuse(arguments: Arguments) -> t.NoReturn:
-        raise Refusal("failed to write: No space left on device")
+        raise ErrorReply("failed to write: No space left on device")
 
     agent.handlers["guest-ssh-remove-authorized-keys"] = refuse
     result = run_module("authorized_keys", agent, user="user", keys=[f"{ALICE} at home"])

@@ -11,9 +11,9 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, ErrorReply, ScriptedAgent
 
-from .conftest import PATIENCE, RunModule, silence_of
+from .conftest import TEST_TIMEOUT, RunModule, silence_of
 
 
 def sent(agent: ScriptedAgent) -> list[t.Any]:
@@ -104,14 +104,14 @@ def test_silent_commands(run_module: RunModule) -> None:
 
     agent.handlers["guest-shutdown"] = shut_down
     result = run_module("command", agent, command="guest-shutdown", arguments={"mode": "halt"}, silence=0.3)
-    assert result == {"changed": True, "reply": None} and told.wait(PATIENCE)
+    assert result == {"changed": True, "reply": None} and told.wait(TEST_TIMEOUT)
     assert sent(agent) == [
         {"execute": "guest-shutdown", "arguments": {"mode": "halt"}, "id": sent(agent)[0]["id"]},
     ]
 
 
 def refuse(arguments: dict[str, t.Any]) -> t.Any:
-    raise Refusal("mode is invalid")
+    raise ErrorReply("mode is invalid")
 
 
 def test_silent_commands_report_errors(run_module: RunModule) -> None:

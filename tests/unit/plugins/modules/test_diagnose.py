@@ -17,15 +17,15 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._agent import target as target_module
-from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis import capabilities, reachability
 from ansible_collections.netless.qga.plugins.module_utils._schema.commands import COMMANDS
 from ansible_collections.netless.qga.plugins.module_utils.errors import LibraryMissing
 from ansible_collections.netless.qga.plugins.modules import diagnose as diagnose_module
 from ansible_collections.netless.qga.tests.guests.agent_profiles import PROFILES
-from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorReply, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._guest.local_guest import LocalGuest
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._libvirt.hypervisor import (
     Failure,
@@ -33,7 +33,7 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils._libvirt.hy
     channel_xml,
 )
 
-from .conftest import PATIENCE, Clock, RunModule, operation_of, silence_of
+from .conftest import TEST_TIMEOUT, Clock, RunModule, operation_of, silence_of
 
 HEALTHY = """\
 uid 0
@@ -185,7 +185,7 @@ def test_there_is_no_jsonschema(diagnose: Diagnose, monkeypatch: pytest.MonkeyPa
     def fail() -> t.NoReturn:
         raise LibraryMissing("Python's jsonschema is needed")
 
-    monkeypatch.setattr(reachability, "see_that_it_can_check", fail)
+    monkeypatch.setattr(reachability, "require_jsonschema", fail)
     found = diagnose(agent_with())
     assert found["libraries"]["status"] == "problem" and "jsonschema" in found["libraries"]["message"]
     assert "controller" in found["libraries"]["advice"] and "channel" not in found
@@ -194,10 +194,10 @@ def test_there_is_no_jsonschema(diagnose: Diagnose, monkeypatch: pytest.MonkeyPa
 def test_not_to_have_looked_at_the_agent_is_not_to_have_found_it_well(
     diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(channel: FramedChannel, deadline: t.Any) -> t.NoReturn:
+    def fail(channel: StreamChannel, deadline: t.Any) -> t.NoReturn:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(FramedChannel, "sync", fail)
+    monkeypatch.setattr(StreamChannel, "sync", fail)
     found = diagnose(agent_with())
     assert found["agent"]["status"] == "problem" and "No space left" in found["agent"]["message"]
     assert list(found)[-1] == "agent"
@@ -210,7 +210,7 @@ def test_diagnoses_and_unchecked_commands_take_no_jsonschema(
         raise LibraryMissing("Python's jsonschema is needed")
 
     for module in (reachability, diagnose_module, target_module):
-        monkeypatch.setattr(module, "see_that_it_can_check", fail)
+        monkeypatch.setattr(module, "require_jsonschema", fail)
     result = run_module("diagnose", agent_with())
     assert not result["ok"] and "jsonschema" in result["summary"]
     assert run_module("command", agent_with(), command="guest-ping", validate=False)["reply"] == {}
@@ -249,8 +249,8 @@ def hypervisor(monkeypatch: pytest.MonkeyPatch) -> HypervisorWithVersions:
 
 def diagnose_domain(name: str = "db1", endpoint: str = "libvirt") -> dict[str, t.Any]:
     """As ``diagnose`` does."""
-    params = {"domain": name, "uri": None, "endpoint": endpoint, "timeout": PATIENCE}
-    result = operation_of("diagnose").carry_out(params, Way(Address()), check_mode=False, diff_mode=False)
+    params = {"domain": name, "uri": None, "endpoint": endpoint, "timeout": TEST_TIMEOUT}
+    result = operation_of("diagnose").carry_out(params, Target(Address()), check_mode=False, diff_mode=False)
     assert_well_formed(result)
     return {"result": result, **{finding["check"]: finding for finding in result["findings"]}}
 
@@ -381,7 +381,7 @@ def test_blocked(diagnose: Diagnose) -> None:
 
 def test_blocked_by_an_agent_that_says_little(diagnose: Diagnose) -> None:
     def refuse(arguments: t.Any) -> t.Any:
-        raise Refusal("no such file")
+        raise ErrorReply("no such file")
 
     agent = agent_with("blocked")
     agent.handlers["guest-get-osinfo"] = refuse
@@ -431,7 +431,7 @@ def test_a_guest_with_nothing_but_a_shell(diagnose: Diagnose, monkeypatch: pytes
 
 def test_there_is_no_shell(diagnose: Diagnose) -> None:
     def refuse(arguments: t.Any) -> t.Any:
-        raise Refusal("Guest agent command failed, error was 'Failed to execute child process'")
+        raise ErrorReply("Guest agent command failed, error was 'Failed to execute child process'")
 
     agent = agent_with()
     agent.handlers["guest-exec"] = refuse

@@ -22,7 +22,7 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._guest.local_guest import LocalGuest
 
-from .conftest import PATIENCE, Clock, RunModule, comes, silence_of
+from .conftest import TEST_TIMEOUT, Clock, RunModule, comes, silence_of
 
 
 def commands(agent: ScriptedAgent) -> set[str]:
@@ -172,7 +172,7 @@ def test_a_program_that_takes_too_long_is_killed(
         is_first = not guest.calls("guest-exec")[1:]
         reply = usual(arguments)
         if is_first:
-            end = time.monotonic() + PATIENCE
+            end = time.monotonic() + TEST_TIMEOUT
             while not (pid.exists() and pid.read_text()) and time.monotonic() < end:
                 time.sleep(0.01)
             clock.leap(600)
@@ -183,7 +183,7 @@ def test_a_program_that_takes_too_long_is_killed(
     result = run_module("exec", guest, cmd=f"echo $$ >{pid}; sleep 600 & wait", exec_timeout=600)
     assert result["failed"] and result["error"] == "process_timed_out" and "killed" in result["msg"]
     assert result["changed"] and "rc" not in result
-    assert time.monotonic() - started < 2 * PATIENCE
+    assert time.monotonic() - started < 2 * TEST_TIMEOUT
     assert not pathlib.Path("/proc", pid.read_text().strip()).exists()
 
 
@@ -221,7 +221,7 @@ def test_a_program_whose_result_is_lost(run_module: RunModule, guest: LocalGuest
 
 
 def test_a_start_that_is_lost(run_module: RunModule, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner_module, "_SECONDS_TO_APPEAR", 0.0)
+    monkeypatch.setattr(runner_module, "_APPEAR_TIMEOUT", 0.0)
 
     def lose(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
         guest.handlers["guest-exec"] = usual
@@ -235,7 +235,7 @@ def test_a_start_that_is_lost(run_module: RunModule, guest: LocalGuest, monkeypa
 def test_a_program_that_writes_too_much(
     run_module: RunModule, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process_module, "_MOST_OUTPUT", 3)
+    monkeypatch.setattr(process_module, "_MAX_OUTPUT", 3)
     result = run_module("exec", guest, cmd="echo four; exit 7")
     assert result["failed"] and result["error"] == "process_error" and "more than 3 bytes" in result["msg"]
     assert result["changed"] and result["rc"] == 7 and result["cmd"] == "echo four; exit 7"

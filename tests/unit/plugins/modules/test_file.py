@@ -14,7 +14,7 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.files import guest_file
-from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorReply, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._guest.local_guest import LocalGuest
 
 from .conftest import RunModule, silence_of
@@ -193,7 +193,7 @@ def test_reads_text_and_bytes(run_module: RunModule, guest: LocalGuest, path: pa
 def test_what_is_too_large_for_a_result(
     run_module: RunModule, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guest_file, "_MOST_IN_MEMORY", 3)
+    monkeypatch.setattr(guest_file, "_MAX_IN_MEMORY", 3)
     path.write_bytes(b"four")
     result = run_module("file", LocalGuest(), path=str(path), state="read")
     assert result["failed"] and result["error"] == "too_large" and "dest" in result["msg"]
@@ -310,7 +310,7 @@ def test_a_mode_that_was_changed_before_it_failed(run_module: RunModule, path: p
 
     def refuse(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
         if arguments["mode"] == "w":
-            raise Refusal("failed to open file: Read-only file system")
+            raise ErrorReply("failed to open file: Read-only file system")
         return usual(arguments)
 
     guest.replace("guest-file-open", refuse)

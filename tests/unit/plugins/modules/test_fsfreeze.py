@@ -18,10 +18,10 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record import FreezeRecord, RecordFile
-from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorReply, ScriptedAgent
 
 from ..module_utils._libvirt.hypervisor import Failure, Hypervisor
-from .conftest import PATIENCE, Clock, RunModule, comes, gone, silence_of
+from .conftest import TEST_TIMEOUT, Clock, RunModule, comes, gone, silence_of
 
 CHANGING = {"guest-fsfreeze-freeze", "guest-fsfreeze-freeze-list", "guest-fsfreeze-thaw"}
 
@@ -185,7 +185,7 @@ def test_a_broken_record_does_not_matter(run_module: RunModule, guest: Guest, tm
 def test_a_thaw_that_is_called_an_error(run_module: RunModule, guest: Guest) -> None:
     def thaw(arguments: t.Any) -> int:
         guest.frozen = False
-        raise Refusal("fsfreeze is limited up to 10 seconds")
+        raise ErrorReply("fsfreeze is limited up to 10 seconds")
 
     guest.handlers["guest-fsfreeze-thaw"] = thaw
     run_module("fsfreeze", guest, state="frozen")
@@ -198,7 +198,7 @@ def test_a_thaw_that_does_not_thaw(run_module: RunModule, guest: Guest, clock: C
     clock.skips_sleep = True
 
     def thaw(arguments: t.Any) -> int:
-        raise Refusal("cannot read the mount table")
+        raise ErrorReply("cannot read the mount table")
 
     guest.freeze(3)
     guest.handlers["guest-fsfreeze-thaw"] = thaw
@@ -224,7 +224,7 @@ def test_a_thaw_whose_answer_is_lost_is_done_again(run_module: RunModule, guest:
 
 def test_an_error_of_a_freeze_is_one(run_module: RunModule, guest: Guest) -> None:
     def freeze(arguments: t.Any) -> int:
-        raise Refusal("fsfreeze hook has failed with status 1")
+        raise ErrorReply("fsfreeze hook has failed with status 1")
 
     guest.handlers["guest-fsfreeze-freeze"] = freeze
     result = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
@@ -235,7 +235,7 @@ def test_an_error_of_a_freeze_is_one(run_module: RunModule, guest: Guest) -> Non
 def test_what_an_error_leaves_frozen_is_thawed(run_module: RunModule, guest: Guest) -> None:
     def freeze(arguments: t.Any) -> int:
         guest.freeze(1)
-        raise Refusal("failed to freeze /srv")
+        raise ErrorReply("failed to freeze /srv")
 
     guest.handlers["guest-fsfreeze-freeze"] = freeze
     assert run_module("fsfreeze", guest, state="frozen")["failed"]
@@ -245,7 +245,7 @@ def test_what_an_error_leaves_frozen_is_thawed(run_module: RunModule, guest: Gue
 def test_a_freeze_of_somebody_elses_in_the_same_moment_is_left_alone(run_module: RunModule, guest: Guest) -> None:
     def freeze(arguments: t.Any) -> int:
         guest.freeze(1)
-        raise Refusal("Command guest-fsfreeze-freeze has been disabled", "CommandNotFound")
+        raise ErrorReply("Command guest-fsfreeze-freeze has been disabled", "CommandNotFound")
 
     guest.handlers["guest-fsfreeze-freeze"] = freeze
     result = run_module("fsfreeze", guest, state="frozen")
@@ -275,7 +275,7 @@ def test_also_through_libvirt_which_does_not_tell_the_class(
     hypervisor.own["fsFreeze"] = freeze
     result = run_module("fsfreeze", "libvirt", domain="db1", state="frozen")
     assert result["failed"] and result["error"] == "filesystems_frozen"
-    assert "fsThaw" not in [call[0] for call in hypervisor.own_calls]
+    assert "fsThaw" not in [call[0] for call in hypervisor.native_calls]
 
 
 @pytest.mark.parametrize("is_frozen", [True, False])
@@ -373,7 +373,7 @@ def test_one_that_is_not_known_is_not(run_module: RunModule, guest: Guest, clock
     started = clock.monotonic()
     clock.skips_sleep = True
     assert run_module("fsfreeze", guest, state="thawed")["error"] == "channel_closed"
-    assert clock.monotonic() - started < 2 * PATIENCE
+    assert clock.monotonic() - started < 2 * TEST_TIMEOUT
 
 
 @pytest.mark.parametrize("state", ["frozen", "thawed", "status"])

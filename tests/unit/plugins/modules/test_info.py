@@ -12,9 +12,9 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, Outcome
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorReply, ScriptedAgent
 
 from .conftest import RunModule, silence_of
 
@@ -112,13 +112,13 @@ def test_each_answer_has_the_time_and_not_all_of_them(run_module: RunModule) -> 
 
 def test_all_answers_may_take_the_time_that_each_has(run_module: RunModule, monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[tuple[float, float]] = []
-    usual = FramedChannel.exchange
+    usual = StreamChannel.exchange
 
-    def exchange(channel: FramedChannel, calls: t.Sequence[Call], deadline: Deadline) -> list[Outcome]:
+    def exchange(channel: StreamChannel, calls: t.Sequence[Call], deadline: Deadline) -> list[Outcome]:
         limits.append((channel.reply_timeout, deadline.remaining()))
         return usual(channel, calls, deadline)
 
-    monkeypatch.setattr(FramedChannel, "exchange", exchange)
+    monkeypatch.setattr(StreamChannel, "exchange", exchange)
     run_module("info", telling_agent(), timeout=60.0, subset=["os", "memory"])
     # It is reached, tells of itself, and answers three commands more.
     assert limits[0][0] == 60 and limits[0][1] > 4 * 60
@@ -215,7 +215,7 @@ def test_while_frozen_and_nobody_asked(run_module: RunModule) -> None:
 
 
 def refuse(arguments: dict[str, t.Any]) -> t.Any:
-    raise Refusal("failed to look that up: no such file")
+    raise ErrorReply("failed to look that up: no such file")
 
 
 def test_what_an_agent_refuses(run_module: RunModule) -> None:

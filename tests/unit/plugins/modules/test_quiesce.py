@@ -18,9 +18,9 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze import quiesced_command
-from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorReply, ScriptedAgent
 
-from .conftest import PATIENCE, Clock, RunModule, gone, silence_of
+from .conftest import TEST_TIMEOUT, Clock, RunModule, gone, silence_of
 
 
 @pytest.fixture(name="guest")
@@ -51,7 +51,7 @@ def meanwhile(directory: pathlib.Path, act: t.Callable[[], t.Any]) -> t.Iterator
     begun, done = directory / "begun", directory / "done"
 
     def wait_and_act() -> None:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TEST_TIMEOUT
         while not begun.exists() and time.monotonic() < end:
             time.sleep(0.01)
         act()
@@ -67,7 +67,7 @@ def meanwhile(directory: pathlib.Path, act: t.Callable[[], t.Any]) -> t.Iterator
 
 def thaws(agent: ScriptedAgent) -> bool:
     """Whether it is thawed, sooner or later."""
-    end = time.monotonic() + 2 * PATIENCE
+    end = time.monotonic() + 2 * TEST_TIMEOUT
     while agent.frozen and time.monotonic() < end:
         time.sleep(0.05)
     return not agent.frozen
@@ -213,7 +213,7 @@ def test_a_later_freeze_is_left_alone(run_module: RunModule, guest: ScriptedAgen
 def test_a_thaw_that_is_called_an_error(run_module: RunModule, guest: ScriptedAgent) -> None:
     def thaw(arguments: t.Any) -> int:
         guest.frozen = False
-        raise Refusal("limited up to 10 seconds")
+        raise ErrorReply("limited up to 10 seconds")
 
     guest.handlers["guest-fsfreeze-thaw"] = thaw
     result = run_module("quiesce", guest, cmd="true")
@@ -247,7 +247,7 @@ def test_a_guest_that_cannot_be_thawed_is_left_to_the_guard(
     run_module: RunModule, guest: ScriptedAgent, clock: Clock
 ) -> None:
     def thaw(arguments: t.Any) -> t.Any:
-        raise Refusal("cannot read the mount table")
+        raise ErrorReply("cannot read the mount table")
 
     clock.skips_sleep = True
     working, guest.handlers["guest-fsfreeze-thaw"] = guest.handlers["guest-fsfreeze-thaw"], thaw

@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils._guest.power import shutdown as shutdown_module
 from ansible_collections.netless.qga.plugins.module_utils._transports import stream_socket
 from ansible_collections.netless.qga.plugins.modules import shutdown
-from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, ErrorReply, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._libvirt.hypervisor import (
     OFF,
     PAUSED,
@@ -28,7 +28,7 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils._libvirt.hy
     Hypervisor,
 )
 
-from .conftest import PATIENCE, Clock, RunModule, silence_of
+from .conftest import TEST_TIMEOUT, Clock, RunModule, silence_of
 
 BOOT_IDS = ("31557823-47ef-4b6c-a865-49271a1e7aff", "6d9a0a5e-8b0c-4a8a-9c5e-0d8b6c0f0a11")
 
@@ -38,7 +38,7 @@ def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guests that end as fast as these need not be waited for as others."""
     monkeypatch.setattr(shutdown_module, "GRACE_SECONDS", 0.1)
     monkeypatch.setattr(shutdown_module, "_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(shutdown_module, "_LEAST_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(shutdown_module, "_MIN_GRACE", 0.1)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     What an agent that is back does not answer in time, it is asked for again.
     """
     monkeypatch.setattr(shutdown_module, "QUIET_SECONDS", 0.3)
-    monkeypatch.setattr(shutdown, "_LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(shutdown, "_LOOK_TIMEOUT", 0.2)
 
 
 @pytest.fixture(name="hypervisor")
@@ -195,16 +195,16 @@ def test_not_waiting(run_module: RunModule) -> None:
     guest = Guest()
     result = run_module("shutdown", guest, wait=False)
     assert result["changed"] and result["evidence"] == "no_error" and "state" not in result
-    assert result["elapsed"] < 20 and guest.told.wait(PATIENCE) and guest.mode == "powerdown"
+    assert result["elapsed"] < 20 and guest.told.wait(TEST_TIMEOUT) and guest.mode == "powerdown"
 
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_the_agents_error_is_reported(run_module: RunModule, monkeypatch: pytest.MonkeyPatch, wait: bool) -> None:
-    monkeypatch.setattr(shutdown_module, "GRACE_SECONDS", PATIENCE)
+    monkeypatch.setattr(shutdown_module, "GRACE_SECONDS", TEST_TIMEOUT)
     guest = Guest()
 
     def refuse(arguments: dict[str, t.Any]) -> t.NoReturn:
-        raise Refusal("child process has failed to shutdown")
+        raise ErrorReply("child process has failed to shutdown")
 
     guest.handlers["guest-shutdown"] = refuse
     result = run_module("shutdown", guest, wait=wait)
@@ -267,7 +267,7 @@ def test_a_guest_that_counts_none(run_module: RunModule, kind: str) -> None:
 
     def count(arguments: dict[str, t.Any]) -> list[t.Any]:
         if kind == "refused":
-            raise Refusal("failed to open /proc/stat")
+            raise ErrorReply("failed to open /proc/stat")
         return []
 
     guest.handlers["guest-get-cpustats"] = count
@@ -367,10 +367,10 @@ def test_check_mode(run_module: RunModule) -> None:
 def test_a_domain_is_seen_off(run_module: RunModule, hypervisor: Hypervisor) -> None:
     result = run_module("shutdown", "libvirt", domain="db1")
     assert result["changed"] and result["evidence"] == "domain_off" and result["state"] == "off"
-    assert ("shutdownFlags", 2) in hypervisor.own_calls
+    assert ("shutdownFlags", 2) in hypervisor.native_calls
     again = run_module("shutdown", "libvirt", domain="db1")
     assert not again["changed"] and again["state"] == "off" and again["evidence"] == "domain_off"
-    assert hypervisor.own_calls.count(("shutdownFlags", 2)) == 1
+    assert hypervisor.native_calls.count(("shutdownFlags", 2)) == 1
 
 
 def test_a_domain_that_is_gone_when_it_is_off(run_module: RunModule, hypervisor: Hypervisor) -> None:
@@ -390,7 +390,7 @@ def test_a_domain_that_is_gone_when_it_is_off(run_module: RunModule, hypervisor:
 
 def test_check_mode_through_libvirt(run_module: RunModule, hypervisor: Hypervisor) -> None:
     assert run_module("shutdown", "libvirt", domain="db1", check_mode=True)["changed"]
-    assert hypervisor.own_calls == []
+    assert hypervisor.native_calls == []
     hypervisor.power = OFF
     assert not run_module("shutdown", "libvirt", domain="db1", check_mode=True)["changed"]
 
@@ -402,7 +402,7 @@ def test_check_mode_foresees_the_button(run_module: RunModule, hypervisor: Hyper
     assert run_module("shutdown", "libvirt", **options)["error"] == "agent_silent"
     hypervisor.power = PAUSED
     assert run_module("shutdown", "libvirt", fallback="acpi", **options)["error"] == "endpoint_unavailable"
-    assert hypervisor.own_calls == []
+    assert hypervisor.native_calls == []
 
 
 @pytest.mark.usefixtures("impatience")
@@ -421,7 +421,7 @@ def test_a_domain_that_stays(run_module: RunModule, hypervisor: Hypervisor) -> N
     hypervisor.own["shutdownFlags"] = lambda flags: 0
     result = run_module("shutdown", "libvirt", domain="db1", wait_timeout=0.1)
     assert result["failed"] and result["error"] == "outcome_unknown" and "the domain is running" in result["msg"]
-    assert ("shutdownFlags", 1) not in hypervisor.own_calls
+    assert ("shutdownFlags", 1) not in hypervisor.native_calls
 
 
 class Passing(list[Exception]):
@@ -453,7 +453,7 @@ def test_a_domain_that_cannot_be_rebooted(
     hypervisor.power = state
     result = run_module("shutdown", "libvirt", domain="db1", mode="reboot", fallback=fallback)
     assert result["failed"] and result["error"] == "endpoint_unavailable" and message in result["msg"]
-    assert hypervisor.own_calls == []
+    assert hypervisor.native_calls == []
 
 
 # The power button
@@ -471,7 +471,7 @@ def test_the_button_of_a_guest_without_an_agent(run_module: RunModule, hyperviso
     result = run_module("shutdown", "libvirt", domain="db1", mode=mode, fallback="acpi")
     assert result["changed"] and result["fallback_used"] and result["evidence"] == "domain_off"
     assert "no guest agent is connected" in result["fallback_reason"] in result["warnings"][0]
-    assert [call for call in hypervisor.own_calls if call[0] == "shutdownFlags"] == [("shutdownFlags", 1)]
+    assert [call for call in hypervisor.native_calls if call[0] == "shutdownFlags"] == [("shutdownFlags", 1)]
 
 
 def test_the_button_after_a_refusal(run_module: RunModule, hypervisor: Hypervisor) -> None:
@@ -502,7 +502,7 @@ def test_no_button_for_a_guest_that_goes_down_meanwhile(run_module: RunModule, h
     result = run_module("shutdown", "libvirt", domain="db1", fallback="acpi")
     assert result["changed"] and result["evidence"] == "domain_off"
     assert not result["fallback_used"] and "warnings" not in result
-    assert ("shutdownFlags", 1) not in hypervisor.own_calls
+    assert ("shutdownFlags", 1) not in hypervisor.native_calls
 
 
 def test_no_button_for_a_guest_that_was_paused_meanwhile(
@@ -513,7 +513,7 @@ def test_no_button_for_a_guest_that_was_paused_meanwhile(
     hypervisor.own["shutdownFlags"] = lambda flags: setattr(hypervisor, "power", PAUSED)
     result = run_module("shutdown", "libvirt", domain="db1", fallback="acpi", wait_timeout=100)
     assert result["error"] == "outcome_unknown" and not result["fallback_used"] and result["elapsed"] >= 100
-    assert ("shutdownFlags", 1) not in hypervisor.own_calls
+    assert ("shutdownFlags", 1) not in hypervisor.native_calls
 
 
 def test_the_button_is_of_no_use(run_module: RunModule, hypervisor: Hypervisor) -> None:
@@ -589,7 +589,7 @@ def test_a_frozen_guest_has_no_button(run_module: RunModule, hypervisor: Hypervi
     commands = [{"name": name, "enabled": is_on, "success-response": True} for name, is_on in enabled.items()]
     hypervisor.serve(guest_info={"version": "7.2.22", "supported_commands": commands}, guest_fsfreeze_status="frozen")
     result = run_module("shutdown", "libvirt", domain="db1", fallback="acpi", check_mode=check_mode)
-    assert result["failed"] and result["error"] == "filesystems_frozen" and hypervisor.own_calls == []
+    assert result["failed"] and result["error"] == "filesystems_frozen" and hypervisor.native_calls == []
 
 
 def test_there_is_no_button_without_libvirt(run_module: RunModule) -> None:

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils._guest import availability
 from ansible_collections.netless.qga.plugins.module_utils._guest.power import suspend
 from ansible_collections.netless.qga.plugins.modules import suspend as module
-from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, ErrorReply, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._libvirt.hypervisor import (
     OFF,
     RUNNING,
@@ -24,7 +24,7 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils._libvirt.hy
     Hypervisor,
 )
 
-from .conftest import PATIENCE, Clock, RunModule, silence_of
+from .conftest import TEST_TIMEOUT, Clock, RunModule, silence_of
 
 COMMANDS = {"ram": "guest-suspend-ram", "disk": "guest-suspend-disk", "hybrid": "guest-suspend-hybrid"}
 TARGETS = {"ram": 0, "disk": 1, "hybrid": 2}
@@ -35,7 +35,7 @@ def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guests that are suspended as fast as these need not be waited for as others."""
     monkeypatch.setattr(suspend, "GRACE_SECONDS", 0.1)
     monkeypatch.setattr(suspend, "_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(suspend, "_LEAST_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(suspend, "_MIN_GRACE", 0.1)
     monkeypatch.setattr(availability, "_PAUSE_SECONDS", 0.02)
 
 
@@ -75,7 +75,7 @@ def commands(agent: ScriptedAgent) -> list[str]:
 
 
 def suspended_by(hypervisor: Hypervisor) -> list[int]:
-    return [call[1] for call in hypervisor.own_calls if call[0] == "pMSuspendForDuration"]
+    return [call[1] for call in hypervisor.native_calls if call[0] == "pMSuspendForDuration"]
 
 
 @pytest.mark.parametrize("mode", COMMANDS)
@@ -87,7 +87,7 @@ def test_an_agent_that_falls_silent(run_module: RunModule, monkeypatch: pytest.M
         return NO_REPLY
 
     monkeypatch.setattr(suspend, "QUIET_SECONDS", 0.3)
-    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(module, "_LOOK_TIMEOUT", 0.2)
     agent.handlers[COMMANDS[mode]] = fall_silent
     result = run_module("suspend", agent, mode=mode)
     assert result["changed"] and result["evidence"] == "agent_gone" and result["state"] == "suspended"
@@ -118,11 +118,11 @@ def test_a_guest_that_does_nothing(run_module: RunModule) -> None:
 
 
 def test_the_agents_error_is_reported(run_module: RunModule, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suspend, "GRACE_SECONDS", PATIENCE)
+    monkeypatch.setattr(suspend, "GRACE_SECONDS", TEST_TIMEOUT)
     agent = ScriptedAgent()
 
     def refuse(arguments: dict[str, t.Any]) -> t.NoReturn:
-        raise Refusal("the requested suspend mode is not supported by the guest")
+        raise ErrorReply("the requested suspend mode is not supported by the guest")
 
     agent.handlers["guest-suspend-hybrid"] = refuse
     result = run_module("suspend", agent, mode="hybrid")
@@ -172,7 +172,7 @@ def test_waking_up_takes_libvirt(run_module: RunModule, hypervisor: Hypervisor) 
     result = run_module("suspend", agent, resume=True)
     assert result["failed"] and result["error"] == "invalid_request" and agent.requests == []
     result = run_module("suspend", "libvirt", domain="db1", mode="disk", resume=True)
-    assert result["failed"] and result["error"] == "invalid_request" and hypervisor.own_calls == []
+    assert result["failed"] and result["error"] == "invalid_request" and hypervisor.native_calls == []
 
 
 # Through libvirt
@@ -191,14 +191,14 @@ def test_a_domain_is_suspended_and_woken_up(run_module: RunModule, hypervisor: H
     result = run_module("suspend", "libvirt", domain="db1", resume=True)
     assert result["changed"] and result["resumed"] and result["state"] == "running"
     assert result["evidence"] == "domain_suspended"
-    assert suspended_by(hypervisor) == [0] and ("pMWakeup", 0) in hypervisor.own_calls
+    assert suspended_by(hypervisor) == [0] and ("pMWakeup", 0) in hypervisor.native_calls
 
 
 def test_a_suspended_domain_is_only_woken_up(run_module: RunModule, hypervisor: Hypervisor) -> None:
     hypervisor.power = SUSPENDED
     check = run_module("suspend", "libvirt", domain="db1", resume=True, check_mode=True)
     assert check["changed"] and not check["resumed"] and check["state"] == "suspended"
-    assert hypervisor.own_calls == []
+    assert hypervisor.native_calls == []
     result = run_module("suspend", "libvirt", domain="db1", resume=True)
     assert result["changed"] and result["resumed"] and suspended_by(hypervisor) == []
     assert result["diff"] == {"before": {"state": "suspended"}, "after": {"state": "running"}}
@@ -207,7 +207,7 @@ def test_a_suspended_domain_is_only_woken_up(run_module: RunModule, hypervisor: 
 def test_check_mode_through_libvirt(run_module: RunModule, hypervisor: Hypervisor) -> None:
     result = run_module("suspend", "libvirt", domain="db1", resume=True, check_mode=True)
     assert result["changed"] and not result["resumed"] and "evidence" not in result
-    assert hypervisor.own_calls == []
+    assert hypervisor.native_calls == []
 
 
 def test_what_libvirt_refuses(run_module: RunModule, hypervisor: Hypervisor) -> None:
@@ -217,14 +217,14 @@ def test_what_libvirt_refuses(run_module: RunModule, hypervisor: Hypervisor) -> 
     hypervisor.own["pMSuspendForDuration"] = refuse
     result = run_module("suspend", "libvirt", domain="db1", resume=True)
     assert result["failed"] and result["error"] == "agent_refused" and "S3 state is disabled" in result["msg"]
-    assert ("pMWakeup", 0) not in hypervisor.own_calls
+    assert ("pMWakeup", 0) not in hypervisor.native_calls
 
 
 def test_a_domain_that_goes_on(run_module: RunModule, hypervisor: Hypervisor) -> None:
     hypervisor.own["pMSuspendForDuration"] = lambda *given: 0
     result = run_module("suspend", "libvirt", domain="db1", resume=True, wait_timeout=0.1)
     assert result["failed"] and result["error"] == "outcome_unknown" and "the domain is running" in result["msg"]
-    assert ("pMWakeup", 0) not in hypervisor.own_calls
+    assert ("pMWakeup", 0) not in hypervisor.native_calls
 
 
 def test_a_domain_that_does_not_wake_up(run_module: RunModule, hypervisor: Hypervisor, clock: Clock) -> None:

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorReply, ScriptedAgent
 
 from .conftest import RunModule, silence_of
 
@@ -105,7 +105,7 @@ def test_an_error_after_the_clock_was_set(run_module: RunModule) -> None:
 
     def set_and_fail(arguments: dict[str, t.Any]) -> t.Any:
         guest.set(arguments)
-        raise Refusal("hwclock failed to set hardware clock to system time")
+        raise ErrorReply("hwclock failed to set hardware clock to system time")
 
     guest.agent.handlers["guest-set-time"] = set_and_fail
     result = run_module("time", guest.agent, sync="host")
@@ -117,7 +117,7 @@ def test_an_error_and_the_clock_was_not_set(run_module: RunModule) -> None:
     guest = GuestWithClock(ahead=HOUR)
 
     def fail(arguments: dict[str, t.Any]) -> t.Any:
-        raise Refusal("this feature or command is not currently supported")
+        raise ErrorReply("this feature or command is not currently supported")
 
     guest.agent.handlers["guest-set-time"] = fail
     all_options: list[dict[str, t.Any]] = [{"sync": "host"}, {"sync": "rtc"}, {"time": "1"}]

@@ -13,7 +13,7 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.accounts import password_hash, passwords
-from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorReply, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._guest.local_guest import LocalGuest
 
 from .conftest import RunModule, silence_of
@@ -33,7 +33,7 @@ def fixture_guest(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.
 
     def set_password(arguments: t.Any) -> t.Any:
         if arguments["username"] != "user":
-            raise Refusal("child process has failed to set user password")
+            raise ErrorReply("child process has failed to set user password")
         text = base64.b64decode(arguments["password"]).decode()
         shadow.write_text(f"root:*:1::::::\nuser:{text if arguments['crypted'] else OTHER_HASH}:19000:0:99999:7:::\n")
         return {}
@@ -104,7 +104,7 @@ def test_an_agent_that_is_not_root(
 
 
 def test_a_file_that_has_no_end(run_module: RunModule, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "_MOST", 10)
+    monkeypatch.setattr(passwords, "_MAX_SIZE", 10)
     result = run_module("user_password", guest, user="user", password=HASH, encrypted=True)
     assert result["changed"] and not result["compared"]
 

@@ -10,7 +10,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.tests.guests.scripted_agent import Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorReply, ScriptedAgent
 
 from .conftest import RunModule, silence_of
 
@@ -45,7 +45,7 @@ class GuestWithVcpus:
         for done, vcpu in enumerate(arguments["vcpus"]):
             if vcpu["logical-id"] == self.stubborn:
                 if not done:
-                    raise Refusal("failed to do that")
+                    raise ErrorReply("failed to do that")
                 return done
             self.online[vcpu["logical-id"]] = vcpu["online"]
         return len(arguments["vcpus"])

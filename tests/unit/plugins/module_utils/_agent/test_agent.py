@@ -23,7 +23,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     OutcomeUnknown,
     ProtocolViolation,
 )
-from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, ErrorReply, ScriptedAgent
 
 from .._channels.test_stream_channel import commands, hang_up, soon
 from ..conftest import Dial
@@ -33,7 +33,7 @@ def refuse(desc: str, error_class: str = "GenericError") -> t.Callable[[t.Any], 
     """A handler that answers with an error."""
 
     def handle(arguments: t.Any) -> t.NoReturn:
-        raise Refusal(desc, error_class)
+        raise ErrorReply(desc, error_class)
 
     return handle
 
@@ -151,14 +151,14 @@ def test_knows_why_an_agent_does_not_tell_whether_it_is_frozen(dial: Dial) -> No
 def test_sees_beforehand_what_would_be_refused(dial: Dial) -> None:
     script = ScriptedAgent("blocked")
     agent = Agent(dial(script))
-    agent.see_that_it_may("guest-ping", "guest-sync", deadline=soon())
+    agent.require_commands("guest-ping", "guest-sync", deadline=soon())
     with pytest.raises(CommandDisabled, match="guest-exec is not sent"):
-        agent.see_that_it_may("guest-ping", "guest-exec", deadline=soon())
+        agent.require_commands("guest-ping", "guest-exec", deadline=soon())
     with pytest.raises(CommandMissing, match="guest-get-load is not sent"):
-        agent.see_that_it_may("guest-get-load", deadline=soon())
+        agent.require_commands("guest-get-load", deadline=soon())
     script.frozen = True
     with pytest.raises(FilesystemsFrozen, match="guest-exec is not sent"):
-        agent.see_that_it_may("guest-exec", deadline=soon())
+        agent.require_commands("guest-exec", deadline=soon())
     assert not {"guest-ping", "guest-exec", "guest-get-load"} & set(commands(script))
 
 

@@ -8,33 +8,37 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address, make_channel, parse_endpoint
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import (
+    Address,
+    make_channel,
+    parse_connector,
+)
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Channel
-from ansible_collections.netless.qga.plugins.module_utils._transports.exec import ExecEndpoint
-from ansible_collections.netless.qga.plugins.module_utils._transports.serial import SerialEndpoint
-from ansible_collections.netless.qga.plugins.module_utils._transports.tcp import TcpEndpoint
-from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
-from ansible_collections.netless.qga.plugins.module_utils._transports.vsock import VsockEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.exec import ExecConnector
+from ansible_collections.netless.qga.plugins.module_utils._transports.serial import SerialConnector
+from ansible_collections.netless.qga.plugins.module_utils._transports.tcp import TcpConnector
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
+from ansible_collections.netless.qga.plugins.module_utils._transports.vsock import VsockConnector
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
 
 
 @pytest.mark.parametrize("path", ["/run/vms/db1/qga.sock", "relative", "/with:colon and space", " /leading"])
 def test_parses_sockets(path: str) -> None:
-    endpoint = parse_endpoint(f"unix:{path}")
-    assert isinstance(endpoint, UnixEndpoint) and endpoint.path == path
+    endpoint = parse_connector(f"unix:{path}")
+    assert isinstance(endpoint, UnixConnector) and endpoint.path == path
     assert endpoint.name == f"unix:{path}"
 
 
 def test_parses_programs() -> None:
-    endpoint = parse_endpoint("exec:ssh hv1 socat - UNIX:/run/s")
-    assert isinstance(endpoint, ExecEndpoint) and endpoint.command == "ssh hv1 socat - UNIX:/run/s"
-    assert endpoint.name == endpoint.exclusive_name == "exec:ssh hv1 socat - UNIX:/run/s"
+    endpoint = parse_connector("exec:ssh hv1 socat - UNIX:/run/s")
+    assert isinstance(endpoint, ExecConnector) and endpoint.command == "ssh hv1 socat - UNIX:/run/s"
+    assert endpoint.name == endpoint.lock_key == "exec:ssh hv1 socat - UNIX:/run/s"
 
 
 def test_parses_networks_and_lines() -> None:
-    assert parse_endpoint("tcp:[::1]:4444") == TcpEndpoint("::1", 4444)
-    assert parse_endpoint("vsock:3:1234") == VsockEndpoint(3, 1234)
-    assert parse_endpoint("serial:/dev/pts/7") == SerialEndpoint("/dev/pts/7")
+    assert parse_connector("tcp:[::1]:4444") == TcpConnector("::1", 4444)
+    assert parse_connector("vsock:3:1234") == VsockConnector(3, 1234)
+    assert parse_connector("serial:/dev/pts/7") == SerialConnector("/dev/pts/7")
 
 
 def test_channels_of_domains() -> None:
@@ -58,7 +62,7 @@ def test_libvirt_needs_a_domain(text: str) -> None:
 @pytest.mark.parametrize("text", ["tcp:host", "vsock:any:1"])
 def test_refuses_addresses_and_says_which(text: str) -> None:
     with pytest.raises(InvalidRequest, match=f"^'{text}' is not "):
-        parse_endpoint(text)
+        parse_connector(text)
 
 
 @pytest.mark.parametrize(
@@ -66,5 +70,5 @@ def test_refuses_addresses_and_says_which(text: str) -> None:
 )
 def test_refuses_the_rest_and_says_what_is_right(text: str) -> None:
     with pytest.raises(InvalidRequest, match=r"unix:PATH or tcp:HOST:PORT .* or exec:COMMAND") as caught:
-        parse_endpoint(text)
+        parse_connector(text)
     assert str(caught.value).startswith(f"'{text}'")

@@ -13,7 +13,7 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, Silence
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, NoReply
 from ansible_collections.netless.qga.plugins.module_utils._channels.libvirt_channel import LibvirtChannel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
@@ -181,7 +181,7 @@ def test_the_next_command_gets_a_new_connection_after_silence(
     hypervisor.replies = ['{"return": {}}']
     channel = LibvirtChannel("db1", "qemu:///system", reply_timeout=0.2)
     calls = [Call("guest-suspend-ram", success_response=False), Call("guest-ping")]
-    assert channel.exchange(calls, Deadline.after(30)) == [Silence(), Answer(0, {})]
+    assert channel.exchange(calls, Deadline.after(30)) == [NoReply(), Answer(0, {})]
     assert hypervisor.opened == 2
 
 
@@ -260,7 +260,7 @@ def test_but_not_for_ever(hypervisor: Hypervisor) -> None:
 
 def test_silence_is_success_where_it_is_said_to_be(hypervisor: Hypervisor) -> None:
     hypervisor.replies = [Failure(86, "Guest agent disappeared while executing command")]
-    assert call("guest-shutdown", silent=True) == Silence()
+    assert call("guest-shutdown", silent=True) == NoReply()
 
 
 @pytest.mark.parametrize("reply", ["", "[1]", "{}", '{"return": NaN}', '{"return": 1', '{"return": 1, "return": 2}'])

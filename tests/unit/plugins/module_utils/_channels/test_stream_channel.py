@@ -13,13 +13,13 @@ from collections import Counter, deque
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, Silence
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, NoReply
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._transports.stream_socket import StreamSocket
-from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, OutcomeUnknown
-from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, Refusal
+from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, ErrorReply
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, STRAY_FF, ScriptedAgent, Step
 
 from ..conftest import Dial
@@ -37,7 +37,7 @@ def commands(agent: ScriptedAgent) -> list[str]:
     return [request["execute"] for request in agent.requests]
 
 
-def values(channel: FramedChannel, *calls: Call) -> list[t.Any]:
+def values(channel: StreamChannel, *calls: Call) -> list[t.Any]:
     """What the calls return."""
     outcomes = channel.exchange(calls, soon())
     return [outcome.value if isinstance(outcome, Answer) else outcome for outcome in outcomes]
@@ -83,7 +83,7 @@ def test_works_with_agents_of_every_age(dial: Dial, old: tuple[str, ...], delive
     assert values(channel, COUNT) == [3]
     refused = Call("guest-nope")
     (refusal,) = channel.exchange([refused], soon())
-    assert isinstance(refusal, Refusal) and refusal.error_class == "CommandNotFound"
+    assert isinstance(refusal, ErrorReply) and refusal.error_class == "CommandNotFound"
     assert values(channel, PING) == [{}]
 
 
@@ -129,13 +129,13 @@ def test_keeps_requests_under_way_within_what_a_serial_port_takes() -> None:
                     in_flight.popleft()
             return received
 
-    class WatchedEndpoint(UnixEndpoint):
+    class WatchedEndpoint(UnixConnector):
         def connect(self, deadline: Deadline) -> StreamSocket:
             return WatchedTransport(self, super().connect(deadline)._socket)  # pylint: disable=protected-access
 
     agent = ScriptedAgent()
     with agent.listening() as path:
-        channel = FramedChannel(WatchedEndpoint(path))
+        channel = StreamChannel(WatchedEndpoint(path))
         assert values(channel, *[PING] * 1000) == [{}] * 1000
         channel.close()
     # Nearly all of it is used.
@@ -160,7 +160,7 @@ def test_takes_silence_for_success_where_that_is_what_success_looks_like(dial: D
     agent = ScriptedAgent()
     channel = dial(agent)
     shutdown = Call("guest-shutdown", success_response=False)
-    assert channel.exchange([shutdown], Deadline.after(0.3)) == [Silence()]
+    assert channel.exchange([shutdown], Deadline.after(0.3)) == [NoReply()]
     assert values(channel, PING) == [{}]
     assert commands(agent).count("guest-shutdown") == 1
 
@@ -169,7 +169,7 @@ def test_takes_the_end_of_the_channel_for_success_too(dial: Dial) -> None:
     agent = ScriptedAgent()
     channel = dial(agent)
     agent.handlers["guest-shutdown"] = hang_up
-    assert channel.exchange([Call("guest-shutdown", success_response=False)], soon()) == [Silence()]
+    assert channel.exchange([Call("guest-shutdown", success_response=False)], soon()) == [NoReply()]
     assert values(channel, PING) == [{}]
 
 
@@ -178,7 +178,7 @@ def test_tells_the_error_of_a_silent_command(dial: Dial, ids: str) -> None:
     agent = ScriptedAgent(ids)
     agent.disabled.add("guest-shutdown")
     (outcome,) = dial(agent).exchange([Call("guest-shutdown", success_response=False)], soon())
-    assert isinstance(outcome, Refusal) and "disabled" in outcome.desc
+    assert isinstance(outcome, ErrorReply) and "disabled" in outcome.desc
 
 
 def test_carries_out_a_silent_command_once_on_an_agent_that_refuses_ids(dial: Dial) -> None:
@@ -191,7 +191,7 @@ def test_carries_out_a_silent_command_once_on_an_agent_that_refuses_ids(dial: Di
 
     agent.handlers["guest-shutdown"] = shut_down
     call = Call("guest-shutdown", {"mode": "halt"}, success_response=False)
-    assert dial(agent).exchange([call], Deadline.after(0.5)) == [Silence()]
+    assert dial(agent).exchange([call], Deadline.after(0.5)) == [NoReply()]
     assert shutdowns == [{"mode": "halt"}]
 
 

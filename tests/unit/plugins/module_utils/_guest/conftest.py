@@ -16,11 +16,11 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import BASES
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
-from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
 
 from .local_guest import LocalGuest
 from .spool import SHELLS, Spool
@@ -29,9 +29,9 @@ from .spool import SHELLS, Spool
 CHUNK = 1000
 
 
-def spools(processes: Processes) -> set[pathlib.Path]:
+def spools(runner: ProgramRunner) -> set[pathlib.Path]:
     """What the runs have left on this machine."""
-    prefix = processes._prefix  # pylint: disable=protected-access
+    prefix = runner._prefix  # pylint: disable=protected-access
     return {path for base in BASES for path in pathlib.Path(base).glob(f"{prefix}.*")}
 
 
@@ -46,7 +46,7 @@ def fixture_agent(guest: LocalGuest) -> t.Iterator[Agent]:
     """Its agent."""
     with (
         guest.listening() as path,
-        contextlib.closing(FramedChannel(UnixEndpoint(path), reply_timeout=3.0, chunk=CHUNK)) as channel,
+        contextlib.closing(StreamChannel(UnixConnector(path), reply_timeout=3.0, chunk=CHUNK)) as channel,
     ):
         yield Agent(channel)
     assert not guest.handles, "files were left open"
@@ -58,13 +58,13 @@ def fixture_files(agent: Agent) -> Files:
     return Files(agent)
 
 
-@pytest.fixture(name="processes")
-def fixture_processes(agent: Agent, files: Files) -> t.Iterator[Processes]:
+@pytest.fixture(name="runner")
+def fixture_processes(agent: Agent, files: Files) -> t.Iterator[ProgramRunner]:
     """Its programs, of which nothing is left at the end."""
-    processes = Processes(agent, files)
-    yield processes
-    processes.close()
-    assert not spools(processes)
+    runner = ProgramRunner(agent, files)
+    yield runner
+    runner.close()
+    assert not spools(runner)
 
 
 @pytest.fixture(name="base")

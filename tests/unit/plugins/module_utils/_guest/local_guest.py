@@ -13,7 +13,7 @@ import threading
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.guest_exec import ExecStatus
-from ansible_collections.netless.qga.tests.guests.scripted_agent import Arguments, Refusal, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import Arguments, ErrorReply, ScriptedAgent
 
 _FLAGS = {"r": os.O_RDONLY, "w": os.O_WRONLY | os.O_CREAT | os.O_TRUNC}
 
@@ -64,14 +64,16 @@ class LocalGuest(ScriptedAgent):
                 environment,
             )
         except OSError as exc:
-            raise Refusal(f"Failed to execute child process \u201c{arguments['path']}\u201d ({exc.strerror})") from exc
+            raise ErrorReply(
+                f"Failed to execute child process \u201c{arguments['path']}\u201d ({exc.strerror})"
+            ) from exc
         self.running[process.pid] = process
         return {"pid": process.pid}
 
     def _status(self, arguments: Arguments) -> t.Any:
         process = self.running.get(arguments["pid"])
         if process is None:
-            raise Refusal("Invalid parameter 'pid'")
+            raise ErrorReply("Invalid parameter 'pid'")
         if process.ended is None:
             return {"exited": False}
         del self.running[arguments["pid"]]
@@ -89,21 +91,21 @@ class LocalGuest(ScriptedAgent):
         try:
             descriptor = os.open(arguments["path"], _FLAGS[arguments["mode"]] | os.O_NONBLOCK, 0o666)
         except OSError as exc:
-            raise Refusal(f"failed to open file '{arguments['path']}': {exc.strerror}") from exc
+            raise ErrorReply(f"failed to open file '{arguments['path']}': {exc.strerror}") from exc
         self._next_handle += 1
         self.handles[self._next_handle] = descriptor
         return self._next_handle
 
     def _descriptor(self, arguments: Arguments) -> int:
         if arguments["handle"] not in self.handles:
-            raise Refusal(f"handle '{arguments['handle']}' has not been found")
+            raise ErrorReply(f"handle '{arguments['handle']}' has not been found")
         return self.handles[arguments["handle"]]
 
     def _read(self, arguments: Arguments) -> t.Any:
         try:
             data = os.read(self._descriptor(arguments), arguments["count"])
         except OSError as exc:
-            raise Refusal(f"failed to read file: {exc.strerror}") from exc
+            raise ErrorReply(f"failed to read file: {exc.strerror}") from exc
         return {"count": len(data), "buf-b64": base64.b64encode(data).decode(), "eof": len(data) < arguments["count"]}
 
     def _write(self, arguments: Arguments) -> int:

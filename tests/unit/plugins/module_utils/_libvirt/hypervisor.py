@@ -103,7 +103,7 @@ class Hypervisor:
         """What the guest's agent replies to a command, or raises, once there is nothing in ``replies``."""
         self.own: dict[str, t.Callable[..., t.Any]] = {}
         """What libvirt's own calls do and return, or raise. Those that are not here return 0, as if all was well."""
-        self.own_calls: list[tuple[t.Any, ...]] = []
+        self.native_calls: list[tuple[t.Any, ...]] = []
         """Those that were made: their names and what they were given."""
         self.power = RUNNING
         """The state of the domain, once there is nothing in ``states``."""
@@ -145,11 +145,11 @@ class Hypervisor:
         if name not in OWN_CALLS:
             raise AttributeError(name)
 
-        def own_call(*arguments: t.Any) -> t.Any:
-            self.own_calls.append((name, *arguments))
+        def native_call(*arguments: t.Any) -> t.Any:
+            self.native_calls.append((name, *arguments))
             return self.own[name](*arguments) if name in self.own else 0
 
-        return own_call
+        return native_call
 
     def isAlive(self) -> bool:
         return self.alive

@@ -44,7 +44,7 @@ def fixture_hypervisor(monkeypatch: pytest.MonkeyPatch) -> Hypervisor:
 
 @pytest.fixture(name="agent")
 def fixture_agent() -> t.Iterator[Agent]:
-    agent = Agent(LibvirtChannel("db1", "qemu:///system", own_calls=True), check_reply=check_reply)
+    agent = Agent(LibvirtChannel("db1", "qemu:///system", native_calls=True), check_reply=check_reply)
     yield agent
     agent.close()
 
@@ -145,10 +145,10 @@ def test_libvirt_does_it_itself(
     assert hypervisor.requests == []
     if command == "guest-shutdown":
         # libvirt has a limit of its own for that.
-        assert hypervisor.own_calls == [expected]
+        assert hypervisor.native_calls == [expected]
         return
     # With a time to answer in, which is then what it is for a domain that nobody has set it for.
-    limit, made, restored = hypervisor.own_calls
+    limit, made, restored = hypervisor.native_calls
     assert made == expected
     assert limit[0] == restored[0] == "agentSetResponseTimeout"
     assert 0 < limit[1] <= 5 and restored[1] == BLOCK
@@ -163,7 +163,7 @@ def test_the_others_are_passed_on(
     hypervisor.replies = ['{"return": 1}' if command == "guest-sync" else '{"return": {}}']
     call(agent, command, arguments)
     assert [json.loads(text) for text, dummy in hypervisor.requests] == [{"execute": command, "arguments": arguments}]
-    assert hypervisor.own_calls == []
+    assert hypervisor.native_calls == []
 
 
 def test_commands_are_passed_on_by_default(hypervisor: Hypervisor) -> None:
@@ -171,7 +171,7 @@ def test_commands_are_passed_on_by_default(hypervisor: Hypervisor) -> None:
     agent = Agent(LibvirtChannel("db1", "qemu:///system"))
     assert call(agent, "guest-fsfreeze-freeze") == 1
     agent.close()
-    assert hypervisor.own_calls == []
+    assert hypervisor.native_calls == []
 
 
 def test_who_may_not_set_the_time_may_do_the_rest(hypervisor: Hypervisor, agent: Agent) -> None:
@@ -195,7 +195,7 @@ def test_the_agents_own_error(
     with pytest.raises(AgentRefused, match=rf"{command}: not supported here$") as caught:
         call(agent, command)
     assert caught.type is AgentRefused and caught.value.desc == "not supported here"
-    assert hypervisor.own_calls[-1] == ("agentSetResponseTimeout", BLOCK, 0)
+    assert hypervisor.native_calls[-1] == ("agentSetResponseTimeout", BLOCK, 0)
 
 
 def test_an_error_of_the_command_that_libvirt_has_chosen(hypervisor: Hypervisor, agent: Agent) -> None:
@@ -225,7 +225,7 @@ def test_what_libvirt_refuses_itself(
     hypervisor.own[own] = raising(failure)
     with pytest.raises(AgentRefused, match=failure.message):
         call(agent, command)
-    assert [made[0] for made in hypervisor.own_calls].count(own) == 1
+    assert [made[0] for made in hypervisor.native_calls].count(own) == 1
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_what_libvirt_did_not_try(
     hypervisor.own[own] = raising(failure)
     with pytest.raises(kind, match=message):
         call(agent, command)
-    limits = [made[1] for made in hypervisor.own_calls if made[0] == "agentSetResponseTimeout"]
+    limits = [made[1] for made in hypervisor.native_calls if made[0] == "agentSetResponseTimeout"]
     assert limits[-1:] == ([] if command == "guest-shutdown" else [BLOCK])
 
 
@@ -276,12 +276,12 @@ def test_an_answer_that_did_not_come(hypervisor: Hypervisor, agent: Agent, failu
         call(agent, "guest-fsfreeze-thaw")
     # That is what success looks like for those that are silent then.
     call(agent, "guest-shutdown", {"mode": "reboot"})
-    assert [made[0] for made in hypervisor.own_calls if made[0] != "agentSetResponseTimeout"] == ["fsThaw", "reboot"]
+    assert [made[0] for made in hypervisor.native_calls if made[0] != "agentSetResponseTimeout"] == ["fsThaw", "reboot"]
 
 
 def test_a_busy_agent_is_waited_for(hypervisor: Hypervisor, agent: Agent) -> None:
     def freeze(*given: t.Any) -> int:
-        if [made[0] for made in hypervisor.own_calls].count("fsFreeze") == 1:
+        if [made[0] for made in hypervisor.native_calls].count("fsFreeze") == 1:
             raise Failure(68, "cannot acquire state change lock")
         return 3
 

@@ -83,14 +83,14 @@ def test_libvirt_that_is_away(hypervisor: Hypervisor, domain: LibvirtDomain) -> 
     for function in (domain.state, lambda deadline: wake_up(domain, deadline)):
         with pytest.raises(EndpointUnavailable, match="qemu:///system: Connection refused"):
             function(soon())
-    assert hypervisor.own_calls == []
+    assert hypervisor.native_calls == []
 
 
 def test_the_orders(hypervisor: Hypervisor, domain: LibvirtDomain) -> None:
     press_power_button(domain, soon())
     press_power_button(domain, soon(), start_anew=True)
     wake_up(domain, soon())
-    assert hypervisor.own_calls == [("shutdownFlags", 1), ("reboot", 1), ("pMWakeup", 0)]
+    assert hypervisor.native_calls == [("shutdownFlags", 1), ("reboot", 1), ("pMWakeup", 0)]
 
 
 def test_an_order_that_is_refused(hypervisor: Hypervisor, domain: LibvirtDomain) -> None:

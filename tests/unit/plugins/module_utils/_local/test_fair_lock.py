@@ -19,10 +19,10 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock import Turn
-from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock import FairLock
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
 from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointBusy, EndpointUnavailable
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 
@@ -58,72 +58,72 @@ def until(condition: t.Callable[[], bool]) -> None:
 
 
 def test_is_taken_and_given() -> None:
-    turn = Turn(NAME)
-    holds = [turn.held]
-    for step in (turn.take, turn.take):
+    fair_lock = FairLock(NAME)
+    holds = [fair_lock.held]
+    for step in (fair_lock.acquire, fair_lock.acquire):
         step(Deadline.after(30))
-        holds.append(turn.held)
-    assert not turn.wanted()
+        holds.append(fair_lock.held)
+    assert not fair_lock.has_waiters()
     for dummy in range(2):
-        turn.give()
-        holds.append(turn.held)
+        fair_lock.release()
+        holds.append(fair_lock.held)
     assert holds == [False, True, True, False, False]
 
 
 def test_has_one_holder_for_each_channel() -> None:
-    turn, same, other = Turn(NAME), Turn(NAME), Turn(NAME + "2")
-    turn.take(Deadline.after(30))
-    other.take(Deadline.after(30))
+    fair_lock, same, other = FairLock(NAME), FairLock(NAME), FairLock(NAME + "2")
+    fair_lock.acquire(Deadline.after(30))
+    other.acquire(Deadline.after(30))
     with pytest.raises(EndpointBusy, match=f"^{NAME}: another Ansible process"):
-        same.take(Deadline.after(0.1))
+        same.acquire(Deadline.after(0.1))
     assert not same.held
-    turn.give()
-    same.take(Deadline.after(30))
+    fair_lock.release()
+    same.acquire(Deadline.after(30))
 
 
 def test_passes_to_a_process_that_waits() -> None:
-    turn = Turn(NAME)
-    turn.take(Deadline.after(30))
+    fair_lock = FairLock(NAME)
+    fair_lock.acquire(Deadline.after(30))
 
     def wait() -> bool:
-        mine = Turn(NAME)
-        mine.take(Deadline.after(30))
+        mine = FairLock(NAME)
+        mine.acquire(Deadline.after(30))
         return mine.held
 
     child = InChild(wait)
-    until(turn.wanted)
-    turn.give()
+    until(fair_lock.has_waiters)
+    fair_lock.release()
     assert child.succeeded()
     # It was forked while the turn was ours, and has ended, and with it what it held and wanted.
-    turn.take(Deadline.after(30))
-    assert not turn.wanted()
+    fair_lock.acquire(Deadline.after(30))
+    assert not fair_lock.has_waiters()
 
 
 def test_is_given_by_the_death_of_its_holder(tmp_path: pathlib.Path) -> None:
     def hold() -> bool:
-        Turn(NAME).take(Deadline.after(30))
+        FairLock(NAME).acquire(Deadline.after(30))
         (tmp_path / "held").touch()
         time.sleep(600)
         return False
 
     child = InChild(hold)
     until((tmp_path / "held").exists)
-    turn = Turn(NAME)
+    fair_lock = FairLock(NAME)
     with pytest.raises(EndpointBusy):
-        turn.take(Deadline.after(0.1))
+        fair_lock.acquire(Deadline.after(0.1))
     os.kill(child.pid, signal.SIGKILL)
     assert not child.succeeded()
-    turn.take(Deadline.after(30))
+    fair_lock.acquire(Deadline.after(30))
 
 
 def test_is_taken_by_one_process_at_a_time(tmp_path: pathlib.Path) -> None:
     def take_turns() -> bool:
         for dummy in range(20):
-            turn = Turn(NAME)
-            turn.take(Deadline.after(30))
+            fair_lock = FairLock(NAME)
+            fair_lock.acquire(Deadline.after(30))
             (tmp_path / "inside").mkdir()
             (tmp_path / "inside").rmdir()
-            turn.give()
+            fair_lock.release()
         return True
 
     children = [InChild(take_turns) for dummy in range(3)]
@@ -146,37 +146,37 @@ def test_wants_a_directory_of_its_own(what: str, tmp_path: pathlib.Path, monkeyp
     else:
         monkeypatch.setenv("XDG_RUNTIME_DIR", "/proc/nowhere")
     with pytest.raises(EndpointUnavailable, match=r"netless-qga-.*for locks|directory for locks"):
-        Turn(NAME).take(Deadline.after(30))
+        FairLock(NAME).acquire(Deadline.after(30))
 
 
 def test_keeps_its_files_to_itself(tmp_path: pathlib.Path) -> None:
-    turn = Turn(NAME)
-    turn.take(Deadline.after(30))
+    fair_lock = FairLock(NAME)
+    fair_lock.acquire(Deadline.after(30))
     (place,) = tmp_path.iterdir()
     assert place.stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in place.iterdir()} == {0o600}
-    turn.give()
+    fair_lock.release()
 
 
 def test_says_why_it_cannot_be_taken(tmp_path: pathlib.Path) -> None:
-    turn = Turn(NAME)
-    turn.take(Deadline.after(30))
-    turn.give()
+    fair_lock = FairLock(NAME)
+    fair_lock.acquire(Deadline.after(30))
+    fair_lock.release()
     for lock in tmp_path.glob("*/*"):
         lock.unlink()
         lock.symlink_to("/dev/null")
     with pytest.raises(EndpointUnavailable, match=r"cannot make the lock .*: Too many levels of symbolic links"):
-        turn.take(Deadline.after(30))
+        fair_lock.acquire(Deadline.after(30))
 
 
 CLIENT = """
 import sys
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
-from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
 
-channel = FramedChannel(UnixEndpoint(sys.argv[1]), connect_timeout=30)
+channel = StreamChannel(UnixConnector(sys.argv[1]), connect_timeout=30)
 for dummy in range(int(sys.argv[2])):
     channel.exchange([Call("guest-ping")], Deadline.after(30))
 """
@@ -185,7 +185,7 @@ for dummy in range(int(sys.argv[2])):
 def client(path: str, calls: int) -> subprocess.Popen[bytes]:
     """Another process that uses the same channel."""
     # What holds ansible_collections, which ansible-test imports without sys.path.
-    root = pathlib.Path(inspect.getfile(Turn)).parents[6]
+    root = pathlib.Path(inspect.getfile(FairLock)).parents[6]
     environment = dict(os.environ, PYTHONPATH=str(root))
     return subprocess.Popen([sys.executable, "-c", textwrap.dedent(CLIENT), path, str(calls)], env=environment)
 
@@ -200,7 +200,7 @@ def test_lets_processes_share_a_channel() -> None:
 def test_lets_a_process_have_the_channel_that_waits_for_it(doing: str) -> None:
     agent = ScriptedAgent()
     with agent.listening() as path:
-        channel = FramedChannel(UnixEndpoint(path), connect_timeout=30)
+        channel = StreamChannel(UnixConnector(path), connect_timeout=30)
         ping = [Call("guest-ping")]
         channel.exchange(ping, Deadline.after(30))
         with client(path, 1) as other:

@@ -27,7 +27,7 @@ from ansible_collections.netless.qga.plugins.module_utils._schema.validation imp
     check_arguments,
     check_reply,
     is_silent,
-    see_that_it_can_check,
+    require_jsonschema,
     since,
 )
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
@@ -166,8 +166,8 @@ GOOD_REPLIES: list[tuple[str, t.Any]] = [
                 "name": "lo",
                 "ip-addresses": [{"ip-address-type": "ipv4", "ip-address": "127.0.0.1", "prefix": 8}],
                 "statistics": {
-                    f"{way}-{what}": 2**64 - 1
-                    for way in ("rx", "tx")
+                    f"{target}-{what}": 2**64 - 1
+                    for target in ("rx", "tx")
                     for what in ("bytes", "packets", "errs", "dropped")
                 },
                 "hardware-address": "00:00:00:00:00:00",
@@ -406,6 +406,6 @@ def test_needs_jsonschema(found: types.ModuleType | None, monkeypatch: pytest.Mo
         with pytest.raises(LibraryMissing, match=r"jsonschema .*4\.0 or newer"):
             check("guest-ping", {})
     with pytest.raises(LibraryMissing, match="python3 -m pip install jsonschema"):
-        see_that_it_can_check()
+        require_jsonschema()
     with pytest.raises(InvalidRequest):
         check_arguments("guest-pong", {})

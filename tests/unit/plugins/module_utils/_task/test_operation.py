@@ -11,15 +11,15 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._agent import target as target_module
-from ansible_collections.netless.qga.plugins.module_utils._agent.target import Way
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     CommandDisabled,
-    Failed,
     LibraryMissing,
     QgaError,
+    TaskFailed,
 )
 
 NOTHING: dict[str, t.Any] = {"domain": None, "uri": None, "endpoint": None, "timeout": None}
@@ -40,35 +40,35 @@ DOMAIN = Address("libvirt:io.netless.agent.0", "web1", "qemu:///system")
     ],
 )
 def test_options_win_over_the_connection(connection: Address, options: dict[str, str], expected: Address) -> None:
-    assert Way(connection).given({**NOTHING, **options}).address == expected
+    assert Target(connection).with_options({**NOTHING, **options}).address == expected
 
 
 def test_the_usual_time_is_what_a_command_takes() -> None:
-    assert 29 < Way(UNIX).deadline().remaining() <= 30
-    assert 599 < Way(UNIX).deadline(600).remaining() <= 600
-    assert 599 < Way(UNIX, reply_timeout=600).deadline(60).remaining() <= 600
+    assert 29 < Target(UNIX).deadline().remaining() <= 30
+    assert 599 < Target(UNIX).deadline(600).remaining() <= 600
+    assert 599 < Target(UNIX, reply_timeout=600).deadline(60).remaining() <= 600
 
 
 def test_a_timeout_that_is_given_holds_for_all() -> None:
-    way = Way(UNIX).given({**NOTHING, "timeout": 5.0})
-    assert way.connect_timeout == 5.0
-    assert 4 < way.deadline(600).remaining() <= 5
+    target = Target(UNIX).with_options({**NOTHING, "timeout": 5.0})
+    assert target.connect_timeout == 5.0
+    assert 4 < target.deadline(600).remaining() <= 5
 
 
 def test_a_timeout_for_each_answer_does_not_limit_all_of_them() -> None:
-    way = Way(UNIX).given({**NOTHING, "timeout": 5.0})
-    assert 29 < way.overall_deadline().remaining() <= 30
+    target = Target(UNIX).with_options({**NOTHING, "timeout": 5.0})
+    assert 29 < target.overall_deadline().remaining() <= 30
     # One of them is for reaching the agent.
-    assert 54 < way.overall_deadline(10).remaining() <= 55
-    assert 909 < Way(UNIX, connect_timeout=10, reply_timeout=300).overall_deadline(3).remaining() <= 910
+    assert 54 < target.overall_deadline(10).remaining() <= 55
+    assert 909 < Target(UNIX, connect_timeout=10, reply_timeout=300).overall_deadline(3).remaining() <= 910
 
 
 def test_the_connections_chunk_is_used() -> None:
-    assert Way(UNIX, chunk=4096).given(NOTHING).agent().chunk == 4096
+    assert Target(UNIX, chunk=4096).with_options(NOTHING).agent().chunk == 4096
 
 
 def carry_out(run: t.Callable[[Task], Result]) -> Result:
-    return Operation(run).carry_out(NOTHING, Way(UNIX), check_mode=False, diff_mode=False)
+    return Operation(run).carry_out(NOTHING, Target(UNIX), check_mode=False, diff_mode=False)
 
 
 def fail(error: Exception) -> t.Callable[[Task], Result]:
@@ -94,15 +94,15 @@ def test_nothing_is_done_whose_answer_could_not_be_checked(monkeypatch: pytest.M
         return {}
 
     done: list[Task] = []
-    monkeypatch.setattr(target_module, "see_that_it_can_check", fail_to_import)
+    monkeypatch.setattr(target_module, "require_jsonschema", fail_to_import)
     assert carry_out(run)["error"] == "library_missing" and not done
-    unchecked = Operation(run, checks_replies=lambda params: False)
-    unchecked.carry_out(NOTHING, Way(UNIX), check_mode=False, diff_mode=False)
+    unchecked = Operation(run, validate_replies=lambda params: False)
+    unchecked.carry_out(NOTHING, Target(UNIX), check_mode=False, diff_mode=False)
     assert done
 
 
 def test_failures_have_results() -> None:
-    assert carry_out(fail(Failed("why", changed=True, rc=3))) == {
+    assert carry_out(fail(TaskFailed("why", changed=True, rc=3))) == {
         "failed": True,
         "changed": True,
         "msg": "why",
@@ -136,5 +136,5 @@ def test_differences_are_told_if_wanted() -> None:
         return task.changed("off", "on")
 
     assert carry_out(run) == {"changed": True}
-    told = Operation(run).carry_out(NOTHING, Way(UNIX), check_mode=False, diff_mode=True)
+    told = Operation(run).carry_out(NOTHING, Target(UNIX), check_mode=False, diff_mode=True)
     assert told == {"changed": True, "diff": {"before": "off", "after": "on"}}

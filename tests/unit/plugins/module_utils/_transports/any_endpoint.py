@@ -11,11 +11,11 @@ import socket
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._transports.transport import Endpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.transport import Connector
 from ansible_collections.netless.qga.plugins.module_utils.errors import AgentSilent, ChannelClosed, EndpointUnavailable
 
 
-def refusal(endpoint: Endpoint, seconds: float = 30) -> str:
+def refusal(endpoint: Connector, seconds: float = 30) -> str:
     """What is said about an endpoint that cannot be connected to."""
     with pytest.raises(EndpointUnavailable) as caught:
         endpoint.connect(Deadline.after(seconds))
@@ -24,7 +24,7 @@ def refusal(endpoint: Endpoint, seconds: float = 30) -> str:
     return text
 
 
-def check_both_ways(endpoint: Endpoint, listener: socket.socket) -> None:
+def check_both_ways(endpoint: Connector, listener: socket.socket) -> None:
     """Bytes pass both ways between an endpoint and the socket that listens there, until that side ends it."""
     transport = endpoint.connect(Deadline.after(30))
     server, dummy = listener.accept()
@@ -33,8 +33,8 @@ def check_both_ways(endpoint: Endpoint, listener: socket.socket) -> None:
         assert server.recv(100) == b"there"
         server.sendall(b"back")
         assert transport.receive(Deadline.after(30)) == b"back"
-        assert isinstance(transport.silence(), AgentSilent)
+        assert isinstance(transport.no_reply_error(), AgentSilent)
     assert transport.receive(Deadline.after(30)) == b""
-    assert isinstance(transport.ending(), ChannelClosed)
+    assert isinstance(transport.closed_error(), ChannelClosed)
     transport.close()
     transport.close()

@@ -17,9 +17,9 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._transports.exec import ExecEndpoint, ExecTransport
+from ansible_collections.netless.qga.plugins.module_utils._transports.exec import ExecConnector, ExecTransport
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     ChannelClosed,
@@ -54,7 +54,7 @@ def relays(path: str) -> t.Iterator[str]:
 
 
 def opened(command: str) -> ExecTransport:
-    return ExecEndpoint(command).connect(Deadline.after(30))
+    return ExecConnector(command).connect(Deadline.after(30))
 
 
 def test_reaches_an_agent_through_a_program() -> None:
@@ -62,7 +62,7 @@ def test_reaches_an_agent_through_a_program() -> None:
     agent.handlers["guest-echo"] = lambda arguments: arguments
     with agent.listening() as path:
         for command in relays(path):
-            channel = FramedChannel(ExecEndpoint(command))
+            channel = StreamChannel(ExecConnector(command))
             value = {"text": "x" * 1_000_000}
             (outcome,) = channel.exchange([Call("guest-echo", value)], Deadline.after(30))
             assert isinstance(outcome, Answer) and outcome.value == value
@@ -99,13 +99,13 @@ def test_says_that_there_is_no_place_for_what_the_program_may_say(monkeypatch: p
 
 @pytest.mark.parametrize("script", ["echo no route to host >&2; exit 3", "read x; echo no route to host >&2; exit 3"])
 def test_says_how_the_program_ended_and_what_it_said(script: str) -> None:
-    channel = FramedChannel(ExecEndpoint(shlex.join(["sh", "-c", script])))
+    channel = StreamChannel(ExecConnector(shlex.join(["sh", "-c", script])))
     with pytest.raises(ChannelClosed, match=r"ended with status 3\. It said: no route to host$"):
         channel.sync(Deadline.after(30))
 
 
 def test_says_that_no_agent_answers_through_the_program() -> None:
-    channel = FramedChannel(ExecEndpoint("sh -c 'echo connecting >&2; exec sleep 60'"))
+    channel = StreamChannel(ExecConnector("sh -c 'echo connecting >&2; exec sleep 60'"))
     with pytest.raises(AgentSilent, match=r"no guest agent answers through it\..* It said: connecting$"):
         channel.sync(Deadline.after(0.6))
 
@@ -113,13 +113,13 @@ def test_says_that_no_agent_answers_through_the_program() -> None:
 def test_is_not_fooled_by_a_program_that_repeats_what_it_is_sent() -> None:
     # A terminal that is left in its usual mode does so.
     with pytest.raises(AgentSilent):
-        FramedChannel(ExecEndpoint("cat")).sync(Deadline.after(0.6))
+        StreamChannel(ExecConnector("cat")).sync(Deadline.after(0.6))
 
 
 def test_notices_the_end_of_the_program_during_a_call() -> None:
     agent = ScriptedAgent("cut")
     with agent.listening() as path:
-        channel = FramedChannel(ExecEndpoint(next(relays(path))))
+        channel = StreamChannel(ExecConnector(next(relays(path))))
         with pytest.raises(OutcomeUnknown, match="the program ended with status 0"):
             channel.exchange([Call("guest-exec")], Deadline.after(30))
     assert [request["execute"] for request in agent.requests].count("guest-exec") == 1
@@ -128,7 +128,7 @@ def test_notices_the_end_of_the_program_during_a_call() -> None:
 def test_says_that_the_program_closed_its_output_and_goes_on() -> None:
     transport = opened("sh -c 'exec >&-; exec sleep 60'")
     assert transport.receive(Deadline.after(30)) == b""
-    assert "the program closed its output" in str(transport.ending())
+    assert "the program closed its output" in str(transport.closed_error())
     transport.close()
 
 
@@ -137,7 +137,7 @@ def test_shows_the_end_of_what_the_program_said() -> None:
         "sh -c 'i=0; while [ $i -lt 1000 ]; do echo line $i >&2; i=$((i+1)); done; printf \"\\377\" >&2'"
     )
     assert transport.receive(Deadline.after(30)) == b""
-    said = str(transport.ending())
+    said = str(transport.closed_error())
     assert said.endswith("line 998\nline 999\n\ufffd") and len(said) < 1000
     transport.close()
 

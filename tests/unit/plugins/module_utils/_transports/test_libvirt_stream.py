@@ -17,7 +17,7 @@ from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadl
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.event_loop import EventLoop
 from ansible_collections.netless.qga.plugins.module_utils._transports.libvirt_stream import (
     LibvirtStream,
-    LibvirtStreamEndpoint,
+    LibvirtStreamConnector,
 )
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ChannelClosed,
@@ -109,7 +109,7 @@ def stream(hypervisor: StreamingHypervisor) -> t.Iterator[LibvirtStream]:
 
 
 def connect(channel: str = "io.netless.agent.0", seconds: float = 5) -> LibvirtStream:
-    return LibvirtStreamEndpoint(channel, "db1", "qemu:///system").connect(Deadline.after(seconds))
+    return LibvirtStreamConnector(channel, "db1", "qemu:///system").connect(Deadline.after(seconds))
 
 
 def test_sends_the_rest_of_what_was_taken_in_part(hypervisor: StreamingHypervisor, stream: LibvirtStream) -> None:
@@ -139,8 +139,8 @@ def test_receives_what_comes_until_the_deadline(hypervisor: StreamingHypervisor,
 def test_a_stream_that_breaks(hypervisor: StreamingHypervisor, stream: LibvirtStream) -> None:
     hypervisor.arriving = [Failure(38, "Cannot recv data")]
     assert stream.receive(Deadline.after(1)) == b""
-    ending = stream.ending()
-    assert isinstance(ending, ChannelClosed) and "the stream ended: Cannot recv data" in str(ending)
+    closed_error = stream.closed_error()
+    assert isinstance(closed_error, ChannelClosed) and "the stream ended: Cannot recv data" in str(closed_error)
 
 
 def test_a_stream_that_breaks_while_sending(
@@ -152,7 +152,7 @@ def test_a_stream_that_breaks_while_sending(
     monkeypatch.setattr(hypervisor, "send", breaks)
     with pytest.raises(ConnectionError):
         stream.send(b"x", Deadline.after(1))
-    assert "stream is closed" in str(stream.ending())
+    assert "stream is closed" in str(stream.closed_error())
 
 
 def test_waits_for_a_channel_that_another_stream_holds(hypervisor: StreamingHypervisor) -> None:

@@ -21,9 +21,9 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import FramedChannel
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._transports.serial import SerialEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.serial import SerialConnector
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     ChannelClosed,
@@ -92,7 +92,7 @@ def settings_of(path: str) -> list[t.Any]:
 
 
 def test_passes_every_byte_as_it_is(line: Line) -> None:
-    transport = SerialEndpoint(line.path).connect(Deadline.after(30))
+    transport = SerialConnector(line.path).connect(Deadline.after(30))
     # 0xFF is what a sync depends on; a terminal that marks parity errors would double it.
     for data in (EVERY_BYTE, b"\xff" * 100, b"\r\n\x03\x04\x11\x13\x1a"):
         transport.send(data, Deadline.after(30))
@@ -118,7 +118,7 @@ def test_puts_the_device_in_raw_mode_and_back(line: Line, mode: str) -> None:
     termios.tcsetattr(device, termios.TCSANOW, settings)
     os.close(device)
     before = settings_of(line.path)
-    transport = SerialEndpoint(line.path).connect(Deadline.after(30))
+    transport = SerialConnector(line.path).connect(Deadline.after(30))
     during = settings_of(line.path)
     assert during != before
     assert during[tty.IFLAG] == during[tty.OFLAG] == during[tty.LFLAG] == 0
@@ -133,8 +133,8 @@ def test_puts_the_device_in_raw_mode_and_back(line: Line, mode: str) -> None:
 
 def test_is_the_same_channel_under_every_name(line: Line, tmp_path: pathlib.Path) -> None:
     (tmp_path / "link").symlink_to(line.path)
-    link = SerialEndpoint(str(tmp_path / "link"))
-    assert link.exclusive_name == SerialEndpoint(line.path).exclusive_name
+    link = SerialConnector(str(tmp_path / "link"))
+    assert link.lock_key == SerialConnector(line.path).lock_key
     link.connect(Deadline.after(30)).close()
 
 
@@ -142,20 +142,20 @@ def test_reaches_an_agent(line: Line) -> None:
     agent = ScriptedAgent("stale")
     with agent.listening() as path, relayed(line, path):
         for dummy in range(2):
-            channel = FramedChannel(SerialEndpoint(line.path))
+            channel = StreamChannel(SerialConnector(line.path))
             (outcome,) = channel.exchange([Call("guest-ping")], Deadline.after(30))
             assert isinstance(outcome, Answer)
             channel.close()
 
 
 def test_waits_until_the_device_is_not_locked(line: Line) -> None:
-    first = SerialEndpoint(line.path).connect(Deadline.after(30))
+    first = SerialConnector(line.path).connect(Deadline.after(30))
     with pytest.raises(EndpointBusy, match=f"^serial:{line.path}: another program has the device locked.*fuser"):
-        SerialEndpoint(line.path).connect(Deadline.after(0.1))
+        SerialConnector(line.path).connect(Deadline.after(0.1))
     # As in a process that was forked meanwhile, which does not hold it on.
     copy = os.dup(first._device)  # pylint: disable=protected-access
     first.close()
-    SerialEndpoint(line.path).connect(Deadline.after(30)).close()
+    SerialConnector(line.path).connect(Deadline.after(30)).close()
     os.close(copy)
 
 
@@ -164,31 +164,31 @@ def test_leaves_a_device_that_is_locked_as_it_is(line: Line) -> None:
     holder = os.open(line.path, os.O_RDWR | os.O_NOCTTY)
     fcntl.flock(holder, fcntl.LOCK_EX)
     with pytest.raises(EndpointBusy):
-        SerialEndpoint(line.path).connect(Deadline.after(0.1))
+        SerialConnector(line.path).connect(Deadline.after(0.1))
     assert settings_of(line.path) == before
     os.close(holder)
 
 
 def test_says_that_no_agent_answers(line: Line) -> None:
-    transport = SerialEndpoint(line.path).connect(Deadline.after(30))
-    error = transport.silence()
+    transport = SerialConnector(line.path).connect(Deadline.after(30))
+    error = transport.no_reply_error()
     assert isinstance(error, AgentSilent) and "--method=isa-serial" in str(error)
     transport.close()
 
 
 def test_notices_that_the_other_side_is_gone(line: Line) -> None:
-    transport = SerialEndpoint(line.path).connect(Deadline.after(30))
+    transport = SerialConnector(line.path).connect(Deadline.after(30))
     os.close(line.guest)
     assert transport.receive(Deadline.after(30)) == b""
     with pytest.raises(ConnectionError):
         transport.send(b"some", Deadline.after(30))
-    error = transport.ending()
+    error = transport.closed_error()
     assert isinstance(error, ChannelClosed) and "the other side of the line is gone" in str(error)
     transport.close()
 
 
 def test_gives_up_sending_at_the_deadline_and_does_not_wait_when_closed(line: Line) -> None:
-    transport = SerialEndpoint(line.path).connect(Deadline.after(30))
+    transport = SerialConnector(line.path).connect(Deadline.after(30))
     with pytest.raises(TimeoutError):
         transport.send(bytes(1_000_000), Deadline.after(0.05))
     transport.close()
@@ -196,9 +196,9 @@ def test_gives_up_sending_at_the_deadline_and_does_not_wait_when_closed(line: Li
 
 def test_names_what_is_no_serial_device(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
-    assert "no such device" in refusal(SerialEndpoint(str(tmp_path / "missing")))
+    assert "no such device" in refusal(SerialConnector(str(tmp_path / "missing")))
     for path in (str(tmp_path / "file"), str(tmp_path), "/dev/null"):
-        assert "not a serial device" in refusal(SerialEndpoint(path))
+        assert "not a serial device" in refusal(SerialConnector(path))
 
 
 def test_names_a_lack_of_permission() -> None:
@@ -208,11 +208,11 @@ def test_names_a_lack_of_permission() -> None:
         path = pathlib.Path(directory, "device")
         path.touch(0)
         with as_nobody():
-            assert "permission denied. Run Ansible as a user who may" in refusal(SerialEndpoint(str(path)))
+            assert "permission denied. Run Ansible as a user who may" in refusal(SerialConnector(str(path)))
 
 
 def test_closes_what_it_cannot_use(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
     before = os.listdir("/proc/self/fd")
-    refusal(SerialEndpoint(str(tmp_path / "file")))
+    refusal(SerialConnector(str(tmp_path / "file")))
     assert os.listdir("/proc/self/fd") == before

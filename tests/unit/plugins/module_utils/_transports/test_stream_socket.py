@@ -19,7 +19,7 @@ class Anywhere:
 
     name = "unix:/anywhere"
 
-    def silence(self) -> Unreachable:
+    def no_reply_error(self) -> Unreachable:
         return AgentSilent(self.name)
 
 
@@ -52,6 +52,6 @@ def test_lets_go_of_what_the_other_side_has_ended() -> None:
     ours, theirs = socket.socketpair()
     transport = StreamSocket(Anywhere(), ours)
     theirs.close()
-    assert str(transport.ending()).startswith("unix:/anywhere: the other side closed the socket")
+    assert str(transport.closed_error()).startswith("unix:/anywhere: the other side closed the socket")
     transport.close()
     assert ours.fileno() == -1

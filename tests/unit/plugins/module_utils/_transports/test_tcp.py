@@ -17,7 +17,7 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._transports.tcp import TcpEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.tcp import TcpConnector
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     InvalidRequest,
@@ -57,7 +57,7 @@ def fixture_free_port() -> int:
     ],
 )
 def test_parses_hosts_and_ports(text: str, host: str, port: int) -> None:
-    endpoint = TcpEndpoint.parse(text)
+    endpoint = TcpConnector.parse(text)
     assert (endpoint.host, endpoint.port) == (host, port)
     assert endpoint.name == f"tcp:{text}"
 
@@ -84,22 +84,22 @@ def test_parses_hosts_and_ports(text: str, host: str, port: int) -> None:
 )
 def test_refuses_what_is_no_host_and_port(text: str) -> None:
     with pytest.raises(InvalidRequest, match=r"is not tcp:HOST:PORT: .* like tcp:\[::1\]:4444$"):
-        TcpEndpoint.parse(text)
+        TcpConnector.parse(text)
 
 
 def test_is_the_same_channel_however_the_address_is_written() -> None:
-    names = {TcpEndpoint(host, 1).exclusive_name for host in ("::1", "0:0::1", "0:0:0:0:0:0:0:1")}
+    names = {TcpConnector(host, 1).lock_key for host in ("::1", "0:0::1", "0:0:0:0:0:0:0:1")}
     assert len(names) == 1
-    assert TcpEndpoint("HV1", 1).exclusive_name == TcpEndpoint("hv1", 1).exclusive_name
-    assert TcpEndpoint("hv1", 1).exclusive_name != TcpEndpoint("hv1", 2).exclusive_name
+    assert TcpConnector("HV1", 1).lock_key == TcpConnector("hv1", 1).lock_key
+    assert TcpConnector("hv1", 1).lock_key != TcpConnector("hv1", 2).lock_key
 
 
 def test_passes_bytes_both_ways(listener: socket.socket) -> None:
-    check_both_ways(TcpEndpoint(*listener.getsockname()[:2]), listener)
+    check_both_ways(TcpConnector(*listener.getsockname()[:2]), listener)
 
 
 def test_sends_small_packets_at_once_and_notices_a_peer_that_vanished(listener: socket.socket) -> None:
-    transport = TcpEndpoint(*listener.getsockname()[:2]).connect(Deadline.after(30))
+    transport = TcpConnector(*listener.getsockname()[:2]).connect(Deadline.after(30))
     channel = transport._socket  # pylint: disable=protected-access
     assert channel.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
     assert channel.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
@@ -109,14 +109,14 @@ def test_sends_small_packets_at_once_and_notices_a_peer_that_vanished(listener: 
 
 def test_says_that_another_client_may_be_served_first(listener: socket.socket) -> None:
     # It is in the listener's queue, which looks the same from here as an agent that does not answer.
-    transport = TcpEndpoint(*listener.getsockname()[:2]).connect(Deadline.after(30))
-    error = transport.silence()
+    transport = TcpConnector(*listener.getsockname()[:2]).connect(Deadline.after(30))
+    error = transport.no_reply_error()
     assert isinstance(error, AgentSilent) and "if another one is connected, it is served first" in str(error)
     transport.close()
 
 
 def test_names_a_port_that_nobody_listens_on(free_port: int) -> None:
-    assert "nobody listens on the port" in refusal(TcpEndpoint("127.0.0.1", free_port))
+    assert "nobody listens on the port" in refusal(TcpConnector("127.0.0.1", free_port))
 
 
 def test_tries_every_address_of_a_name(monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
@@ -127,17 +127,17 @@ def test_tries_every_address_of_a_name(monkeypatch: pytest.MonkeyPatch, free_por
         rows: list[t.Any] = [(family, socket.SOCK_STREAM, 6, "", address) for family, address in families.items()]
         rows.append((socket.AF_INET, socket.SOCK_STREAM, 6, "", listener.getsockname()))
         monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, **options: rows)
-        transport = TcpEndpoint("vms.example.com", 4444).connect(Deadline.after(30))
+        transport = TcpConnector("vms.example.com", 4444).connect(Deadline.after(30))
         server, dummy = listener.accept()
         server.close()
         transport.close()
-    text = refusal(TcpEndpoint("vms.example.com", 4444))
+    text = refusal(TcpConnector("vms.example.com", 4444))
     assert text.count("nobody listens") == 1 and "not supported" in text
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 64 + ".invalid"])
 def test_names_a_host_that_is_unknown(host: str) -> None:
-    assert "the host's name cannot be resolved: " in refusal(TcpEndpoint(host, 4444))
+    assert "the host's name cannot be resolved: " in refusal(TcpConnector(host, 4444))
 
 
 def test_leaves_a_resolver_that_hangs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ def test_leaves_a_resolver_that_hangs_alone(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     started = time.monotonic()
-    assert "the name server did not answer in time" in refusal(TcpEndpoint("vms.example.com", 4444), 0.1)
+    assert "the name server did not answer in time" in refusal(TcpConnector("vms.example.com", 4444), 0.1)
     assert time.monotonic() - started < 20
     answered.set()
 
@@ -162,11 +162,11 @@ def test_gives_up_at_the_deadline_and_leaves_later_addresses_their_share(monkeyp
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
-        assert "nothing answers there" in refusal(TcpEndpoint(*full.getsockname()), 0.3)
+        assert "nothing answers there" in refusal(TcpConnector(*full.getsockname()), 0.3)
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         rows = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place.getsockname()) for place in (full, listener)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, **options: rows)
-        TcpEndpoint("vms.example.com", 4444).connect(Deadline.after(2)).close()
+        TcpConnector("vms.example.com", 4444).connect(Deadline.after(2)).close()
 
 
 @pytest.mark.parametrize(
@@ -176,12 +176,12 @@ def test_gives_up_at_the_deadline_and_leaves_later_addresses_their_share(monkeyp
 def test_names_a_host_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, number: int, said: str) -> None:
     # There is no such address on every machine.
     monkeypatch.setattr(socket.socket, "connect_ex", lambda channel, address: number)
-    text = refusal(TcpEndpoint("127.0.0.1", 4444))
+    text = refusal(TcpConnector("127.0.0.1", 4444))
     assert said in text and not text.endswith(": ")
 
 
 def test_takes_a_reset_for_the_end(listener: socket.socket) -> None:
-    transport = TcpEndpoint(*listener.getsockname()[:2]).connect(Deadline.after(30))
+    transport = TcpConnector(*listener.getsockname()[:2]).connect(Deadline.after(30))
     server, dummy = listener.accept()
     server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     server.close()

@@ -15,7 +15,7 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     EndpointBusy,
@@ -37,31 +37,31 @@ def fixture_listener(tmp_path: pathlib.Path) -> t.Iterator[socket.socket]:
 
 
 def test_names_what_is_wrong_with_the_path(tmp_path: pathlib.Path) -> None:
-    assert "no such socket" in refusal(UnixEndpoint(str(tmp_path / "missing")))
+    assert "no such socket" in refusal(UnixConnector(str(tmp_path / "missing")))
     (tmp_path / "file").touch()
-    assert "no such socket" in refusal(UnixEndpoint(str(tmp_path / "file" / "s")))
-    assert "longer than the 107 bytes" in refusal(UnixEndpoint("/" + "x" * 107))
-    assert "no such socket" in refusal(UnixEndpoint("/" + "x" * 106))
+    assert "no such socket" in refusal(UnixConnector(str(tmp_path / "file" / "s")))
+    assert "longer than the 107 bytes" in refusal(UnixConnector("/" + "x" * 107))
+    assert "no such socket" in refusal(UnixConnector("/" + "x" * 106))
     # The limit is one of bytes.
-    assert "longer than the 107 bytes" in refusal(UnixEndpoint("/" + "é" * 54))
+    assert "longer than the 107 bytes" in refusal(UnixConnector("/" + "é" * 54))
 
 
 def test_names_a_socket_that_nobody_listens_on(tmp_path: pathlib.Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
-    assert "nobody listens" in refusal(UnixEndpoint(str(tmp_path / "s")))
+    assert "nobody listens" in refusal(UnixConnector(str(tmp_path / "s")))
 
 
 def test_names_a_socket_of_another_kind(tmp_path: pathlib.Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(tmp_path / "s"))
-        assert "not a stream socket" in refusal(UnixEndpoint(str(tmp_path / "s")))
+        assert "not a stream socket" in refusal(UnixConnector(str(tmp_path / "s")))
 
 
 def test_names_what_is_no_socket(tmp_path: pathlib.Path) -> None:
     # Linux says the same of a file as of a socket without a server.
     (tmp_path / "file").touch()
-    assert "nobody listens" in refusal(UnixEndpoint(str(tmp_path / "file")))
+    assert "nobody listens" in refusal(UnixConnector(str(tmp_path / "file")))
 
 
 def test_names_a_lack_of_permission() -> None:
@@ -72,30 +72,30 @@ def test_names_a_lack_of_permission() -> None:
         os.chmod(f"{directory}/s", 0)
         listener.listen(1)
         with as_nobody():
-            text = refusal(UnixEndpoint(f"{directory}/s"))
+            text = refusal(UnixConnector(f"{directory}/s"))
     assert "permission denied. Run Ansible as a user who may" in text
 
 
 def test_is_the_same_channel_under_every_name(listener: socket.socket, tmp_path: pathlib.Path) -> None:
     (tmp_path / "link").symlink_to("s")
     names = [str(tmp_path / "s"), str(tmp_path / "link"), f"{tmp_path}//./s", os.path.relpath(tmp_path / "s")]
-    assert len({UnixEndpoint(name).exclusive_name for name in names}) == 1
-    assert UnixEndpoint(names[0]).exclusive_name != UnixEndpoint(str(tmp_path / "other")).exclusive_name
+    assert len({UnixConnector(name).lock_key for name in names}) == 1
+    assert UnixConnector(names[0]).lock_key != UnixConnector(str(tmp_path / "other")).lock_key
 
 
 def test_passes_bytes_both_ways(listener: socket.socket, tmp_path: pathlib.Path) -> None:
-    check_both_ways(UnixEndpoint(str(tmp_path / "s")), listener)
+    check_both_ways(UnixConnector(str(tmp_path / "s")), listener)
 
 
 def test_tells_a_socket_that_is_held_from_an_agent_that_is_silent(
     listener: socket.socket, tmp_path: pathlib.Path
 ) -> None:
-    transport = UnixEndpoint(str(tmp_path / "s")).connect(Deadline.after(30))
-    error = transport.silence()
+    transport = UnixConnector(str(tmp_path / "s")).connect(Deadline.after(30))
+    error = transport.no_reply_error()
     assert isinstance(error, EndpointBusy) and "another client holds the socket" in str(error)
     server, dummy = listener.accept()
     with server:
-        error = transport.silence()
+        error = transport.no_reply_error()
         assert isinstance(error, AgentSilent) and "no guest agent answers" in str(error)
     transport.close()
 
@@ -107,6 +107,6 @@ def test_waits_for_a_place_in_the_queue(tmp_path: pathlib.Path) -> None:
         listener.listen(0)
         first.connect(path)
         with pytest.raises(EndpointBusy):
-            UnixEndpoint(path).connect(Deadline.after(0.1))
+            UnixConnector(path).connect(Deadline.after(0.1))
         listener.accept()[0].close()
-        UnixEndpoint(path).connect(Deadline.after(30)).close()
+        UnixConnector(path).connect(Deadline.after(30)).close()

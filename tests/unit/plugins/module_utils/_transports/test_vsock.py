@@ -12,7 +12,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils._transports.vsock import VsockEndpoint
+from ansible_collections.netless.qga.plugins.module_utils._transports.vsock import VsockConnector
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     InvalidRequest,
 )
@@ -28,9 +28,9 @@ LOOPBACK_CID = 1
     ("text", "cid", "port"), [("3:1234", 3, 1234), ("4294967294:4294967294", 2**32 - 2, 2**32 - 2), ("1:1", 1, 1)]
 )
 def test_parses_numbers(text: str, cid: int, port: int) -> None:
-    endpoint = VsockEndpoint.parse(text)
+    endpoint = VsockConnector.parse(text)
     assert (endpoint.cid, endpoint.port) == (cid, port)
-    assert endpoint.name == endpoint.exclusive_name == f"vsock:{text}"
+    assert endpoint.name == endpoint.lock_key == f"vsock:{text}"
 
 
 @pytest.mark.parametrize(
@@ -53,17 +53,17 @@ def test_parses_numbers(text: str, cid: int, port: int) -> None:
 )
 def test_refuses_what_leads_to_no_guest(text: str) -> None:
     with pytest.raises(InvalidRequest, match="is not vsock:CID:PORT: both are numbers from 1 to 4294967294"):
-        VsockEndpoint.parse(text)
+        VsockConnector.parse(text)
 
 
 def test_names_a_machine_without_vsock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "AF_VSOCK", raising=False)
-    assert "this machine has no vsock" in refusal(VsockEndpoint(3, 1234))
+    assert "this machine has no vsock" in refusal(VsockConnector(3, 1234))
 
 
 def test_names_a_guest_that_is_not_there() -> None:
     # By which words depends on what of vsock the machine has.
-    assert not refusal(VsockEndpoint(2**32 - 2, 1234)).endswith(": ")
+    assert not refusal(VsockConnector(2**32 - 2, 1234)).endswith(": ")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_names_what_the_kernel_says(monkeypatch: pytest.MonkeyPatch, number: int
     # As a host with a guest would; a socket of another family stands in on a machine without vsock.
     monkeypatch.setattr(socket, "AF_VSOCK", socket.AF_UNIX, raising=False)
     monkeypatch.setattr(socket.socket, "connect_ex", lambda channel, address: number)
-    assert said in refusal(VsockEndpoint(3, 1234))
+    assert said in refusal(VsockConnector(3, 1234))
 
 
 @pytest.fixture(name="listener")
@@ -100,4 +100,4 @@ def fixture_listener(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[socket.socke
 
 
 def test_passes_bytes_both_ways(listener: socket.socket) -> None:
-    check_both_ways(VsockEndpoint(LOOPBACK_CID, listener.getsockname()[1]), listener)
+    check_both_ways(VsockConnector(LOOPBACK_CID, listener.getsockname()[1]), listener)

@@ -19,7 +19,7 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.events import 
     Synced,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import Limits
-from ansible_collections.netless.qga.plugins.module_utils.framing.session import Framing
+from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
 
 #: The id of the first sync; the next has the next integer.
 SYNC_ID = 0x1122334455667788
@@ -45,24 +45,24 @@ class Violation:
 
 
 Heard = t.Union[Event, Violation]
-Make = t.Callable[..., Framing]
+Make = t.Callable[..., Session]
 """Makes a framing in a certain state; takes Limits, or nothing."""
 
 
-def new_framing(limits: Limits = USUAL) -> Framing:
+def new_framing(limits: Limits = USUAL) -> Session:
     """One that was never synced. The number of its first request is 1."""
     ids = itertools.chain([0], itertools.count(SYNC_ID))
-    return Framing(limits=limits, random_id=lambda: next(ids))
+    return Session(limits=limits, random_id=lambda: next(ids))
 
 
-def syncing(limits: Limits = USUAL) -> Framing:
+def syncing(limits: Limits = USUAL) -> Session:
     """One that has sent its first sync."""
     framing = new_framing(limits)
     framing.sync()
     return framing
 
 
-def syncing_plainly(limits: Limits = USUAL) -> Framing:
+def syncing_plainly(limits: Limits = USUAL) -> Session:
     """One that has met an agent without guest-sync-delimited. The id of its sync is :data:`SYNC_ID` + 1."""
     framing = syncing(limits)
     hear(framing, [NOT_FOUND])
@@ -70,7 +70,7 @@ def syncing_plainly(limits: Limits = USUAL) -> Framing:
     return framing
 
 
-def synced(limits: Limits = USUAL) -> Framing:
+def synced(limits: Limits = USUAL) -> Session:
     """One that has just been synced and does not know whether ids come back."""
     framing = syncing(limits)
     (event,) = hear(framing, [b'\xff{"return": %d}\n' % SYNC_ID])
@@ -78,7 +78,7 @@ def synced(limits: Limits = USUAL) -> Framing:
     return framing
 
 
-def with_ids(limits: Limits = USUAL) -> Framing:
+def with_ids(limits: Limits = USUAL) -> Session:
     """One that is idle, and whose agent repeats ids. The number of its next request is 2."""
     framing = synced(limits)
     ask(framing)
@@ -86,7 +86,7 @@ def with_ids(limits: Limits = USUAL) -> Framing:
     return framing
 
 
-def without_ids(limits: Limits = USUAL) -> Framing:
+def without_ids(limits: Limits = USUAL) -> Session:
     """One that is idle, and whose agent ignores ids. The number of its next request is 2."""
     framing = synced(limits)
     ask(framing)
@@ -94,7 +94,7 @@ def without_ids(limits: Limits = USUAL) -> Framing:
     return framing
 
 
-def with_ids_refused(limits: Limits = USUAL) -> Framing:
+def with_ids_refused(limits: Limits = USUAL) -> Session:
     """One that is idle, and whose agent refuses ids. The number of its next request is 2."""
     framing = synced(limits)
     ask(framing)
@@ -105,7 +105,7 @@ def with_ids_refused(limits: Limits = USUAL) -> Framing:
 def waiting(make: Make) -> Make:
     """The same with one more request under way."""
 
-    def made(limits: Limits = USUAL) -> Framing:
+    def made(limits: Limits = USUAL) -> Session:
         framing = make(limits)
         ask(framing)
         return framing
@@ -113,14 +113,14 @@ def waiting(make: Make) -> Make:
     return made
 
 
-def ask(framing: Framing, command: str = "guest-ping", **arguments: t.Any) -> Request:
+def ask(framing: Session, command: str = "guest-ping", **arguments: t.Any) -> Request:
     """Send one request."""
     request = framing.prepare(command, arguments)
     framing.send(request)
     return request
 
 
-def hear(framing: Framing, pieces: t.Iterable[bytes], *, ended: bool = False) -> list[Heard]:
+def hear(framing: Session, pieces: t.Iterable[bytes], *, ended: bool = False) -> list[Heard]:
     """What happens when the pieces, and perhaps the end, are received one after the other, up to a violation."""
     heard: list[Heard] = []
     try:
@@ -135,7 +135,7 @@ def hear(framing: Framing, pieces: t.Iterable[bytes], *, ended: bool = False) ->
     return heard
 
 
-def _events(framing: Framing) -> t.Iterator[Event]:
+def _events(framing: Session) -> t.Iterator[Event]:
     while True:
         event = framing.next_event()
         if event is None:
@@ -151,7 +151,7 @@ def cuttings(data: bytes) -> t.Iterator[list[bytes]]:
         yield [data[:index], data[index:]]
 
 
-def heard_however_cut(make: Make, data: bytes, *, ended: bool = False) -> tuple[list[Heard], Framing]:
+def heard_however_cut(make: Make, data: bytes, *, ended: bool = False) -> tuple[list[Heard], Session]:
     """What a framing makes of the data, and the framing, after a check that every cutting gives the same."""
     framing = make()
     expected = hear(framing, [data], ended=ended)

@@ -10,9 +10,9 @@ import functools
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, Stray
+from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, Discarded
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import Limits
-from ansible_collections.netless.qga.plugins.module_utils.framing.session import Framing, State
+from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session, State
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
     Make,
     Violation,
@@ -47,13 +47,13 @@ def test_refuses_a_line_beyond_the_limit_without_waiting_for_its_end(make: Make,
 
 def test_does_not_mind_a_long_line_after_giving_up() -> None:
     # A late reply is nobody's, and may be as long as it likes, within what is thrown away at all.
-    def make() -> Framing:
+    def make() -> Session:
         framing = syncing(Limits(line=80, discard=300))
-        framing.give_up()
+        framing.abandon()
         return framing
 
     nobody = "nothing was asked since the channel went out of sync"
-    assert heard_however_cut(make, b"x" * 299 + b"\n")[0] == [Stray(nobody, 300)]
+    assert heard_however_cut(make, b"x" * 299 + b"\n")[0] == [Discarded(nobody, 300)]
     assert heard_however_cut(make, b"x" * 301)[0] == [Violation("more than 300 bytes that answer none of our requests")]
 
 
@@ -68,7 +68,7 @@ def test_refuses_more_than_is_allowed_between_two_answers() -> None:
     stray = b'{"event": "X"}\n'
     make = functools.partial(waiting(waiting(with_ids)), Limits(discard=100))
     answer = b'{"return": 1, "id": 2}\n'
-    strays = [Stray("an event, which no agent sends", len(stray))] * 6
+    strays = [Discarded("an event, which no agent sends", len(stray))] * 6
     assert heard_however_cut(make, stray * 6 + answer + stray * 6)[0] == [*strays, Answer(2, 1), *strays]
     assert heard_however_cut(make, stray * 7)[0] == [*strays, TOO_MUCH]
 

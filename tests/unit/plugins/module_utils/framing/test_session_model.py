@@ -17,13 +17,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import (
     Answer,
     DelimitedSyncMissing,
+    Discarded,
+    ErrorReply,
     IdsRefused,
-    Refusal,
     Request,
-    Stray,
     Synced,
 )
-from ansible_collections.netless.qga.plugins.module_utils.framing.session import Framing, State
+from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session, State
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
     IDS_REFUSED,
     NOT_FOUND,
@@ -46,7 +46,7 @@ class FramingAndAgent(RuleBasedStateMachine):
 
     @initialize(ids=st.sampled_from(["echoed", "ignored", "refused"]), delimited=st.booleans())
     def begin(self, ids: str, delimited: bool) -> None:
-        self.framing: Framing = new_framing()
+        self.framing: Session = new_framing()
         self.ids, self.delimited = ids, delimited
         self.to_agent: deque[bytes] = deque()
         self.from_agent = b""
@@ -77,8 +77,8 @@ class FramingAndAgent(RuleBasedStateMachine):
         assert len(self.asked) == 1 or self.ids == "echoed"
 
     @rule()
-    def give_up(self) -> None:
-        assert {request.number for request in self.framing.give_up()} == set(self.asked)
+    def abandon(self) -> None:
+        assert {request.number for request in self.framing.abandon()} == set(self.asked)
         self.asked.clear()
         self.synced = self.syncing = False
 
@@ -138,10 +138,10 @@ class FramingAndAgent(RuleBasedStateMachine):
             del self.asked[event.number]
         elif isinstance(event, Answer):
             assert event.value == self.asked.pop(event.number)
-        elif isinstance(event, Refusal):
+        elif isinstance(event, ErrorReply):
             assert event.desc == str(self.asked.pop(event.number))
         else:
-            assert isinstance(event, Stray)
+            assert isinstance(event, Discarded)
 
     @invariant()
     def is_in_the_state_of_the_model(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, Refusal, Synced
+from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, ErrorReply, Synced
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import Limits
 from ansible_collections.netless.qga.plugins.module_utils.framing.session import State
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
@@ -139,4 +139,4 @@ def test_no_garbage_ends_a_sync(make: Make, garbage: list[bytes]) -> None:
 def test_a_request_is_answered_by_its_own_number_only(stream: list[bytes], number: int) -> None:
     framing = waiting(with_ids)()
     data = b"".join(stream).replace(b'"id": 2', b'"id": %d' % number)
-    assert not [event for event in hear(framing, [data]) if isinstance(event, (Answer, Refusal))]
+    assert not [event for event in hear(framing, [data]) if isinstance(event, (Answer, ErrorReply))]

@@ -12,11 +12,11 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import StateErr
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import (
     Answer,
     Closed,
+    Discarded,
+    ErrorReply,
     IdsRefused,
-    Refusal,
-    Stray,
 )
-from ansible_collections.netless.qga.plugins.module_utils.framing.session import Framing, State
+from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session, State
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
     IDS_REFUSED,
     Heard,
@@ -55,18 +55,18 @@ ANSWERS = [
     (asked_first, b' { "return" : [ 1 , "\\u00e9" ] } \r\n', Answer(1, [1, "é"])),
     (asked_first, b'{"return": 5, "id": 1, "extra": {}}\n', Answer(1, 5)),
     (asked_first, b'\r\n \n{"return": {}, "id": 1}\n', Answer(1, {})),
-    (asked_first, b'{"error": {"class": "X", "desc": "no"}, "id": 1}\n', Refusal(1, "X", "no")),
-    (asked_first, b'{"error": {"class": "X", "desc": "no"}}\n', Refusal(1, "X", "no")),
-    (asked_first, b'{"error": {}}\n', Refusal(1, "GenericError", "")),
-    (asked_first, b'{"error": {"data": {}, "desc": "old"}}\n', Refusal(1, "GenericError", "old")),
+    (asked_first, b'{"error": {"class": "X", "desc": "no"}, "id": 1}\n', ErrorReply(1, "X", "no")),
+    (asked_first, b'{"error": {"class": "X", "desc": "no"}}\n', ErrorReply(1, "X", "no")),
+    (asked_first, b'{"error": {}}\n', ErrorReply(1, "GenericError", "")),
+    (asked_first, b'{"error": {"data": {}, "desc": "old"}}\n', ErrorReply(1, "GenericError", "old")),
     (asked_first, b'{"return": {}}\n', Answer(1, {})),
     (asked_first, IDS_REFUSED, IdsRefused(1)),
     (ECHOED, b'{"return": 7, "id": 2}\n', Answer(2, 7)),
-    (ECHOED, IDS_REFUSED[:-2] + b', "id": 2}\n', Refusal(2, "GenericError", "QMP input member 'id' is unexpected")),
+    (ECHOED, IDS_REFUSED[:-2] + b', "id": 2}\n', ErrorReply(2, "GenericError", "QMP input member 'id' is unexpected")),
     (IGNORED, b'{"return": 7}\n', Answer(2, 7)),
-    (IGNORED, b'{"error": {}}\n', Refusal(2, "GenericError", "")),
+    (IGNORED, b'{"error": {}}\n', ErrorReply(2, "GenericError", "")),
     (REFUSED, b'{"return": 7}\n', Answer(2, 7)),
-    (REFUSED, IDS_REFUSED, Refusal(2, "GenericError", "QMP input member 'id' is unexpected")),
+    (REFUSED, IDS_REFUSED, ErrorReply(2, "GenericError", "QMP input member 'id' is unexpected")),
 ]
 
 
@@ -75,7 +75,7 @@ def test_takes_an_answer(make: Make, line: bytes, expected: Heard) -> None:
     heard, framing = heard_however_cut(make, line)
     assert heard == [expected]
     assert framing.state is State.IDLE
-    assert framing.give_up() == []
+    assert framing.abandon() == []
 
 
 STRAYS = [
@@ -111,7 +111,7 @@ STRAYS = [
 def test_throws_away_what_answers_nobody(make: Make, line: bytes, reason: str) -> None:
     state = make().state
     heard, framing = heard_however_cut(make, line)
-    assert heard == [Stray(reason, len(line))]
+    assert heard == [Discarded(reason, len(line))]
     # And goes on as if nothing had been.
     assert framing.state is state
 
@@ -119,7 +119,7 @@ def test_throws_away_what_answers_nobody(make: Make, line: bytes, reason: str) -
 @pytest.mark.parametrize("make", [synced, without_ids, with_ids_refused])
 def test_is_out_of_sync_when_only_the_order_tells_and_is_broken(make: Make) -> None:
     heard, framing = heard_however_cut(make, b'{"return": {}}\n')
-    assert heard == [Stray(UNASKED, 15)]
+    assert heard == [Discarded(UNASKED, 15)]
     assert framing.state is State.OUT_OF_SYNC
 
 
@@ -164,17 +164,17 @@ def test_refuses_what_no_agent_sends(line: bytes, expected: Violation) -> None:
     assert framing.state is State.OUT_OF_SYNC
     # Nothing is an answer any more, not even a right one.
     right = b'{"return": {}, "id": 1}\n'
-    assert hear(framing, [right]) == [Stray("nothing was asked since the channel went out of sync", len(right))]
+    assert hear(framing, [right]) == [Discarded("nothing was asked since the channel went out of sync", len(right))]
 
 
 def test_does_not_see_an_answer_that_an_ff_cuts() -> None:
     heard, framing = heard_however_cut(asked_first, b'{"return": "cut sh\xff{"return": 1}\n')
-    assert heard == [Stray(OTHER_SYNC, 15)]
+    assert heard == [Discarded(OTHER_SYNC, 15)]
     assert framing.state is State.WAITING
 
 
 def test_matches_by_id_and_not_by_order() -> None:
-    def make() -> Framing:
+    def make() -> Session:
         framing = with_ids()
         for dummy in range(3):
             ask(framing)
@@ -183,7 +183,7 @@ def test_matches_by_id_and_not_by_order() -> None:
     heard, framing = heard_however_cut(
         make, b'{"return": "c", "id": 4}\n{"error": {}, "id": 2}\n{"return": "b", "id": 3}\n{"return": 0, "id": 3}\n'
     )
-    assert heard == [Answer(4, "c"), Refusal(2, "GenericError", ""), Answer(3, "b"), Stray(UNASKED, 23)]
+    assert heard == [Answer(4, "c"), ErrorReply(2, "GenericError", ""), Answer(3, "b"), Discarded(UNASKED, 23)]
     assert framing.state is State.IDLE
 
 
@@ -194,7 +194,7 @@ def test_is_closed_by_the_end_of_the_channel(make: Make) -> None:
     assert heard == [Closed(17)]
     assert framing.state is State.CLOSED
     assert framing.next_event() is None
-    framing.give_up()
+    framing.abandon()
     assert framing.state is State.CLOSED
     with pytest.raises(StateError, match="while closed"):
         framing.send(framing.prepare("guest-ping"))
@@ -212,15 +212,15 @@ def test_tells_which_requests_stay_unanswered() -> None:
     assert hear(framing, [b'{"return": {}, "id": 3}\n']) == [Answer(3, {})]
     # That of the silent one may mean success; only its error would have been an answer.
     assert framing.state is State.WAITING
-    assert framing.give_up() == [requests[0]]
+    assert framing.abandon() == [requests[0]]
 
 
 @pytest.mark.parametrize("make", [asked_first, ECHOED, IGNORED])
 def test_never_takes_a_late_answer(make: Make) -> None:
     framing = make()
-    framing.give_up()
+    framing.abandon()
     late = b'{"return": "late", "id": 2}\n{"return": "late"}\n'
-    assert [type(event) for event in hear(framing, [late])] == [Stray, Stray]
+    assert [type(event) for event in hear(framing, [late])] == [Discarded, Discarded]
     sync = framing.sync()
     sync_id = int(sync[sync.rindex(b":") + 1 : sync.index(b"}")])
     assert hear(framing, [late + b'\xff{"return": %d}\n' % sync_id])
@@ -238,5 +238,5 @@ def test_does_not_take_what_came_before_the_request(make: Make) -> None:
     assert framing.next_event() == Answer(2, "first")
     request = framing.prepare("guest-ping")
     assert not framing.has_room(request)
-    assert hear(framing, [b""]) == [Stray(UNASKED, 21)]
+    assert hear(framing, [b""]) == [Discarded(UNASKED, 21)]
     assert framing.state is State.OUT_OF_SYNC

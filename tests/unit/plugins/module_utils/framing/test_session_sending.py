@@ -86,7 +86,7 @@ def test_sends_nothing_before_a_sync(make: Make) -> None:
 @pytest.mark.parametrize("make", [synced, with_ids, waiting(synced), waiting(with_ids)])
 def test_sends_nothing_after_giving_up(make: Make) -> None:
     framing = make()
-    framing.give_up()
+    framing.abandon()
     assert framing.state is State.OUT_OF_SYNC
     with pytest.raises(StateError, match="while out of sync"):
         framing.send(framing.prepare("guest-ping"))

@@ -19,7 +19,7 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.events import 
     Synced,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import Limits
-from ansible_collections.netless.qga.plugins.module_utils.framing.session import Framing, State
+from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session, State
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
     IDS_REFUSED,
     NOT_FOUND,
@@ -175,11 +175,11 @@ def test_draws_ids_that_every_agent_takes(drawn: int, sync_id: int, monkeypatch:
         return drawn
 
     monkeypatch.setattr(secrets, "randbelow", randbelow)
-    assert b'"id":%d}' % sync_id in Framing().sync()
+    assert b'"id":%d}' % sync_id in Session().sync()
 
 
 def test_draws_another_id_each_time() -> None:
-    framing = Framing()
+    framing = Session()
     assert len({framing.sync() for dummy in range(100)}) == 100
 
 
@@ -196,7 +196,7 @@ def test_forgets_the_requests_and_counts_what_came_for_them() -> None:
     late = b'{"return": "late", "id": 2}\n'
     framing.receive_data(late + b'{"return": "cut sh')
     framing.sync()
-    assert framing.give_up() == []
+    assert framing.abandon() == []
     framing.sync()
     received = b'{"return": "late", "id": 2}\n' + STRAY_FF + b'\xff{"return": %d}\n' % (SYNC_ID + 2)
     assert hear(framing, [received]) == [Synced(SYNC_ID + 2, len(late + STRAY_FF), delimited=True)]
@@ -204,7 +204,7 @@ def test_forgets_the_requests_and_counts_what_came_for_them() -> None:
 
 def test_is_not_ended_by_the_reply_to_the_sync_before() -> None:
     framing = syncing()
-    framing.give_up()
+    framing.abandon()
     framing.sync()
     assert hear(framing, [RIGHT]) == []
     assert hear(framing, [b'\xff{"return": %d}\n' % (SYNC_ID + 1)]) == [Synced(SYNC_ID + 1, len(RIGHT), delimited=True)]

@@ -26,7 +26,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ProtocolViolation,
     QgaError,
 )
-from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal
+from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, ErrorReply
 
 from ..conftest import CHUNK
 from ..local_guest import LocalGuest
@@ -70,7 +70,7 @@ def test_puts_and_gets_any_size(files: Files, local: pathlib.Path, remote: pathl
 @pytest.fixture(name="packs")
 def fixture_packs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has small files packed too, in several segments."""
-    monkeypatch.setattr(compression, "WORTHWHILE", 100)
+    monkeypatch.setattr(compression, "MIN_SAVING", 100)
     monkeypatch.setattr(files_module, "_SEGMENT", 5 * CHUNK)
 
 
@@ -116,7 +116,7 @@ def test_leaves_nothing_packed_behind(
             unpacks = "gzip -dc" in str(guest.calls("guest-exec")[-1])
             return {**reply, "exitcode": 1, "err-data": "ZnVsbAo="} if unpacks and reply["exited"] else reply
         if len(guest.calls(fails)) == 2:
-            raise Refusal("full")
+            raise ErrorReply("full")
         return usual(arguments)
 
     guest.replace(fails, fail_later)
@@ -164,7 +164,7 @@ def test_tells_a_missing_file_from_one_that_cannot_be_read(
         files.get(str(remote), str(local / "x"), deadline=soon())
 
     def refuse(arguments: t.Any) -> t.NoReturn:
-        raise Refusal("failed to open file: Keine Berechtigung")
+        raise ErrorReply("failed to open file: Keine Berechtigung")
 
     guest.handlers["guest-file-open"] = refuse
     with pytest.raises(GuestFileError, match=f"cannot open {remote} in the guest: .*Keine Berechtigung"):
@@ -182,7 +182,7 @@ def test_says_that_the_command_is_blocked_and_not_that_the_file_is_bad(
 
 def refuse_with(text: str) -> t.Callable[[Usual, t.Any], t.Any]:
     def refuse(usual: Usual, arguments: t.Any) -> t.NoReturn:
-        raise Refusal(text)
+        raise ErrorReply(text)
 
     return refuse
 
@@ -265,7 +265,7 @@ def test_says_that_closing_failed(files: Files, guest: LocalGuest, local: pathli
 
     def refuse(usual: Usual, arguments: t.Any) -> t.NoReturn:
         usual(arguments)
-        raise Refusal("failed to close handle")
+        raise ErrorReply("failed to close handle")
 
     guest.replace("guest-file-close", refuse)
     with pytest.raises(GuestFileError, match=f"cannot close {remote}/target in the guest: failed to close handle"):
@@ -277,7 +277,7 @@ def test_says_that_closing_failed(files: Files, guest: LocalGuest, local: pathli
 def test_keeps_the_first_error_when_closing_fails_too(files: Files, guest: LocalGuest, remote: pathlib.Path) -> None:
     def lose(usual: Usual, arguments: t.Any) -> t.Any:
         usual(arguments)
-        raise Refusal("failed to close handle")
+        raise ErrorReply("failed to close handle")
 
     guest.replace("guest-file-close", lose)
     guest.replace("guest-file-flush", refuse_with("No space left on device"))

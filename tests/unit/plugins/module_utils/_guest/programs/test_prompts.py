@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import prompts as prompts_module
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import Result
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils.errors import ProcessError, ProcessTimedOut
 
 from ..conftest import CHUNK
@@ -46,40 +46,42 @@ class Answers:
 
 
 @pytest.mark.parametrize("stdin", [b"", b"\0in\xff", b"x" * 3 * CHUNK], ids=["no", "little", "much"])
-def test_says_a_word_and_then_passes_standard_input_on(processes: Processes, stdin: bytes) -> None:
+def test_says_a_word_and_then_passes_standard_input_on(runner: ProgramRunner, stdin: bytes) -> None:
     answers = Answers(b"secret\n")
-    result = processes.run(["sh", "-c", ASK], stdin=stdin, dialogue=answers, deadline=soon())
+    result = runner.run(["sh", "-c", ASK], stdin=stdin, prompt_handler=answers, deadline=soon())
     assert result == Result(0, b"welcome\n" + stdin, b"password: ")
     assert answers.said == 1
 
 
-def test_says_nothing_to_a_program_that_does_not_ask(processes: Processes) -> None:
+def test_says_nothing_to_a_program_that_does_not_ask(runner: ProgramRunner) -> None:
     answers = Answers(b"secret\n")
-    result = processes.run(["sh", "-c", "echo welcome; cat"], stdin=b"in", dialogue=answers, deadline=soon())
+    result = runner.run(["sh", "-c", "echo welcome; cat"], stdin=b"in", prompt_handler=answers, deadline=soon())
     assert result == Result(0, b"welcome\nin", b"")
     assert answers.said == 0
 
 
 @pytest.mark.parametrize("script", [ASK, "exit 9", "echo unexpected; exit 9"])
-def test_ends_with_the_program(processes: Processes, script: str) -> None:
-    assert processes.run(["sh", "-c", script], stdin=b"in", dialogue=Answers(b"wrong\n"), deadline=soon()).rc == 9
+def test_ends_with_the_program(runner: ProgramRunner, script: str) -> None:
+    assert runner.run(["sh", "-c", script], stdin=b"in", prompt_handler=Answers(b"wrong\n"), deadline=soon()).rc == 9
 
 
-def test_ends_the_program_when_the_dialogue_fails(processes: Processes, tmp_path: t.Any) -> None:
+def test_ends_the_program_when_the_dialogue_fails(runner: ProgramRunner, tmp_path: t.Any) -> None:
     def fail(stdout: bytes, stderr: bytes) -> t.NoReturn:
         raise LookupError("no password")
 
     with pytest.raises(LookupError):
-        processes.run(["sh", "-c", f"read x; echo got >{tmp_path}/got"], stdin=b"in\n", dialogue=fail, deadline=soon())
+        runner.run(
+            ["sh", "-c", f"read x; echo got >{tmp_path}/got"], stdin=b"in\n", prompt_handler=fail, deadline=soon()
+        )
     assert not (tmp_path / "got").exists()
 
 
-def test_ends_the_program_at_the_deadline(processes: Processes) -> None:
+def test_ends_the_program_at_the_deadline(runner: ProgramRunner) -> None:
     with pytest.raises(ProcessTimedOut):
-        processes.run(["sh", "-c", "read x"], dialogue=lambda stdout, stderr: None, deadline=Deadline.after(3))
+        runner.run(["sh", "-c", "read x"], prompt_handler=lambda stdout, stderr: None, deadline=Deadline.after(3))
 
 
-def test_takes_too_long_also_if_the_deadline_comes_during_a_look(processes: Processes, guest: LocalGuest) -> None:
+def test_takes_too_long_also_if_the_deadline_comes_during_a_look(runner: ProgramRunner, guest: LocalGuest) -> None:
     deadline = soon()
     comes = threading.Event()
 
@@ -95,15 +97,15 @@ def test_takes_too_long_also_if_the_deadline_comes_during_a_look(processes: Proc
 
     guest.replace("guest-file-read", read)
     with pytest.raises(ProcessTimedOut):
-        processes.run(["sh", "-c", "read x"], dialogue=have_it_come, deadline=deadline)
+        runner.run(["sh", "-c", "read x"], prompt_handler=have_it_come, deadline=deadline)
 
 
-def test_does_not_listen_to_a_program_that_only_talks(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompts_module, "_MOST_WRITTEN", 5000)
+def test_does_not_listen_to_a_program_that_only_talks(runner: ProgramRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompts_module, "_MAX_WRITTEN", 5000)
     with pytest.raises(ProcessError, match="more than 5000 bytes"):
-        processes.run(["sh", "-c", "while :; do echo why; done"], dialogue=lambda out, err: None, deadline=soon())
+        runner.run(["sh", "-c", "while :; do echo why; done"], prompt_handler=lambda out, err: None, deadline=soon())
 
 
-def test_shows_words_in_no_argument(processes: Processes, guest: LocalGuest) -> None:
-    processes.run(["sh", "-c", ASK], dialogue=Answers(b"secret\n"), deadline=soon())
+def test_shows_words_in_no_argument(runner: ProgramRunner, guest: LocalGuest) -> None:
+    runner.run(["sh", "-c", ASK], prompt_handler=Answers(b"secret\n"), deadline=soon())
     assert "secret\\n" not in str(guest.calls("guest-exec"))

@@ -22,7 +22,7 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.files.files imp
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import process as process_module
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import runner as runner_module
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import Result
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import Processes
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     InvalidRequest,
@@ -31,7 +31,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ProcessTimedOut,
     WrongUser,
 )
-from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, Refusal
+from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, ErrorReply
 
 from ..conftest import CHUNK, spools
 from ..local_guest import LocalGuest
@@ -98,13 +98,13 @@ def ends(pid: int) -> bool:
     return False
 
 
-def test_runs_a_program(processes: Processes) -> None:
+def test_runs_a_program(runner: ProgramRunner) -> None:
     script = "cat; echo err >&2; exit 3"
-    assert processes.run(shell(script), stdin=b"\0in\xff", deadline=soon()) == Result(3, b"\0in\xff", b"err\n")
-    assert processes.run(["true"], deadline=soon()) == Result(0, b"", b"")
+    assert runner.run(shell(script), stdin=b"\0in\xff", deadline=soon()) == Result(3, b"\0in\xff", b"err\n")
+    assert runner.run(["true"], deadline=soon()) == Result(0, b"", b"")
 
 
-def test_asks_the_agent_as_little_as_it_can(processes: Processes, guest: LocalGuest) -> None:
+def test_asks_the_agent_as_little_as_it_can(runner: ProgramRunner, guest: LocalGuest) -> None:
     def start(usual: Usual, arguments: t.Any) -> t.Any:
         reply = usual(arguments)
         # Neither of the programs takes so long that it pays to look for its state.
@@ -113,65 +113,65 @@ def test_asks_the_agent_as_little_as_it_can(processes: Processes, guest: LocalGu
         return reply
 
     guest.replace("guest-exec", start)
-    processes.run(["true"], deadline=soon())
-    processes.run(["echo"], deadline=soon())
+    runner.run(["true"], deadline=soon())
+    runner.run(["echo"], deadline=soon())
     assert len(guest.calls("guest-exec")) == 2
     # Only what was written is read.
     assert [call["path"].rpartition(".")[2] for call in guest.calls("guest-file-open")] == ["out"]
 
 
-def test_shows_nothing_in_the_guests_log(processes: Processes, guest: LocalGuest) -> None:
-    processes.run(["echo", "secret"], stdin=b"secret", environment={"PATH": os.environ["PATH"]}, deadline=soon())
+def test_shows_nothing_in_the_guests_log(runner: ProgramRunner, guest: LocalGuest) -> None:
+    runner.run(["echo", "secret"], stdin=b"secret", environment={"PATH": os.environ["PATH"]}, deadline=soon())
     assert "secret" not in str([call["arg"] for call in guest.calls("guest-exec")])
 
 
 @pytest.mark.parametrize("size", [CHUNK, CHUNK + 1, 5 * CHUNK])
-def test_takes_and_gives_any_amount(processes: Processes, size: int) -> None:
+def test_takes_and_gives_any_amount(runner: ProgramRunner, size: int) -> None:
     stdin = os.urandom(size)
-    result = processes.run(shell("tee /dev/stderr"), stdin=stdin, deadline=soon())
+    result = runner.run(shell("tee /dev/stderr"), stdin=stdin, deadline=soon())
     assert result == Result(0, stdin, stdin)
-    assert processes.run(["cat"], stdin=stdin, deadline=soon()).stdout == stdin
+    assert runner.run(["cat"], stdin=stdin, deadline=soon()).stdout == stdin
 
 
-def test_sets_the_environment(processes: Processes) -> None:
-    result = processes.run(shell("echo $A; echo $HOME"), environment={"A": "é", "HOME": "/tmp"}, deadline=soon())
+def test_sets_the_environment(runner: ProgramRunner) -> None:
+    result = runner.run(shell("echo $A; echo $HOME"), environment={"A": "é", "HOME": "/tmp"}, deadline=soon())
     assert result.stdout == "é\n/tmp\n".encode()
 
 
-def test_does_not_wait_for_the_background(processes: Processes) -> None:
-    result = processes.run(shell("sleep 300 & echo $!"), deadline=soon())
+def test_does_not_wait_for_the_background(runner: ProgramRunner) -> None:
+    result = runner.run(shell("sleep 300 & echo $!"), deadline=soon())
     os.kill(int(result.stdout), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("lost", [(1,), (2,), (1, 2)])
 def test_finds_out_how_it_ended_although_the_answer_was_lost(
-    processes: Processes, guest: LocalGuest, lost: tuple[int, ...]
+    runner: ProgramRunner, guest: LocalGuest, lost: tuple[int, ...]
 ) -> None:
     lose(guest, "guest-exec-status", *lost)
-    assert processes.run(shell("echo out; exit 5"), deadline=soon()) == Result(5, b"out\n", b"")
+    assert runner.run(shell("echo out; exit 5"), deadline=soon()) == Result(5, b"out\n", b"")
 
 
-def test_hardly_asks_the_agent_for_a_long_program(processes: Processes, guest: LocalGuest) -> None:
+def test_hardly_asks_the_agent_for_a_long_program(runner: ProgramRunner, guest: LocalGuest) -> None:
     quick = Deadline.after(0.3)
     written_when_asked: list[bytes] = []
 
     def ask(usual: Usual, arguments: t.Any) -> t.Any:
         if quick.passed:
-            written_when_asked.extend(path.read_bytes() for path in spools(processes) if path.suffix == ".state")
+            written_when_asked.extend(path.read_bytes() for path in spools(runner) if path.suffix == ".state")
         return usual(arguments)
 
     guest.replace("guest-exec-status", ask)
-    assert processes.run(shell("sleep 2; exit 3"), deadline=soon()).rc == 3
+    assert runner.run(shell("sleep 2; exit 3"), deadline=soon()).rc == 3
     # At the first look, at twice the time, twice that and so on, until the end is written there.
     assert len([text for text in written_when_asked if text.count(b"\n") < 2]) <= 8
 
 
-def test_notices_that_the_script_was_killed(processes: Processes) -> None:
-    result = processes.run(shell("echo out; sleep 0.4; kill -KILL $PPID"), deadline=soon())
+def test_notices_that_the_script_was_killed(runner: ProgramRunner) -> None:
+    result = runner.run(shell("echo out; sleep 0.4; kill -KILL $PPID"), deadline=soon())
     assert result == Result(128 + signal.SIGKILL, b"out\n", b"")
 
 
-def test_looks_on_after_the_agent_has_lost_its_files(processes: Processes, guest: LocalGuest) -> None:
+def test_looks_on_after_the_agent_has_lost_its_files(runner: ProgramRunner, guest: LocalGuest) -> None:
     def lose_files(usual: Usual, arguments: t.Any) -> t.Any:
         if len(guest.calls("guest-file-read")) == 2:
             for descriptor in guest.handles.values():
@@ -180,43 +180,45 @@ def test_looks_on_after_the_agent_has_lost_its_files(processes: Processes, guest
         return usual(arguments)
 
     guest.replace("guest-file-read", lose_files)
-    assert processes.run(shell("sleep 0.8; echo out"), deadline=soon()) == Result(0, b"out\n", b"")
+    assert runner.run(shell("sleep 0.8; echo out"), deadline=soon()) == Result(0, b"out\n", b"")
     assert guest.calls("guest-file-open")[-1]["path"].endswith(".out")
 
 
 def test_gives_up_an_agent_that_stays_away(
-    processes: Processes, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+    runner: ProgramRunner, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
-    monkeypatch.setattr(process_module, "_SECONDS_AWAY", 0.5)
+    monkeypatch.setattr(process_module, "_AWAY_TIMEOUT", 0.5)
     usual = guest.handlers["guest-exec-status"]
     guest.handlers["guest-exec-status"] = lambda arguments: NO_REPLY
     with pytest.raises(OutcomeUnknown, match="the answer to guest-exec-status is lost"):
-        processes.run(shell(f"echo run >>{tmp_path}/runs"), deadline=soon())
+        runner.run(shell(f"echo run >>{tmp_path}/runs"), deadline=soon())
     guest.handlers["guest-exec-status"] = usual
     assert (tmp_path / "runs").read_text() == "run\n"
 
 
-def test_finds_a_program_whose_start_was_not_answered(processes: Processes, guest: LocalGuest, tmp_path: t.Any) -> None:
+def test_finds_a_program_whose_start_was_not_answered(
+    runner: ProgramRunner, guest: LocalGuest, tmp_path: t.Any
+) -> None:
     lose(guest, "guest-exec", 1)
-    result = processes.run(shell(f"echo run >>{tmp_path}/runs; echo out; exit 5"), deadline=soon())
+    result = runner.run(shell(f"echo run >>{tmp_path}/runs; echo out; exit 5"), deadline=soon())
     assert result == Result(5, b"out\n", b"")
     assert (tmp_path / "runs").read_text() == "run\n"
     assert len(guest.calls("guest-exec")) == 1
 
 
 def test_does_not_know_what_became_of_a_start_that_shows_nowhere(
-    processes: Processes, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch
+    runner: ProgramRunner, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner_module, "_SECONDS_TO_APPEAR", 0.2)
+    monkeypatch.setattr(runner_module, "_APPEAR_TIMEOUT", 0.2)
     usual = guest.handlers["guest-exec"]
     guest.handlers["guest-exec"] = lambda arguments: NO_REPLY
     with pytest.raises(OutcomeUnknown):
-        processes.run(["true"], deadline=soon())
+        runner.run(["true"], deadline=soon())
     assert len(guest.calls("guest-exec")) == 1
     guest.handlers["guest-exec"] = usual
 
 
-def test_finds_the_result_of_a_program_that_outlived_the_agent(processes: Processes, guest: LocalGuest) -> None:
+def test_finds_the_result_of_a_program_that_outlived_the_agent(runner: ProgramRunner, guest: LocalGuest) -> None:
     def restart(usual: Usual, arguments: t.Any) -> t.Any:
         while guest.running[arguments["pid"]].ended is None:
             time.sleep(0.01)
@@ -224,10 +226,10 @@ def test_finds_the_result_of_a_program_that_outlived_the_agent(processes: Proces
         return usual(arguments)
 
     guest.replace("guest-exec-status", restart)
-    assert processes.run(shell("echo out; exit 5"), deadline=soon()) == Result(5, b"out\n", b"")
+    assert runner.run(shell("echo out; exit 5"), deadline=soon()) == Result(5, b"out\n", b"")
 
 
-def test_says_that_the_agent_has_forgotten_the_program(processes: Processes, guest: LocalGuest) -> None:
+def test_says_that_the_agent_has_forgotten_the_program(runner: ProgramRunner, guest: LocalGuest) -> None:
     usual_status = guest.handlers["guest-exec-status"]
 
     def restart(usual: Usual, arguments: t.Any) -> t.Any:
@@ -239,113 +241,113 @@ def test_says_that_the_agent_has_forgotten_the_program(processes: Processes, gue
 
     guest.replace("guest-exec-status", restart)
     with pytest.raises(OutcomeUnknown, match=r"the agent has forgotten sleep, process [0-9]+, which left no result"):
-        processes.run(["sleep", "300"], deadline=soon())
+        runner.run(["sleep", "300"], deadline=soon())
 
 
-def test_kills_a_program_and_what_it_started_at_the_deadline(processes: Processes, tmp_path: pathlib.Path) -> None:
+def test_kills_a_program_and_what_it_started_at_the_deadline(runner: ProgramRunner, tmp_path: pathlib.Path) -> None:
     script = f"sleep 300 & echo $! >{tmp_path}/child; echo $$ >{tmp_path}/parent; wait"
     with pytest.raises(ProcessTimedOut, match=r"sh was still running after .* and its process group .* was killed"):
-        processes.run(shell(script), deadline=Once.written(tmp_path / "parent", tmp_path / "child"))
+        runner.run(shell(script), deadline=Once.written(tmp_path / "parent", tmp_path / "child"))
     for name in ("parent", "child"):
         assert ends(int((tmp_path / name).read_text()))
 
 
-def test_does_without_setsid(processes: Processes, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
+def test_does_without_setsid(runner: ProgramRunner, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
     def refuse_setsid(usual: Usual, arguments: t.Any) -> t.Any:
         if arguments["path"] == "setsid":
-            raise Refusal("Failed to execute child process \u201csetsid\u201d (No such file or directory)")
+            raise ErrorReply("Failed to execute child process \u201csetsid\u201d (No such file or directory)")
         return usual(arguments)
 
     guest.replace("guest-exec", refuse_setsid)
-    assert processes.run(["echo", "x"], deadline=soon()).stdout == b"x\n"
-    assert processes.run(["echo", "x"], deadline=soon()).stdout == b"x\n"
+    assert runner.run(["echo", "x"], deadline=soon()).stdout == b"x\n"
+    assert runner.run(["echo", "x"], deadline=soon()).stdout == b"x\n"
     assert [call["path"] for call in guest.calls("guest-exec")] == ["setsid", "/bin/sh", "/bin/sh"]
     with pytest.raises(ProcessTimedOut, match=r"has no setsid .* was not killed"):
-        processes.run(shell(f"echo $$ >{tmp_path}/pid; exec sleep 300"), deadline=Once.written(tmp_path / "pid"))
+        runner.run(shell(f"echo $$ >{tmp_path}/pid; exec sleep 300"), deadline=Once.written(tmp_path / "pid"))
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
-def test_says_that_nothing_can_be_started(processes: Processes, guest: LocalGuest) -> None:
+def test_says_that_nothing_can_be_started(runner: ProgramRunner, guest: LocalGuest) -> None:
     def refuse(arguments: t.Any) -> t.NoReturn:
-        raise Refusal("Failed to execute child process")
+        raise ErrorReply("Failed to execute child process")
 
     usual = guest.handlers["guest-exec"]
     guest.handlers["guest-exec"] = refuse
     with pytest.raises(AgentRefused, match="Failed to execute child process"):
-        processes.run(["true"], deadline=soon())
+        runner.run(["true"], deadline=soon())
     guest.handlers["guest-exec"] = usual
 
 
-def test_says_that_the_shell_is_of_no_use(processes: Processes, guest: LocalGuest) -> None:
+def test_says_that_the_shell_is_of_no_use(runner: ProgramRunner, guest: LocalGuest) -> None:
     def start_another(usual: Usual, arguments: t.Any) -> t.Any:
         return usual({"path": "sh", "arg": ["-c", "echo 'no such builtin: read' >&2; exit 127"]})
 
     usual = guest.handlers["guest-exec"]
     guest.replace("guest-exec", start_another)
     with pytest.raises(ProcessError, match="/bin/sh cannot run programs: no such builtin: read"):
-        processes.run(["true"], deadline=soon())
+        runner.run(["true"], deadline=soon())
     guest.handlers["guest-exec"] = usual
 
 
-def test_packs_standard_input_that_fits_then(processes: Processes, guest: LocalGuest) -> None:
+def test_packs_standard_input_that_fits_then(runner: ProgramRunner, guest: LocalGuest) -> None:
     stdin = b"0123456789" * 300
-    assert processes.run(["cat"], stdin=stdin, deadline=soon()).stdout == stdin
+    assert runner.run(["cat"], stdin=stdin, deadline=soon()).stdout == stdin
     assert len(guest.calls("guest-exec")) == 1 and not guest.calls("guest-file-write")
     # More is staged, packed where that saves much.
-    assert processes.run(["cat"], stdin=os.urandom(2 * CHUNK), deadline=soon()).rc == 0
+    assert runner.run(["cat"], stdin=os.urandom(2 * CHUNK), deadline=soon()).rc == 0
     assert len(guest.calls("guest-file-write")) == 2
 
 
 @pytest.mark.parametrize("size", [1, CHUNK // 2, CHUNK - 1, CHUNK])
-def test_sends_no_more_than_a_chunk_at_a_time(processes: Processes, guest: LocalGuest, size: int) -> None:
+def test_sends_no_more_than_a_chunk_at_a_time(runner: ProgramRunner, guest: LocalGuest, size: int) -> None:
     stdin = os.urandom(size)
-    assert processes.run(["cat"], stdin=stdin, deadline=soon()).stdout == stdin
+    assert runner.run(["cat"], stdin=stdin, deadline=soon()).stdout == stdin
     assert all(len(base64.b64decode(call.get("input-data", ""))) <= CHUNK for call in guest.calls("guest-exec"))
 
 
-def test_sends_a_long_program_all_the_same(processes: Processes, guest: LocalGuest) -> None:
+def test_sends_a_long_program_all_the_same(runner: ProgramRunner, guest: LocalGuest) -> None:
     argument = "a" * 2 * CHUNK
-    assert processes.run(["echo", argument], deadline=soon()).stdout == f"{argument}\n".encode()
+    assert runner.run(["echo", argument], deadline=soon()).stdout == f"{argument}\n".encode()
     # There is nothing to be sent apart from it.
     assert len(guest.calls("guest-exec")) == 1
 
 
 @pytest.mark.parametrize("lost", ["guest-exec", "guest-exec-status", "guest-file-write"])
 def test_does_not_start_a_program_whose_standard_input_comes_too_late(
-    processes: Processes, guest: LocalGuest, lost: str
+    runner: ProgramRunner, guest: LocalGuest, lost: str
 ) -> None:
-    assert processes.run(["true"], deadline=soon()).rc == 0
+    assert runner.run(["true"], deadline=soon()).rc == 0
     usual = guest.handlers[lost]
     guest.handlers[lost] = lambda arguments: NO_REPLY
     with pytest.raises(ProcessTimedOut, match="cat was not started, as its standard input was not in the guest"):
-        processes.run(["cat"], stdin=os.urandom(2 * CHUNK), deadline=Deadline.after(1))
-    assert not processes.may_have_run
+        runner.run(["cat"], stdin=os.urandom(2 * CHUNK), deadline=Deadline.after(1))
+    assert not runner.may_have_run
     guest.handlers[lost] = usual
 
 
-def test_does_not_know_what_became_of_standard_input(processes: Processes, guest: LocalGuest) -> None:
+def test_does_not_know_what_became_of_standard_input(runner: ProgramRunner, guest: LocalGuest) -> None:
     guest.handlers["guest-file-write"] = lambda arguments: NO_REPLY
     with pytest.raises(OutcomeUnknown, match="the answer to guest-file-write is lost"):
-        processes.run(["cat"], stdin=os.urandom(2 * CHUNK), deadline=soon())
-    assert not processes.may_have_run
+        runner.run(["cat"], stdin=os.urandom(2 * CHUNK), deadline=soon())
+    assert not runner.may_have_run
 
 
-def test_does_without_gzip(processes: Processes, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
+def test_does_without_gzip(runner: ProgramRunner, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
     for name in ("sh", "cat", "id", "rm", "setsid"):
         (tmp_path / name).symlink_to(t.cast(str, shutil.which(name)))
     guest.replace("guest-exec", lambda usual, arguments: usual({**arguments, "env": [f"PATH={tmp_path}"]}))
     stdin = b"0123456789" * 300
     for dummy in range(2):
-        assert processes.run(["cat"], stdin=stdin, deadline=soon()).stdout == stdin
+        assert runner.run(["cat"], stdin=stdin, deadline=soon()).stdout == stdin
     # Packed and refused once, then staged as it is: each time the spool is made, and the program run.
     assert len(guest.calls("guest-exec")) == 1 + 2 + 2
 
 
-def test_says_that_there_is_no_place_for_standard_input(processes: Processes, guest: LocalGuest) -> None:
+def test_says_that_there_is_no_place_for_standard_input(runner: ProgramRunner, guest: LocalGuest) -> None:
     usual = guest.handlers["guest-exec"]
     guest.handlers["guest-exec"] = lambda arguments: usual({"path": "sh", "arg": ["-c", "echo read-only >&2; exit 1"]})
     with pytest.raises(ProcessError, match="the guest has no place for standard input: read-only"):
-        processes.run(["cat"], stdin=os.urandom(2 * CHUNK), deadline=soon())
+        runner.run(["cat"], stdin=os.urandom(2 * CHUNK), deadline=soon())
     guest.handlers["guest-exec"] = usual
 
 
@@ -359,34 +361,34 @@ def test_says_that_there_is_no_place_for_standard_input(processes: Processes, gu
     ids=["the shell", "the place for standard input", "the user"],
 )
 def test_quotes_no_more_than_the_beginning_of_a_long_text(
-    processes: Processes, guest: LocalGuest, size: int, script: str
+    runner: ProgramRunner, guest: LocalGuest, size: int, script: str
 ) -> None:
     usual = guest.handlers["guest-exec"]
     guest.handlers["guest-exec"] = lambda arguments: usual({"path": "sh", "arg": ["-c", script]})
     with pytest.raises(ProcessError, match=r" 0{200,300}\.\.\.") as caught:
-        processes.run(["cat"], stdin=os.urandom(size), deadline=soon())
+        runner.run(["cat"], stdin=os.urandom(size), deadline=soon())
     assert len(str(caught.value)) < 1000
     guest.handlers["guest-exec"] = usual
 
 
-def test_runs_as_the_right_user_only(processes: Processes, tmp_path: pathlib.Path) -> None:
+def test_runs_as_the_right_user_only(runner: ProgramRunner, tmp_path: pathlib.Path) -> None:
     with pytest.raises(WrongUser, match=r"the guest agent runs as .* Leave remote_user unset, or set it to"):
-        processes.run(["touch", str(tmp_path / "run")], user="somebody-else", deadline=soon())
+        runner.run(["touch", str(tmp_path / "run")], user="somebody-else", deadline=soon())
     assert not (tmp_path / "run").exists()
 
 
-def test_refuses_arguments_that_cannot_be_passed_on(processes: Processes, guest: LocalGuest) -> None:
+def test_refuses_arguments_that_cannot_be_passed_on(runner: ProgramRunner, guest: LocalGuest) -> None:
     for argument in ("a\0b", "\udcff"):
         with pytest.raises(InvalidRequest, match="an argument of 'echo'"):
-            processes.run(["echo", argument], deadline=soon())
+            runner.run(["echo", argument], deadline=soon())
     assert not guest.calls("guest-exec")
 
 
-def test_says_how_a_program_ended_that_took_the_script_along(processes: Processes) -> None:
-    assert processes.run(shell("echo out; kill -KILL 0"), deadline=soon()) == Result(137, b"out\n", b"")
+def test_says_how_a_program_ended_that_took_the_script_along(runner: ProgramRunner) -> None:
+    assert runner.run(shell("echo out; kill -KILL 0"), deadline=soon()) == Result(137, b"out\n", b"")
 
 
-def test_trusts_what_the_script_wrote_down_before_it_was_killed(processes: Processes, guest: LocalGuest) -> None:
+def test_trusts_what_the_script_wrote_down_before_it_was_killed(runner: ProgramRunner, guest: LocalGuest) -> None:
     def end_otherwise(usual: Usual, arguments: t.Any) -> t.Any:
         reply = usual(arguments)
         if reply["exited"]:
@@ -395,32 +397,32 @@ def test_trusts_what_the_script_wrote_down_before_it_was_killed(processes: Proce
         return reply
 
     guest.replace("guest-exec-status", end_otherwise)
-    assert processes.run(shell("echo out; exit 5"), deadline=soon()) == Result(5, b"out\n", b"")
+    assert runner.run(shell("echo out; exit 5"), deadline=soon()) == Result(5, b"out\n", b"")
 
 
-def test_takes_only_so_much_into_memory(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_module, "_MOST_OUTPUT", 2 * CHUNK)
-    assert len(processes.run(shell(f"head -c {2 * CHUNK} /dev/zero"), deadline=soon()).stdout) == 2 * CHUNK
+def test_takes_only_so_much_into_memory(runner: ProgramRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_module, "_MAX_OUTPUT", 2 * CHUNK)
+    assert len(runner.run(shell(f"head -c {2 * CHUNK} /dev/zero"), deadline=soon()).stdout) == 2 * CHUNK
     with pytest.raises(ProcessError, match=r"ended with the exit status 3, .* more than is taken into memory"):
-        processes.run(shell(f"head -c {2 * CHUNK + 1} /dev/zero; exit 3"), deadline=soon())
-    assert processes.may_have_run and processes.rc == 3
+        runner.run(shell(f"head -c {2 * CHUNK + 1} /dev/zero; exit 3"), deadline=soon())
+    assert runner.may_have_run and runner.rc == 3
 
 
-def test_leaves_little_in_the_guest_and_nothing_at_the_end(processes: Processes) -> None:
+def test_leaves_little_in_the_guest_and_nothing_at_the_end(runner: ProgramRunner) -> None:
     for dummy in range(3):
-        processes.run(["head", "-c", "1000", "/dev/zero"], deadline=soon())
-    sizes = sorted(path.stat().st_size for path in spools(processes) if path.suffix != ".state")
+        runner.run(["head", "-c", "1000", "/dev/zero"], deadline=soon())
+    sizes = sorted(path.stat().st_size for path in spools(runner) if path.suffix != ".state")
     assert sizes == [0, 0, 0, 0, 0, 1000]
-    processes.close()
-    assert not spools(processes)
-    processes.close()
-    assert processes.run(["echo", "x"], deadline=soon()).stdout == b"x\n"
+    runner.close()
+    assert not spools(runner)
+    runner.close()
+    assert runner.run(["echo", "x"], deadline=soon()).stdout == b"x\n"
 
 
 def test_does_not_mind_that_nothing_can_be_removed_any_more(agent: Agent, files: Files, guest: LocalGuest) -> None:
-    processes = Processes(agent, files)
-    processes.run(["true"], deadline=soon())
+    runner = ProgramRunner(agent, files)
+    runner.run(["true"], deadline=soon())
     guest.disabled.add("guest-exec")
-    processes.close()
-    for path in spools(processes):
+    runner.close()
+    for path in spools(runner):
         path.unlink()
