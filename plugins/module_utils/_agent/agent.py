@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.netless.qga.plugins.module_utils._agent.advice import HOW_TO_ALLOW, HOW_TO_THAW
 from ansible_collections.netless.qga.plugins.module_utils._agent.reply import member, optional
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import (
     Call,
@@ -29,20 +30,6 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     excerpt,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, ErrorReply
-
-#: What to do about commands that are blocked.
-HOW_TO_ALLOW = (
-    "The agent's configuration in the guest blocks it, as that of RHEL, CentOS Stream, AlmaLinux and Rocky Linux does "
-    "by default with guest-exec and guest-file-*, and that of newer SUSE with guest-exec. To allow it, edit "
-    "FILTER_RPC_ARGS (or BLACKLIST_RPC, BLOCK_RPCS) in /etc/sysconfig/qemu-ga there, or block-rpcs and allow-rpcs in "
-    "/etc/qemu/qemu-ga.conf on Debian and Ubuntu, and restart the service qemu-guest-agent"
-)
-#: What to do about frozen filesystems.
-HOW_TO_THAW = (
-    "The guest's filesystems are frozen, and until they are thawed the agent does little else: end the backup or "
-    "snapshot that froze them, or thaw them with the module netless.qga.fsfreeze, or virsh domfsthaw for "
-    "a domain of libvirt's"
-)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.netless.qga.plugins.module_utils._agent.advice import THAW_WITH
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._agent.reply import typed
 from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
@@ -38,8 +39,8 @@ _RESOLVE_TIMEOUT = 60.0
 _MIN_PAUSE, _MAX_PAUSE = 0.2, 5.0
 
 _HOW_TO_THAW = (
-    "The guest may be frozen, and programs in it wait until it is thawed. Thaw it as soon as its agent answers: with "
-    "netless.qga.fsfreeze and state thawed, or virsh domfsthaw for a domain of libvirt's"
+    f"The guest may be frozen, and its programs then wait until it is thawed. Thaw it as soon as its agent answers: "
+    f"{THAW_WITH}"
 )
 
 
