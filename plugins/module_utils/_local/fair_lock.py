@@ -12,11 +12,10 @@ somebody waits and can let go between two commands.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._local.runtime_directory import runtime_directory
+from ansible_collections.netless.qga.plugins.module_utils._local.runtime_directory import runtime_path
 from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointBusy, EndpointUnavailable
 
 #: How long a waiting process may take to notice that the channel is free, in seconds.
@@ -31,7 +30,6 @@ class FairLock:
 
     def __init__(self, lock_key: str) -> None:
         self._name = lock_key
-        self._base = hashlib.sha256(os.fsencode(lock_key)).hexdigest()[:32]
         self._held: int | None = None
 
     @property
@@ -89,7 +87,7 @@ class FairLock:
             os.close(queue)
 
     def _open(self, kind: str) -> int:
-        path = os.path.join(runtime_directory(), f"{self._base}.{kind}")
+        path = runtime_path(self._name, kind)
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as exc:

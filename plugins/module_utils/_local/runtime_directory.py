@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import tempfile
@@ -28,3 +29,13 @@ def runtime_directory() -> str:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         raise EndpointUnavailable(f"{path} has to be a directory of this user, for locks; it is something else")
     return path
+
+
+def runtime_path(name: str, suffix: str) -> str:
+    """Return the path of a file in :func:`runtime_directory` that belongs to a name of any length and characters.
+
+    :param name: what the file belongs to, like an endpoint. It is hashed.
+    :param suffix: what kind of file it is, like ``lock``.
+    :raises EndpointUnavailable: the directory cannot be made, or is something else.
+    """
+    return os.path.join(runtime_directory(), f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}.{suffix}")

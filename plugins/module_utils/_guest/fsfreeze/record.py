@@ -11,13 +11,12 @@ nothing to do, and can be lost at any time: whether a guest is frozen only its a
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import typing as t
 from dataclasses import asdict, dataclass
 
-from ansible_collections.netless.qga.plugins.module_utils._local.runtime_directory import runtime_directory
+from ansible_collections.netless.qga.plugins.module_utils._local.runtime_directory import runtime_path
 from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable
 
 #: Who thawed: a module that was told to, the guard, or somebody that is no part of this.
@@ -55,7 +54,7 @@ class RecordFile:
     """
 
     def __init__(self, endpoint: str) -> None:
-        self._name = f"{hashlib.sha256(os.fsencode(endpoint)).hexdigest()[:32]}.freeze"
+        self._endpoint = endpoint
 
     def read(self) -> FreezeRecord | None:
         """The record, if there is one that can be read."""
@@ -85,7 +84,7 @@ class RecordFile:
             raise
 
     def _path(self) -> str:
-        return os.path.join(runtime_directory(), self._name)
+        return runtime_path(self._endpoint, "freeze")
 
 
 def _open_no_link(path: str, flags: int) -> int:
