@@ -122,7 +122,7 @@ def run(task: Task) -> Result:
     as_result = [found.trimmed for found in trims if found.trimmed is not None]
     if as_result:
         result["trimmed"] = sum(as_result)
-    knows_no_paths = task.target.address.endpoint == "libvirt"
+    knows_no_paths = task.target.address.uses_libvirt_rpc
     untold = any(found.error is None and found.trimmed is None for found in trims)
     return {**result, "changed": any(as_result) or untold or knows_no_paths}
 

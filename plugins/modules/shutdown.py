@@ -189,7 +189,7 @@ def run(task: Task) -> Result:
         task.agent,
         task.domain,
         poll_timeout=min(_LOOK_TIMEOUT, task.target.connect_timeout),
-        libvirt_waits=task.target.address.endpoint == "libvirt",
+        libvirt_waits=task.target.address.uses_libvirt_rpc,
     )
     if mode != REBOOT:
         off = power.off_already(Deadline.after(task.target.connect_timeout), assume_off=task.params["assume_off"])

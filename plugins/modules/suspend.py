@@ -135,7 +135,7 @@ def run(task: Task) -> Result:
         task.domain,
         mode,
         poll_timeout=min(_LOOK_TIMEOUT, task.target.connect_timeout),
-        libvirt_waits=task.target.address.endpoint == "libvirt",
+        libvirt_waits=task.target.address.uses_libvirt_rpc,
     )
     sight = suspend.already(Deadline.after(task.target.connect_timeout))
     before = "running" if sight is None else sight.state

@@ -66,6 +66,11 @@ class Address:
         """Whether it names a domain, which libvirt can be asked about besides its agent."""
         return self.endpoint.partition(":")[0] == "libvirt"
 
+    @property
+    def uses_libvirt_rpc(self) -> bool:
+        """Whether libvirtd itself talks to the agent (virDomainQemuAgentCommand), and not this process."""
+        return self.endpoint == "libvirt"
+
 
 def make_channel(
     address: Address,
@@ -91,7 +96,7 @@ def make_channel(
             f"the endpoint {address.endpoint} is one of a domain of libvirt's, and none is named: give the option "
             f"domain, or another endpoint"
         )
-    if address.endpoint == "libvirt":
+    if address.uses_libvirt_rpc:
         return LibvirtChannel(
             address.domain,
             address.uri,
