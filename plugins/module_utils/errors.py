@@ -36,6 +36,7 @@ them by :func:`excerpt`.
 
 from __future__ import annotations
 
+import enum
 import re
 import typing as t
 
@@ -71,8 +72,31 @@ class LibraryMissing(QgaError):
     """A Python library is needed that is not installed where this runs."""
 
 
+class UnreachableReason(enum.Enum):
+    """What an :exc:`Unreachable` error proves about the other end of the channel."""
+
+    #: Nothing: permission, a busy channel, a lost network, a relay program that ended, an agent that hangs.
+    UNKNOWN = "unknown"
+    #: There is nothing at the endpoint: no socket, no device. QEMU removes its sockets when it ends.
+    ABSENT = "absent"
+    #: A Unix socket exists and nobody listens on it: the process that made it ended without removing it.
+    LEFT_BEHIND = "left behind"
+    #: Nobody listens on the port, or the device is gone.
+    REFUSED = "refused"
+    #: The other side had the channel open and closed it.
+    CLOSED = "closed"
+
+
 class Unreachable(QgaError):
-    """No conversation with an agent is possible. No command of ours was carried out."""
+    """No conversation with an agent is possible. No command of ours was carried out.
+
+    :param message: what was tried, on which endpoint, and what to do next.
+    :param reason: what the error proves about the other end of the channel.
+    """
+
+    def __init__(self, message: str = "", *, reason: UnreachableReason = UnreachableReason.UNKNOWN) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class EndpointUnavailable(Unreachable):
