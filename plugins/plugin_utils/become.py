@@ -20,8 +20,8 @@ if t.TYPE_CHECKING:
 class Escalation:
     """One command that runs through a become plugin.
 
-    Its :meth:`answer` is a :data:`~._guest.programs.prompts.PromptHandler`. The password is given once, when it is asked
-    for, and never if the success message comes without: the module would read it then.
+    Its :meth:`answer` is a :data:`~._guest.programs.prompts.PromptHandler`. The password is given once, when the
+    program asks for it, and never if the success message comes without: the module would read it then.
 
     :param become: the plugin, which has built the command.
     :param timeout: seconds until the escalation has to have succeeded.

@@ -10,7 +10,7 @@ import re
 import time
 import typing as t
 
-from ansible_collections.netless.qga.plugins.module_utils._agent.agent import HOW_TO_ALLOW, HOW_TO_THAW
+from ansible_collections.netless.qga.plugins.module_utils._agent.advice import HOW_TO_ALLOW, HOW_TO_THAW
 from ansible_collections.netless.qga.plugins.module_utils._agent.reply import optional
 from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.finding import (
     OK,
