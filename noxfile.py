@@ -62,6 +62,24 @@ def changelog(session: nox.Session) -> None:
     session.run("antsibull-changelog", "lint")
 
 
+def collection_tree(session: nox.Session) -> Path:
+    """Return a directory in which this checkout is importable as ``ansible_collections.netless.qga``."""
+    tree = Path(session.create_tmp()).resolve()
+    collection = tree / "ansible_collections" / "netless" / "qga"
+    if not collection.is_symlink():
+        collection.parent.mkdir(parents=True)
+        collection.symlink_to(Path.cwd())
+    return tree
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """Check that every room imports only the rooms below it, as .importlinter lists them."""
+    session.install("import-linter == 2.17")
+    environment = {"PYTHONPATH": str(collection_tree(session))}
+    session.run("lint-imports", "--no-logo", "--no-cache", env=environment)
+
+
 @nox.session
 def guests(session: nox.Session) -> None:
     """Check the guests of the integration tests, without the collection. Needs root."""
@@ -73,11 +91,8 @@ def guests(session: nox.Session) -> None:
 def vm_matrix(session: nox.Session) -> None:
     """Check all tasks on every virtual machine and endpoint. Needs root, and an hour where there is no KVM."""
     session.install("ansible-core == 2.21.*", "jsonschema", "libvirt-python")
-    collections = Path(session.create_tmp()).resolve()
+    collections = collection_tree(session)
     collection = collections / "ansible_collections" / "netless" / "qga"
-    if not collection.is_symlink():
-        collection.parent.mkdir(parents=True)
-        collection.symlink_to(Path.cwd())
     matrix = {
         "vm_connection": {},
         "vm_tasks": {"VM_HOSTS": "guests:other_endpoints:!*-serial:!*-unix"},

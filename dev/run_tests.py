@@ -44,6 +44,7 @@ LINTERS = (
     "license-check",
     "ansible-lint",
     "codeqa",
+    "layers",
     "build-import-check",
     "docs-check",
 )
