@@ -62,6 +62,21 @@ def changelog(session: nox.Session) -> None:
     session.run("antsibull-changelog", "lint")
 
 
+@nox.session
+def commits(session: nox.Session) -> None:
+    """Check the subjects of the commits since the one that added .gitlint."""
+    log = ["git", "log", "--diff-filter=A", "--format=%H", "--", ".gitlint"]
+    try:
+        added = session.run(*log, external=True, silent=True, stderr=None).split()
+    except nox.command.CommandFailed:
+        session.skip("git does not know this directory")
+    if not added:
+        session.skip(".gitlint is not committed here")
+    session.install("gitlint-core == 0.19.1")
+    # In a shallow clone, the oldest commit is the one that seems to have added all files.
+    session.run("gitlint", "--commits", f"{added[-1]}..HEAD")
+
+
 def collection_tree(session: nox.Session) -> Path:
     """Return a directory in which this checkout is importable as ``ansible_collections.netless.qga``."""
     tree = Path(session.create_tmp()).resolve()

@@ -45,6 +45,7 @@ LINTERS = (
     "ansible-lint",
     "codeqa",
     "layers",
+    "commits",
     "build-import-check",
     "docs-check",
 )
