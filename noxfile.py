@@ -67,7 +67,7 @@ def commits(session: nox.Session) -> None:
     """Check the subjects of the commits since the one that added .gitlint."""
     log = ["git", "log", "--diff-filter=A", "--format=%H", "--", ".gitlint"]
     try:
-        added = session.run(*log, external=True, silent=True, stderr=None).split()
+        added = (session.run(*log, external=True, silent=True, stderr=None) or "").split()
     except nox.command.CommandFailed:
         session.skip("git does not know this directory")
     if not added:
