@@ -44,10 +44,11 @@ format: setup
 setup:
 	@dev/setup.sh test
 
-## bench        compare with other connections on a virtual machine, and measure the framing core; needs root
+## bench        measure imports and the framing, and compare with other connections to a virtual machine; needs root
 bench:
 	@dev/setup.sh lab
 	@benchmarks/setup.sh
+	@.cache/bench/venv/bin/python benchmarks/imports.py
 	@.cache/bench/venv/bin/python benchmarks/framing.py
 	@.cache/bench/venv/bin/python -m benchmarks.vm $(BENCH)
 	@.cache/bench/venv/bin/python -m benchmarks.forks
