@@ -4,7 +4,7 @@
 
 .DEFAULT_GOAL := help
 
-## demo         run playbooks on guests that have no network
+## demo         run playbooks on guests without a network
 demo:
 	@dev/setup.sh demo
 	@dev/demo.sh
@@ -13,26 +13,26 @@ demo:
 test: setup
 	@.venv/bin/python -m dev.run_tests $(PARTS)
 
-## lint         formatters, linters, and the checks of documentation, licences and packaging
+## lint         formatters, linters, and checks of language, layers, documentation, licences and packaging
 ## typing       mypy, strict
-## units        unit tests on every Python here
-## coverage     how much of the wire's core the unit tests reach: 95 % of lines and branches at least
+## units        unit tests on every Python of this machine
+## coverage     check that the unit tests reach 95 % of the lines and branches of the wire's core
 ## sanity       ansible-test sanity, with every ansible-core
 ## integration  playbooks against real guest agents, with every ansible-core; needs root
 ## vms          playbooks against virtual machines; needs root
 lint typing units coverage sanity integration vms: setup
 	@.venv/bin/python -m dev.run_tests $@
 
-## vm-matrix    the same tasks on every virtual machine and endpoint, which takes an hour without KVM; needs root
+## vm-matrix    the same tasks on every virtual machine and endpoint, an hour without KVM; needs root
 vm-matrix: setup
 	@.venv/bin/nox --nocolor --reuse-existing-virtualenvs --session vm_matrix
 
-## lab          start virtual machines that have no network; `make lab GUESTS="bookworm fleet"` some; needs root
+## lab          start virtual machines without a network; `make lab GUESTS="bookworm fleet"` chooses; needs root
 lab:
 	@dev/setup.sh lab
 	@dev/lab.sh $(GUESTS)
 
-## lab-down     end them, and remove what they leave
+## lab-down     stop these virtual machines, and remove what they leave
 lab-down:
 	@python3 -m tests.lab down
 
@@ -53,11 +53,11 @@ bench:
 	@.cache/bench/venv/bin/python -m benchmarks.vm $(BENCH)
 	@.cache/bench/venv/bin/python -m benchmarks.forks
 
-## clean        remove all that was set up or left here
+## clean        remove everything that was set up or left here
 clean:
 	rm -rf .cache .nox .ruff_cache .venv tests/output
 
-## help         list these
+## help         list these targets
 help:
 	@sed -n 's/^## //p' Makefile
 

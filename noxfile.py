@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every check of the collection, each a nox session. None needs a container or anything but PyPI."""
+"""The checks of the collection, one nox session each. None needs a container, or a download from anywhere but PyPI."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ GET_PIP = Path(__file__).resolve().parent / "dev" / "get_pip.py"
 
 
 def provide_get_pip() -> None:
-    """Spare ansible-test the download of a bootstrap script: ensurepip has a pip to start from.
+    """Save ansible-test the download of a bootstrap script: ensurepip has a pip to start from.
 
-    Named after the pip that each ansible-core asks for; one that ansible-test downloaded before is left alone.
+    The scripts are named after the pip that each ansible-core asks for. One that ansible-test has downloaded is kept.
     """
     cache = Path("~/.ansible/test/cache").expanduser()
     cache.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ def provide_get_pip() -> None:
 
 
 def drop_scratch_files() -> None:
-    """antsibull-nox cannot copy back the nested directories that --local and --venv leave in there."""
+    """Remove the nested directories that --local and --venv leave, which antsibull-nox cannot copy back."""
     shutil.rmtree("tests/output/.tmp", ignore_errors=True)
 
 
@@ -39,7 +39,7 @@ antsibull_nox.load_antsibull_nox_toml()
 for core in ANSIBLE_CORES:
     for test, parameters in {
         "sanity": ["sanity", "--local"],
-        # Most of them wait for something or other, and few need a processor meanwhile.
+        # Most of them wait, and need no processor while they do.
         "units": ["units", "--venv", "--num-workers", "6"],
         "integration": ["integration", "--local", "--requirements", "--allow-destructive", "--continue-on-error"],
     }.items():
@@ -97,14 +97,14 @@ def layers(session: nox.Session) -> None:
 
 @nox.session
 def guests(session: nox.Session) -> None:
-    """Check the guests of the integration tests, without the collection. Needs root."""
+    """Check the guests that the integration tests use. Needs root."""
     session.install("pytest")
     session.run("pytest", "tests/guests", *session.posargs)
 
 
 @nox.session
 def vm_matrix(session: nox.Session) -> None:
-    """Check all tasks on every virtual machine and endpoint. Needs root, and an hour where there is no KVM."""
+    """Check all tasks on every virtual machine and endpoint. Needs root, and takes an hour without KVM."""
     session.install("ansible-core == 2.21.*", "jsonschema", "libvirt-python")
     collections = collection_tree(session)
     collection = collections / "ansible_collections" / "netless" / "qga"
@@ -116,7 +116,7 @@ def vm_matrix(session: nox.Session) -> None:
         session.chdir(collection / "tests" / "integration" / "targets" / target)
         environment = {
             "ANSIBLE_COLLECTIONS_PATH": str(collections),
-            # Emulated guests share the cores: with more of them at work at once, each task takes as many times longer.
+            # Emulated guests share the processors: with more guests at work at once, each task takes longer.
             "ANSIBLE_FORKS": "2",
             "VM_GUESTS": "bookworm trixie qemu",
             **variables,

@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Runs the demonstration with the collection as it is in this checkout.
+# Runs the demonstration with the collection of this checkout.
 
 set -eu
 cd "$(dirname "$0")/.."

@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Builds the collection from this checkout, and installs it in .venv/collections, where nothing else is.
+# Builds the collection from this checkout, and installs it in .venv/collections, which holds nothing else.
 
 set -eu
 cd "$(dirname "$0")/.."

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a step of the tests has passed and failed, read from its exit status, its log and its reports."""
+"""Counts what a step of the tests passed and failed, from its exit status, its log and its reports."""
 
 from __future__ import annotations
 

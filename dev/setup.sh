@@ -3,21 +3,21 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Sets up what a part of the Makefile needs: `dev/setup.sh demo`, `lab` or `test`.
-# Debian packages by apt where that is allowed without a question, the rest in .venv. Quick when there is nothing to do.
+# Sets up what a part of the Makefile needs: `dev/setup.sh demo`, `lab` or `test`. Installs Debian packages with apt
+# where that needs no password, and the rest in .venv. Quick when there is nothing to do.
 
 set -eu
 cd "$(dirname "$0")/.."
 purpose=$1
 
-# A missing program stands for the package it is in, so other distributions are served by their own packages.
+# Looks for programs and not for packages, so that the packages of other distributions do as well.
 missing_packages() {
-    # The demonstration is of this machine's own agent, the tests are of those of several Debian suites.
+    # The demonstration runs this machine's own agent, the tests run the agents of several Debian suites.
     local -A package=(
         [ip]=iproute2 [mount]=mount [python3]=python3 [qemu-ga]=qemu-guest-agent [unshare]=util-linux [useradd]=passwd
     )
     if [ "$purpose" != demo ]; then
-        # Virtual machines, and the Python library for libvirt, which PyPI has in source only.
+        # For virtual machines, and to build the Python library for libvirt, of which PyPI has only the source.
         package+=(
             [gcc]=gcc [libvirtd]=libvirt-daemon-system [mke2fs]=e2fsprogs [mmdebstrap]=mmdebstrap
             [pkg-config]=pkg-config [qemu-img]=qemu-utils [qemu-system-x86_64]=qemu-system-x86
@@ -29,7 +29,7 @@ missing_packages() {
     fi
     local program
     for program in "${!package[@]}"; do
-        # Programs for root are not on the PATH of others.
+        # The PATH of an ordinary user lacks root's programs.
         PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || echo "${package[$program]}"
     done
 
@@ -39,12 +39,12 @@ missing_packages() {
         [ -e "$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] || echo python3-dev
     fi
 
-    # Ubuntu has no keys of Debian's, whose suites the guests are made of.
+    # The guests are made of Debian suites, whose keys Ubuntu lacks.
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
     [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
 
     if ! python3 dev/pythons.py >/dev/null 2>&1; then
-        # Ubuntu 22.04 has a Python 3.11 beside its own, older one.
+        # Ubuntu 22.04 has a Python 3.11 next to its own, older one.
         if python3 -c 'import sys; sys.exit(sys.version_info >= (3, 11))' 2>/dev/null; then
             echo python3.11-venv
         else
@@ -69,7 +69,7 @@ install_packages() {
         apt-get install --no-install-recommends --quiet=2 --yes "$@" >/dev/null
 }
 
-# The file of requirements last installed is kept, so a changed one is noticed.
+# Keeps a copy of the requirements that were installed last, to notice when they change.
 install_requirements() {
     local requirements=dev/requirements-$purpose.txt installed=.venv/requirements-$purpose.txt
     if cmp --silent "$requirements" "$installed"; then
