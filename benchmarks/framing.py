@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What receiving costs, and that it grows with the number of bytes and with nothing else.
+"""Measures what it costs to receive, and shows that the cost grows only with the number of bytes.
 
 ``python3 benchmarks/framing.py``. Each row is the median of some runs. The last column compares it with another row,
-in seconds for each byte: near 1 where the cost is linear. Nothing but the standard library is needed.
+in seconds for each byte: near 1 where the cost is linear. It needs only the standard library.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RUNS = 5
 
 @contextlib.contextmanager
 def collection_to_import() -> Iterator[str]:
-    """Makes the collection importable by its name, wherever it is checked out; gives the directory to look in."""
+    """Make the collection importable by its name, wherever it is checked out, and yield the directory to look in."""
     with tempfile.TemporaryDirectory() as directory:
         namespace = Path(directory, "ansible_collections", "netless")
         namespace.mkdir(parents=True)
@@ -39,28 +39,28 @@ def collection_to_import() -> Iterator[str]:
 
 
 def reply(size: int) -> bytes:
-    """A reply of that many bytes, as guest-file-read gives it."""
+    """Return a reply of that many bytes, like one to guest-file-read."""
     head, tail = b'{"return": {"count": 1, "eof": false, "buf-b64": "', b'"}, "id": 1}\n'
     return head + b"A" * (size - len(head) - len(tail)) + tail
 
 
 def fill(unit: bytes, size: int) -> bytes:
-    """That many bytes of the same again and again."""
+    """Return that many bytes, which repeat the unit."""
     return (unit * (size // len(unit) + 1))[:size]
 
 
 class Measurements:
-    """Runs what is measured, and prints a row for each.
+    """The table, whose rows are printed as they are measured.
 
-    :param framing: the module that is measured.
+    :param session_class: the class that is measured.
     """
 
-    def __init__(self, framing: t.Any) -> None:
-        self._framing = framing
+    def __init__(self, session_class: t.Any) -> None:
+        self._session_class = session_class
         self._seconds_per_byte: dict[str, float] = {}
 
     def measure(self, name: str, data: bytes, piece: int, *, waiting: bool = True, compared_with: str = "") -> None:
-        """Feeds the data in pieces to a framing that waits for an answer, or else for the reply to its sync."""
+        """Feed the data in pieces to a session that waits for an answer, or else for the reply to its sync."""
         pieces = [data[start : start + piece] for start in range(0, len(data), piece)]
         seconds = statistics.median(self._run(pieces, waiting) for dummy in range(RUNS))
         self._seconds_per_byte[name] = seconds / len(data)
@@ -72,30 +72,30 @@ class Measurements:
         )
 
     def _run(self, pieces: list[bytes], waiting: bool) -> float:
-        framing = self._make(waiting)
+        session = self._make(waiting)
         started = time.perf_counter()
         for piece in pieces:
-            framing.receive_data(piece)
-            while framing.next_event():
+            session.receive_data(piece)
+            while session.next_event():
                 pass
         return time.perf_counter() - started
 
     def _make(self, waiting: bool) -> t.Any:
         ids = itertools.chain([0], itertools.count(2**62))
-        framing = self._framing.Session(random_id=lambda: next(ids))
-        framing.sync()
+        session = self._session_class(random_id=lambda: next(ids))
+        session.sync()
         if waiting:
-            framing.receive_data(b'\xff{"return": %d}\n' % 2**62)
-            framing.next_event()
-            framing.send(framing.prepare("guest-file-read"))
-        return framing
+            session.receive_data(b'\xff{"return": %d}\n' % 2**62)
+            session.next_event()
+            session.send(session.prepare("guest-file-read"))
+        return session
 
 
 def run() -> None:
-    """Measures, and prints the table."""
-    from ansible_collections.netless.qga.plugins.module_utils.framing import session as framing
+    """Measure, and print the table."""
+    from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
 
-    table = Measurements(framing)
+    table = Measurements(Session)
     large = reply(64 * MIB)
     table.measure("reply of 64 MiB, whole", large, len(large))
     for size in (4096, 65536):
@@ -113,7 +113,7 @@ def run() -> None:
         "lines cut by 0xFF": (b"ab\xff", True),
     }
     for name, (unit, waiting) in floods.items():
-        # 256 KiB are the most that is read at a time.
+        # The collection reads at most 256 KiB at a time.
         table.measure(f"64 KiB of {name}", fill(unit, MIB // 16), MIB // 16, waiting=waiting)
         for piece, how in ((MIB // 4, ""), (4096, ", 4096 at a time")):
             table.measure(

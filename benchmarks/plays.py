@@ -1,8 +1,11 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbook of the measurements: every task is carried out on each way before the next one, so that whatever else
-the machine does meanwhile hits all ways alike. Which way comes first changes from play to play."""
+"""Writes the playbook of the measurements.
+
+Ansible runs every task over each connection before the next task, so that other work of the machine affects all
+connections alike. Which connection comes first changes from play to play.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ _MEASURES = Path(__file__).resolve().parent / "measures"
 
 @dataclass(frozen=True)
 class Measure:
-    """Some tasks.
+    """Tasks that are measured.
 
-    :param name: of the file of tasks.
-    :param repeated: whether it is carried out several times a round.
-    :param once: whether it is carried out in the first round only.
-    :param observed: whether the agents' processor time is looked at, which takes longer than some tasks.
+    :param name: the name of the file of tasks.
+    :param repeated: whether they run several times in a round.
+    :param once: whether they run in the first round only.
+    :param observed: whether the agents' processor time is read, which takes longer than some tasks.
     """
 
     name: str
@@ -43,10 +46,10 @@ WARM_UP = "warm_up"
 
 
 def write(file: Path, hosts: list[str], *, rounds: int, repeats: int, workspace: Path) -> None:
-    """Writes the playbook.
+    """Write the playbook.
 
-    :param hosts: the ways' inventory hosts.
-    :param repeats: how many pings, and how many commands, there are a round.
+    :param hosts: the inventory hosts of the connections.
+    :param repeats: how many pings, and how many commands, a round has.
     :param workspace: the directory of the files to copy.
     """
     plays = [_play(Measure("command"), WARM_UP, hosts, 0, repeats, workspace)]

@@ -3,15 +3,15 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Sets up what the benchmarks need besides the lab's programs (dev/setup.sh lab): in .cache/bench a virtual environment
-# of their own, and community.libvirt to compare with. Quick when there is nothing to do.
+# Sets up what the benchmarks need in addition to the lab's programs (dev/setup.sh lab): in .cache/bench a virtual
+# environment of their own, and community.libvirt to compare with. Quick when there is nothing to do.
 
 set -eu
 cd "$(dirname "$0")/.."
 home=.cache/bench
 collections=$home/collections/ansible_collections
 
-# The collection comes in the wheel of the package ansible, of which nothing else is wanted.
+# The collection is part of the wheel of the package ansible. Nothing else of it is used.
 PEER="ansible == 14.5.0"
 PEER_PYTHON=3.12
 

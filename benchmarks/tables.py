@@ -1,60 +1,70 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables of the figures, for a terminal and for a file."""
+"""Prints the figures as tables, for a terminal and for a file."""
 
 from __future__ import annotations
 
 import typing as t
 from collections.abc import Iterator, Mapping, Sequence
 
-from .figures import TARGETS, Record, Series, agent_cpu, asked
-from .ways import Way
+from .connections import Connection
+from .figures import GOALS, Record, Series, agent_commands, agent_cpu
 
 _COUNTED = {"ping": "ping of a loop", "command": "command task", "transfers": "transfer of 4 MiB"}
 _OBSERVED = ("ping",)
 
 
-def text(found: Sequence[Series], records: Sequence[Record], ways: Sequence[Way], repeats: int) -> str:
-    """All tables."""
-    ours, peers = [way for way in ways if way.ours], [way for way in ways if not way.ours]
+def text(found: Sequence[Series], records: Sequence[Record], connections: Sequence[Connection], repeats: int) -> str:
+    """Return all tables."""
+    ours = [connection for connection in connections if connection.ours]
+    peers = [connection for connection in connections if not connection.ours]
     parts = [
-        _medians(found, ways),
+        _medians(found, connections),
         *(_ratios(found, ours, peer) for peer in peers),
-        *(_agents(records, ways, measure, repeats) for measure in _COUNTED),
-        _targets(found, ours, {peer.label: peer for peer in peers}),
+        *(_agents(records, connections, measure, repeats) for measure in _COUNTED),
+        _goals(found, ours, {peer.label: peer for peer in peers}),
     ]
     return "\n".join("\n".join(part) + "\n" for part in parts)
 
 
-def plain(found: Sequence[Series], records: Sequence[Record], ways: Sequence[Way], repeats: int) -> dict[str, t.Any]:
-    """The same as JSON has it, with all samples."""
-    peers = [way for way in ways if not way.ours]
+def plain(
+    found: Sequence[Series], records: Sequence[Record], connections: Sequence[Connection], repeats: int
+) -> dict[str, t.Any]:
+    """Return the same for a JSON file, with all samples."""
+    peers = [connection for connection in connections if not connection.ours]
     return {
         "series": [
             {
                 "name": series.name,
                 "unit": series.unit,
-                "samples": {way.label: [round(value, 4) for value in series.samples[way.host]] for way in ways},
-                "medians": {way.label: round(series.median(way), 4) for way in ways},
+                "samples": {
+                    connection.label: [round(value, 4) for value in series.samples[connection.host]]
+                    for connection in connections
+                },
+                "medians": {connection.label: round(series.median(connection), 4) for connection in connections},
                 "ratios": {
-                    f"{way.label} / {peer.label}": round(series.ratio(way, peer), 3)
-                    for way in ways
-                    if way.ours
+                    f"{connection.label} / {peer.label}": round(series.ratio(connection, peer), 3)
+                    for connection in connections
+                    if connection.ours
                     for peer in peers
                 },
             }
             for series in found
         ],
         "commands to the agent": {
-            name: {way.label: asked(records, way, measure, _tasks(measure, repeats)) for way in ways if way.unit}
+            name: {
+                connection.label: agent_commands(records, connection, measure, _tasks(measure, repeats))
+                for connection in connections
+                if connection.unit
+            }
             for measure, name in _COUNTED.items()
         },
         "processor seconds of the agent": {
             _COUNTED[measure]: {
-                way.label: round(agent_cpu(records, way, measure) / _tasks(measure, repeats), 4)
-                for way in ways
-                if way.unit
+                connection.label: round(agent_cpu(records, connection, measure) / _tasks(measure, repeats), 4)
+                for connection in connections
+                if connection.unit
             }
             for measure in _OBSERVED
         },
@@ -62,45 +72,45 @@ def plain(found: Sequence[Series], records: Sequence[Record], ways: Sequence[Way
 
 
 def _tasks(measure: str, repeats: int) -> int:
-    """How many there are in a record."""
+    """Return how many tasks a record has."""
     return repeats if measure == "ping" else 1
 
 
-def _medians(found: Sequence[Series], ways: Sequence[Way]) -> Iterator[str]:
-    yield _row("medians", [way.label for way in ways])
+def _medians(found: Sequence[Series], connections: Sequence[Connection]) -> Iterator[str]:
+    yield _row("medians", [connection.label for connection in connections])
     for series in found:
-        yield _row(f"{series.name} ({series.unit})", [f"{series.median(way):.2f}" for way in ways])
+        yield _row(f"{series.name} ({series.unit})", [f"{series.median(connection):.2f}" for connection in connections])
 
 
-def _ratios(found: Sequence[Series], ours: Sequence[Way], peer: Way) -> Iterator[str]:
-    yield _row(f"ratios to {peer.label}", [way.label for way in ours])
+def _ratios(found: Sequence[Series], ours: Sequence[Connection], peer: Connection) -> Iterator[str]:
+    yield _row(f"ratios to {peer.label}", [connection.label for connection in ours])
     for series in found:
-        yield _row(f"{series.name} ({series.unit})", [f"{series.ratio(way, peer):.2f}" for way in ours])
+        yield _row(f"{series.name} ({series.unit})", [f"{series.ratio(connection, peer):.2f}" for connection in ours])
 
 
-def _agents(records: Sequence[Record], ways: Sequence[Way], measure: str, repeats: int) -> Iterator[str]:
-    with_agent, tasks = [way for way in ways if way.unit], _tasks(measure, repeats)
-    counts = {way: asked(records, way, measure, tasks) for way in with_agent}
-    yield _row(f"commands to the agent, a {_COUNTED[measure]}", [way.label for way in with_agent])
+def _agents(records: Sequence[Record], connections: Sequence[Connection], measure: str, repeats: int) -> Iterator[str]:
+    with_agent, tasks = [connection for connection in connections if connection.unit], _tasks(measure, repeats)
+    counts = {connection: agent_commands(records, connection, measure, tasks) for connection in with_agent}
+    yield _row(f"commands to the agent, a {_COUNTED[measure]}", [connection.label for connection in with_agent])
     for command in sorted({command for count in counts.values() for command in count}):
-        yield _row(command, [f"{counts[way].get(command, 0):.1f}" for way in with_agent])
-    yield _row("all", [f"{sum(counts[way].values()):.1f}" for way in with_agent])
+        yield _row(command, [f"{counts[connection].get(command, 0):.1f}" for connection in with_agent])
+    yield _row("all", [f"{sum(counts[connection].values()):.1f}" for connection in with_agent])
     if measure in _OBSERVED:
-        cpu = [f"{agent_cpu(records, way, measure) / tasks * 1000:.0f}" for way in with_agent]
+        cpu = [f"{agent_cpu(records, connection, measure) / tasks * 1000:.0f}" for connection in with_agent]
         yield _row("processor time of the agent (ms)", cpu)
 
 
-def _targets(found: Sequence[Series], ours: Sequence[Way], peers: Mapping[str, Way]) -> Iterator[str]:
-    yield _row("targets", [way.label for way in ours])
+def _goals(found: Sequence[Series], ours: Sequence[Connection], peers: Mapping[str, Connection]) -> Iterator[str]:
+    yield _row("goals", [connection.label for connection in ours])
     by_name = {series.name: series for series in found}
-    for target in TARGETS:
-        if target.peer not in peers:
+    for goal in GOALS:
+        if goal.peer not in peers:
             continue
-        series = by_name[target.series]
+        series = by_name[goal.series]
         sign = "<=" if series.unit == "s" else ">="
-        ratios = [series.ratio(way, peers[target.peer]) for way in ours]
-        cells = [f"{ratio:.2f} {'met' if target.met(series.unit, ratio) else 'MISSED'}" for ratio in ratios]
-        yield _row(f"{target.series} {sign} {target.bound} {target.peer}", cells)
+        ratios = [series.ratio(connection, peers[goal.peer]) for connection in ours]
+        cells = [f"{ratio:.2f} {'met' if goal.met(series.unit, ratio) else 'MISSED'}" for ratio in ratios]
+        yield _row(f"{goal.series} {sign} {goal.bound} {goal.peer}", cells)
 
 
 def _row(name: str, cells: Sequence[str]) -> str:

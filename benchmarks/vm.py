@@ -1,11 +1,11 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long tasks and transfers take, compared with other connections to one and the same virtual machine.
+"""Measures how long tasks and transfers take, next to other connections to the same virtual machine.
 
 ``make bench``, or ``python -m benchmarks.vm`` in the virtual environment that benchmarks/setup.sh has made. It starts
-the guest ssh of the lab, which has agents and for the comparison a network too, and removes it at the end. All ways to
-it take turns, task by task. What counts are the ratios; the absolute figures are those of the machine.
+the guest ssh of the lab, which has agents and, for the comparison, a network, and removes it at the end. The
+connections alternate, task by task. The ratios matter; the absolute figures depend on the machine.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import agent_processes, chart, plays, records, tables
+from .connections import Connection, Lab
 from .figures import MIB, series
 from .framing import collection_to_import
-from .ways import Lab, Way
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "benchmarks"
@@ -39,7 +39,7 @@ RESULTS = ROOT / "docs" / "docsite" / "images"
 
 @contextlib.contextmanager
 def started_lab(guest: str) -> Iterator[Lab]:
-    """A lab of our own, which is removed at the end whatever happens."""
+    """Start a lab, and remove it at the end whatever happens."""
     with tempfile.TemporaryDirectory(prefix="netless-bench-") as directory:
         state = Path(directory, "lab")
         lab = [sys.executable, "-m", "tests.lab"]
@@ -47,12 +47,12 @@ def started_lab(guest: str) -> Iterator[Lab]:
             subprocess.run([*lab, "up", "--state", str(state), guest], cwd=ROOT, check=True)
             yield Lab(state / "inventory.yml", guest)
         finally:
-            # A signal that ends us shall not end the removing.
+            # In a session of its own, so that a signal that ends this program does not end the removal.
             subprocess.run([*lab, "down", "--state", str(state)], cwd=ROOT, check=False, start_new_session=True)
 
 
 def write_files_to_copy(workspace: Path) -> None:
-    """Four MiB of random bytes, and four of text: the sources of Python's standard library."""
+    """Write 4 MiB of random bytes, and 4 MiB of text: the sources of Python's standard library."""
     (workspace / "random").write_bytes(os.urandom(4 * MIB))
     text = bytearray()
     for source in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
@@ -60,23 +60,23 @@ def write_files_to_copy(workspace: Path) -> None:
     (workspace / "text").write_bytes((text * (4 * MIB // len(text) + 1))[: 4 * MIB])
 
 
-def measure(lab: Lab, ways: list[Way], *, rounds: int, repeats: int) -> list[dict[str, t.Any]]:
-    """Runs the playbook of the measurements, and returns what was recorded."""
-    processes = agent_processes.find(lab.observer, {way.unit for way in ways if way.unit})
-    agents = {way.host: processes[way.unit] for way in ways if way.unit}
+def measure(lab: Lab, connections: list[Connection], *, rounds: int, repeats: int) -> list[dict[str, t.Any]]:
+    """Run the playbook of the measurements, and return the records."""
+    processes = agent_processes.find(lab.observer, {connection.unit for connection in connections if connection.unit})
+    agents = {connection.host: processes[connection.unit] for connection in connections if connection.unit}
     with tempfile.TemporaryDirectory(prefix="netless-bench-") as directory, collection_to_import() as collections:
         workspace = Path(directory)
         write_files_to_copy(workspace)
         lab.write_inventory(workspace / "compared.yml")
         plays.write(
             workspace / "playbook.json",
-            [way.host for way in ways],
+            [connection.host for connection in connections],
             rounds=rounds,
             repeats=repeats,
             workspace=workspace,
         )
         recorded = workspace / "records"
-        environment = {
+        variables = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
             **agent_processes.environment(lab.observer, agents),
             "BENCHMARK_RECORDS": str(recorded),
@@ -87,12 +87,12 @@ def measure(lab: Lab, ways: list[Way], *, rounds: int, repeats: int) -> list[dic
         }
         command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(lab.inventory)]
         command += ["-i", str(workspace / "compared.yml"), str(workspace / "playbook.json")]
-        subprocess.run(command, env=environment, check=True)
+        subprocess.run(command, env=variables, check=True)
         return records.read(recorded)
 
 
-def about(rounds: int, repeats: int) -> dict[str, t.Any]:
-    """What it was measured with."""
+def environment(rounds: int, repeats: int) -> dict[str, t.Any]:
+    """Return the versions and the machine that the figures are from."""
     manifest = PEERS / "ansible_collections" / "community" / "libvirt" / "MANIFEST.json"
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -106,30 +106,34 @@ def about(rounds: int, repeats: int) -> dict[str, t.Any]:
 
 
 def run(lab: Lab, options: argparse.Namespace) -> None:
-    """Measures, prints the tables, and writes the files."""
-    ways, started = lab.ways(), time.monotonic()
-    recorded = measure(lab, ways, rounds=options.rounds, repeats=options.repeats)
+    """Measure, print the tables, and write the files."""
+    connections, started = lab.connections(), time.monotonic()
+    recorded = measure(lab, connections, rounds=options.rounds, repeats=options.repeats)
     found = series(recorded, options.repeats)
     print(f"\nmeasured in {time.monotonic() - started:.0f} s\n")
-    print(tables.text(found, recorded, ways, options.repeats))
+    print(tables.text(found, recorded, connections, options.repeats))
     options.results.mkdir(parents=True, exist_ok=True)
     results = {
-        "about": about(options.rounds, options.repeats),
-        **tables.plain(found, recorded, ways, options.repeats),
+        "about": environment(options.rounds, options.repeats),
+        **tables.plain(found, recorded, connections, options.repeats),
     }
     (options.results / "benchmarks.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    chart.draw(found, ways, options.results / "benchmarks.png")
+    chart.draw(found, connections, options.results / "benchmarks.png")
     print(f"written to {options.results}/benchmarks.json and benchmarks.png", flush=True)
 
 
 def main() -> None:
-    """The program's command line."""
+    """Run the program's command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.vm", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="by default %(default)s")
-    parser.add_argument("--repeats", type=int, default=3, help="pings, and commands, a round; by default %(default)s")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="directory for them, by default %(default)s")
-    parser.add_argument("--lab", type=Path, help="inventory of a lab that runs, in place of one that is started")
-    parser.add_argument("--guest", default="ssh", help="of the lab, by default %(default)s")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="pings, and commands, in a round; by default %(default)s"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="directory for the results, by default %(default)s"
+    )
+    parser.add_argument("--lab", type=Path, help="inventory of a running lab; by default a lab is started")
+    parser.add_argument("--guest", default="ssh", help="guest of the lab, by default %(default)s")
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, frame: sys.exit(128 + received))

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records of each task how long it took, what it asked of the guest's agent, and the processor time of that agent.
+"""Records how long each task took, which commands it sent to the guest's agent, and that agent's processor time.
 
-It is measured in the process that carries out the task, from there to where the connection is closed. That is all the
-same for all connections; what Ansible does before and after is left out.
+The process of the task measures itself, until the connection is closed. All connections do the same there. What Ansible
+does before and after is left out.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ DOCUMENTATION = """
 name: recorder
 type: stdout
 short_description: Records what tasks cost
-description: Prints the plays as they come, and what fails.
+description: Prints each play when it starts, and each task that fails.
 """
 
 _COMMAND = re.compile(r'"execute": ?"([a-z-]+)"')
 
-_asked: collections.Counter[str] = collections.Counter()
+_commands: collections.Counter[str] = collections.Counter()
 
 
 class CallbackModule(CallbackBase):
-    """Tells the records which play they are of, and shows progress."""
+    """The callback that adds the play to the records, and shows the progress."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
@@ -50,14 +50,17 @@ class CallbackModule(CallbackBase):
         self._failed = False
 
     def v2_playbook_on_play_start(self, play: t.Any) -> None:
+        """Add what the play measures to all its records."""
         # The processes of the tasks are forked from this one.
         records.context.update(play.vars["benchmark"])
         print(f"{time.monotonic() - self._started:6.0f} s  {play.get_name()}", flush=True)
 
     def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
+        """Print the result."""
         self._show(result)
 
     def v2_runner_on_unreachable(self, result: t.Any) -> None:
+        """Print the result."""
         self._show(result)
 
     def _show(self, result: t.Any) -> None:
@@ -66,13 +69,13 @@ class CallbackModule(CallbackBase):
 
 
 def _count_agent_commands() -> None:
-    """Counts the requests that go to libvirt's RPC, and those that our own framing sends."""
-    by_libvirt, sync, send = libvirt_qemu.qemuAgentCommand, Session.sync, Session.send
+    """Count the requests to libvirt's RPC, and those that our own framing sends."""
+    libvirt_command, sync, send = libvirt_qemu.qemuAgentCommand, Session.sync, Session.send
 
-    @functools.wraps(by_libvirt)
+    @functools.wraps(libvirt_command)
     def counted_command(domain: t.Any, command: str, *rest: t.Any) -> t.Any:
         _count(command[:200])
-        return by_libvirt(domain, command, *rest)
+        return libvirt_command(domain, command, *rest)
 
     @functools.wraps(sync)
     def counted_sync(self: Session) -> bytes:
@@ -92,7 +95,7 @@ def _count_agent_commands() -> None:
 
 def _count(text: str) -> None:
     found = _COMMAND.search(text)
-    _asked[found[1] if found else "?"] += 1
+    _commands[found[1] if found else "?"] += 1
 
 
 def _time_tasks() -> None:
@@ -100,17 +103,17 @@ def _time_tasks() -> None:
 
     @functools.wraps(run)
     def timed(self: t.Any) -> t.Any:
-        records.context["way"] = self._host.name
+        records.context["connection"] = self._host.name
         process = agent_processes.of(self._host.name) if records.context["observed"] else None
         before = process.cpu_seconds() if process else 0.0
-        _asked.clear()
+        _commands.clear()
         started = time.perf_counter()
         try:
             return run(self)
         finally:
             seconds = time.perf_counter() - started
             cpu = process.cpu_seconds() - before if process else None
-            records.record({"task": self._task.name, "seconds": seconds, "asked": dict(_asked), "agent_cpu": cpu})
+            records.record({"task": self._task.name, "seconds": seconds, "commands": dict(_commands), "agent_cpu": cpu})
 
     TaskExecutor.run = timed  # type: ignore[method-assign]
 
