@@ -1,9 +1,9 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ways a :class:`~.scripted_agent.ScriptedAgent` may differ from a current agent. They combine, in the order given.
+"""How a :class:`~.scripted_agent.ScriptedAgent` can differ from a current agent. Profiles combine, in the order given.
 
-What breaks replies leaves those of the two sync commands alone, so that a client gets past its handshake.
+A profile that breaks replies does not break those of the two sync commands, so that a client gets past its handshake.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Callable
 if TYPE_CHECKING:
     from .scripted_agent import Delivery, ScriptedAgent, Step
 
-LATE_SECONDS = 2.0
+LATE_DELAY = 2.0
 HUGE_BYTES = 64 << 20
 DEEP_LEVELS = 100_000
 _BLOCK = 1 << 16
 
 
-def _saying(member: bytes) -> Delivery:
-    """Replaces what a reply says by ``member``, raw bytes of a JSON object; only its id stays."""
+def _replacing(member: bytes) -> Delivery:
+    """Return a delivery that replaces a reply by ``member``, raw bytes of a JSON object. Only the id stays."""
 
     def deliver(line: bytes) -> Iterable[Step]:
         reply = json.loads(line)
@@ -34,14 +34,14 @@ def _saying(member: bytes) -> Delivery:
 
 
 def _late(line: bytes) -> Iterable[Step]:
-    yield LATE_SECONDS
+    yield LATE_DELAY
     yield line
 
 
 def _slow(line: bytes) -> Iterable[Step]:
     for value in line:
         yield bytes((value,))
-        # Long enough for a reader to see it alone.
+        # Long enough for a reader to receive the byte alone.
         yield 0.0005
 
 
@@ -52,35 +52,35 @@ def _huge(line: bytes) -> Iterable[Step]:
     yield b'"}\n'
 
 
-def _with_id_of_another(line: bytes) -> Iterable[Step]:
+def _with_foreign_id(line: bytes) -> Iterable[Step]:
     return [json.dumps({**json.loads(line), "id": "somebody else's"}).encode() + b"\n"]
 
 
 DELIVERIES: dict[str, Delivery] = {
-    "both": _saying(b'"return": {}, "error": {"class": "GenericError", "desc": "and an error"}'),
+    "both": _replacing(b'"return": {}, "error": {"class": "GenericError", "desc": "and an error"}'),
     "cut": lambda line: [line[: len(line) // 2], None],
-    "deep": _saying(b'"return": ' + b"[" * DEEP_LEVELS + b"]" * DEEP_LEVELS),
-    "duplicate_keys": _saying(b'"return": {"pid": 1}, "return": {"pid": 2}'),
+    "deep": _replacing(b'"return": ' + b"[" * DEEP_LEVELS + b"]" * DEEP_LEVELS),
+    "duplicate_keys": _replacing(b'"return": {"pid": 1}, "return": {"pid": 2}'),
     "duplicate_replies": lambda line: [line, line],
     "endless": lambda line: iter(lambda: b"A" * _BLOCK, b""),
-    "foreign_ids": _with_id_of_another,
+    "foreign_ids": _with_foreign_id,
     "garbage": lambda line: [b"}{ no JSON at all \x01\x7f\n"],
     "hangs_up": lambda line: [None],
     "huge": _huge,
-    "invalid_utf8": _saying(b'"return": "\xc3\x28"'),
+    "invalid_utf8": _replacing(b'"return": "\xc3\x28"'),
     "late": _late,
-    "nan": _saying(b'"return": NaN'),
-    "neither": _saying(b""),
+    "nan": _replacing(b'"return": NaN'),
+    "neither": _replacing(b""),
     "never": lambda line: [],
     "non_object": lambda line: [b"[1, 2, 3]\n"],
-    "nul": _saying(b'"return":\x00 {}'),
+    "nul": _replacing(b'"return":\x00 {}'),
     "random": lambda line: [os.urandom(4096)],
     "slow": _slow,
     "unsolicited_event": lambda line: [b'{"event": "SHUTDOWN", "timestamp": {"seconds": 1}}\n', line],
     "unsolicited_reply": lambda line: [b'{"return": {"pid": 1}}\n{"return": {}, "id": "from before"}\n', line],
-    "wrong_types": _saying(b'"return": {"pid": "1", "exited": 1, "version": 9, "supported_commands": {}}'),
+    "wrong_types": _replacing(b'"return": {"pid": "1", "exited": 1, "version": 9, "supported_commands": {}}'),
 }
-"""What is sent instead of a reply, by the profile's name."""
+"""What the agent sends instead of a reply, by the name of the profile."""
 
 
 def _breaking(delivery: Delivery) -> Callable[[ScriptedAgent], None]:

@@ -3,8 +3,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Runs the tests that ansible-core has for its own connection plugins, from its source distribution:
-# connection_tests.sh INVENTORY HOSTS [ARGUMENT...], with a pattern for the hosts.
+# Runs ansible-core's tests of its own connection plugins, from its source distribution:
+# connection_tests.sh INVENTORY HOSTS [ARGUMENT...], where HOSTS is a pattern.
 set -euxo pipefail
 
 inventory="$1" hosts="$2"

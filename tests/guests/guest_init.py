@@ -1,11 +1,11 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What runs as process 1 of a sandbox: lays the guest's root out, then starts qemu-ga each time it is told to.
+"""Process 1 of a sandbox: builds the guest's root, then starts qemu-ga for each line of its standard input.
 
-:mod:`sandbox` starts this file in namespaces of its own with one JSON argument, a :class:`Plan`, and says ``start`` on
-its standard input. At the end of the input, which comes at the latest when the other side dies, it exits; with
-process 1 the kernel ends every other process of the sandbox, and with the last of them its mounts.
+:mod:`sandbox` starts this file in namespaces of its own with one JSON argument, a :class:`SandboxConfig`, and writes
+``start`` to its standard input. At the end of the input, at the latest when the other side dies, it exits. The kernel
+then ends every other process of the sandbox, and removes its mounts with the last of them.
 """
 
 from __future__ import annotations
@@ -38,34 +38,34 @@ ALWAYS_BLOCKED = (
     "guest-suspend-hybrid",
     "guest-suspend-ram",
 )
-"""What no agent that shares the machine's kernel may be asked for."""
+"""Commands that are never allowed, because the agent shares the machine's kernel."""
 CHANNEL_DIRECTORY = "/run/netless-qga"
-"""The one directory the guest shares with the outside; the agent's socket is in it."""
+"""The only directory that the guest shares with the machine. It has the agent's socket."""
 _STATE_DIRECTORY = "/run/qemu-ga"
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# Without them not even root can freeze a file system, halt, load a module or set the clock of the kernel that is shared
-# with the host.
+# Without these, not even root can freeze a file system, halt, load a module or set the clock of the kernel, which the
+# guest shares with the host.
 _CAPABILITIES_DROPPED = "-sys_admin,-sys_boot,-sys_module,-sys_rawio,-sys_time,-wake_alarm,-mknod"
 _DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 _MACHINE_DIRECTORIES = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "srv", "usr", "var")
 _EMPTY_DIRECTORIES = ("dev", "home", "media", "mnt", "proc", "root", "run", "sys", "tmp")
 
 
-class Plan(TypedDict):
-    """How a sandbox is to be."""
+class SandboxConfig(TypedDict):
+    """The description of a sandbox."""
 
     directory: str
-    """The sandbox's own directory outside, with empty directories ``channel`` and ``mounts``."""
+    """The sandbox's own directory on the machine, with empty directories ``channel`` and ``mounts``."""
     tree: str | None
-    """The root tree to run, left unchanged; None is the machine's own file system, left unchanged too."""
+    """The root tree to run; None is the machine's own file system. Neither is changed."""
     user_namespace: bool
-    """Whether root of the sandbox is an ordinary user outside."""
+    """Whether root of the sandbox is an ordinary user of the machine."""
     user: str
-    """Whom the agent runs as, by a name in the guest's /etc/passwd."""
+    """The user that the agent runs as, a name in the guest's /etc/passwd."""
     blocked: list[str]
-    """Commands the agent has to refuse as well."""
+    """More commands for the agent to refuse."""
     environment: dict[str, str]
-    """The agent's whole environment, but for a PATH if it has none."""
+    """The agent's whole environment. A PATH is added if it has none."""
 
 
 def _mount(*arguments: str | pathlib.Path) -> bool:
@@ -78,18 +78,18 @@ def _require(done: bool, what: str) -> None:
 
 
 def _overlay(lower: pathlib.Path, scratch: pathlib.Path, target: pathlib.Path, user_namespace: bool) -> bool:
-    """Shows ``lower`` at ``target`` with all changes going to ``scratch``; tells whether that worked."""
+    """Mount ``lower`` on ``target`` so that all changes go to ``scratch``, and return whether that worked."""
     upper, work = scratch / f"upper{target.name}", scratch / f"work{target.name}"
     for directory in (upper, work, target):
         directory.mkdir(exist_ok=True)
     upper.chmod(lower.stat().st_mode & 0o7777)
-    # Only root outside may write the overlay's own kind of extended attribute.
+    # Only the machine's root may write the overlay's own kind of extended attribute.
     options = f"lowerdir={lower},upperdir={upper},workdir={work}{',userxattr' if user_namespace else ''}"
     return _mount("-t", "overlay", "overlay", "-o", options, target)
 
 
-def _lay_out_machine(scratch: pathlib.Path, root: pathlib.Path, user_namespace: bool) -> None:
-    """Builds a root out of the machine's own system directories, with homes and temporary files that are empty."""
+def _build_machine_root(scratch: pathlib.Path, root: pathlib.Path, user_namespace: bool) -> None:
+    """Build a root from the machine's own system directories, with empty homes and temporary directories."""
     root.mkdir()
     for name in _EMPTY_DIRECTORIES:
         (root / name).mkdir()
@@ -99,15 +99,15 @@ def _lay_out_machine(scratch: pathlib.Path, root: pathlib.Path, user_namespace: 
         if lower.is_symlink():
             (root / name).symlink_to(lower.readlink())
         elif lower.is_dir() and not _overlay(lower, scratch, root / name, user_namespace):
-            # An ordinary user cannot put an overlay over a directory with mounts below it. Nor could he change anything
-            # there.
+            # An ordinary user cannot mount an overlay over a directory that has mounts in it, and cannot change
+            # anything there.
             _require(_mount("--rbind", lower, root / name), f"/{name}")
 
 
-def _lay_out_kernel_views(root: pathlib.Path) -> None:
-    """Mounts proc, sys and dev, and the directories for what does not outlive a boot.
+def _mount_kernel_views(root: pathlib.Path) -> None:
+    """Mount proc, sys and dev, and the directories for what does not outlive a boot.
 
-    Kernel settings are the host's too, hence read-only.
+    Kernel settings are read-only, because they are the host's too.
     """
     _require(_mount("-t", "proc", "proc", root / "proc"), "proc")
     for name in ("sys", "sysrq-trigger"):
@@ -130,14 +130,14 @@ def _lay_out_kernel_views(root: pathlib.Path) -> None:
 
 def _name_host(root: pathlib.Path) -> None:
     socket.sethostname(HOSTNAME)
-    # Whoever runs a sandbox need not own the files of the machine's own /etc, and then keeps them.
+    # A user who does not own the files of the machine's own /etc keeps them as they are.
     with contextlib.suppress(OSError):
         for name, text in (("hostname", f"{HOSTNAME}\n"), ("hosts", f"127.0.0.1 localhost {HOSTNAME}\n")):
             (root / "etc" / name).unlink(missing_ok=True)
             (root / "etc" / name).write_text(text, encoding="utf-8")
 
 
-def _ids_of(root: pathlib.Path, user: str) -> tuple[int, int]:
+def _user_ids(root: pathlib.Path, user: str) -> tuple[int, int]:
     for line in (root / "etc/passwd").read_text(encoding="utf-8").splitlines():
         name, dummy, uid, gid = line.split(":")[:4]
         if name == user:
@@ -145,55 +145,55 @@ def _ids_of(root: pathlib.Path, user: str) -> tuple[int, int]:
     sys.exit(f"guest_init.py: the guest has no user {user}")
 
 
-def _give(directory: pathlib.Path, ids: tuple[int, int]) -> None:
+def _make_private(directory: pathlib.Path, ids: tuple[int, int]) -> None:
     directory.chmod(0o700)
     os.chown(directory, *ids)
 
 
-def lay_out(plan: Plan) -> pathlib.Path:
-    """Builds the guest's root in this mount namespace and returns where it is."""
-    directory = pathlib.Path(plan["directory"])
+def build_root(config: SandboxConfig) -> pathlib.Path:
+    """Build the guest's root in this mount namespace, and return its path."""
+    directory = pathlib.Path(config["directory"])
     scratch = directory / "mounts"
     _require(_mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", scratch), "tmpfs")
     root = scratch / "root"
-    if plan["tree"] is None:
-        _lay_out_machine(scratch, root, plan["user_namespace"])
+    if config["tree"] is None:
+        _build_machine_root(scratch, root, config["user_namespace"])
     else:
-        _require(_overlay(pathlib.Path(plan["tree"]), scratch, root, plan["user_namespace"]), "an overlay")
-    _lay_out_kernel_views(root)
+        _require(_overlay(pathlib.Path(config["tree"]), scratch, root, config["user_namespace"]), "an overlay")
+    _mount_kernel_views(root)
     _name_host(root)
-    ids = _ids_of(root, plan["user"])
+    ids = _user_ids(root, config["user"])
     for name in (CHANNEL_DIRECTORY, _STATE_DIRECTORY):
         (root / name.lstrip("/")).mkdir()
-    _give(root / _STATE_DIRECTORY.lstrip("/"), ids)
-    _give(directory / "channel", ids)
+    _make_private(root / _STATE_DIRECTORY.lstrip("/"), ids)
+    _make_private(directory / "channel", ids)
     _require(_mount("--bind", directory / "channel", root / CHANNEL_DIRECTORY.lstrip("/")), "the channel")
     return root
 
 
-def agent_command(plan: Plan) -> list[str]:
-    """The command line that starts the agent inside the guest's root, with as few rights as a harmless one needs."""
-    user = plan["user"]
-    # Root of a user namespace may not set groups, and is in none to begin with.
+def agent_command(config: SandboxConfig) -> list[str]:
+    """Return the command line that starts the agent in the guest's root, with as few rights as it needs."""
+    user = config["user"]
+    # Root of a user namespace may not set groups, and has none.
     identity = [] if user == "root" else [f"--reuid={user}", f"--regid={user}", "--init-groups"]
     privileges = ["setpriv", f"--bounding-set={_CAPABILITIES_DROPPED}", *identity]
     channel = ["--method=unix-listen", f"--path={CHANNEL_DIRECTORY}/agent.sock"]
     state = [f"--statedir={_STATE_DIRECTORY}", f"--pidfile={_STATE_DIRECTORY}/qemu-ga.pid"]
-    return [*privileges, "qemu-ga", *channel, *state, "-b", ",".join((*ALWAYS_BLOCKED, *plan["blocked"]))]
+    return [*privileges, "qemu-ga", *channel, *state, "-b", ",".join((*ALWAYS_BLOCKED, *config["blocked"]))]
 
 
 def main(argument: str) -> None:
-    """Lays the root out, moves into it, and serves the standard input until its end."""
-    plan: Plan = json.loads(argument)
-    root = lay_out(plan)
+    """Build the root, move into it, and start an agent for each line of standard input."""
+    config: SandboxConfig = json.loads(argument)
+    root = build_root(config)
     os.chroot(root)
     os.chdir("/")
-    # As systemd starts services on Debian.
+    # The umask of services that systemd starts on Debian.
     os.umask(0o077)
-    # Orphans end up as children of process 1; ignoring the signal has the kernel bury them.
+    # Orphans become children of process 1. Because it ignores the signal, the kernel reaps them.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    command = agent_command(plan)
-    environment = {"PATH": _SEARCH_PATH, **plan["environment"]}
+    command = agent_command(config)
+    environment = {"PATH": _SEARCH_PATH, **config["environment"]}
     for dummy in sys.stdin:
         null = (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)
         os.posix_spawnp(command[0], command, environment, file_actions=[null], setsigdef=[signal.SIGCHLD])

@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Prints the passwords of the guests' accounts as variables of a playbook.
+# Prints the passwords of the guests' accounts, as variables for a playbook.
 set -eu
 PYTHONPATH="${ANSIBLE_COLLECTIONS_PATH}" python -c '
 import json

@@ -1,15 +1,15 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The real qemu-ga in a guest with no network, but no virtual machine: a sandbox of namespaces, and a Unix socket.
+"""The real qemu-ga in a guest without a network that is no virtual machine: a sandbox of namespaces.
 
-The sandbox has a network with nothing but a downed loopback device, its own mounts, processes and host name. It runs a
-root tree (see :mod:`trees`; needs root) or the machine's own system, for root and ordinary users alike; what it changes
-goes to memory and is gone with it. Commands that would reach through to the machine, like freezing and shutting down,
-are refused by the agent.
+The sandbox has its own mounts, processes and host name, and a network with only a loopback device, which is down. It
+runs a root tree (see :mod:`trees`; needs root) or the machine's own system, which ordinary users can run too. What it
+changes is kept in memory and lost with the sandbox. The agent refuses commands that would affect the machine, such as
+freezing and shutting down.
 
 As a program: ``sandbox.py start --state DIR`` starts one in the background and prints its endpoint, ``sandbox.py stop
---state DIR`` ends it; ``sandbox.py run --state DIR`` stays in the foreground.
+--state DIR`` ends it, and ``sandbox.py run --state DIR`` stays in the foreground.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from typing import NoReturn
 
 _HERE = pathlib.Path(__file__).resolve().parent
 _NAMESPACES = ("--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child")
-# The shell outlives this process: whatever happens to it, process 1 inside ends at the end of its input, and then the
-# directory goes.
+# The shell outlives this process. However this process ends, process 1 of the sandbox ends at the end of its input, and
+# the shell then removes the directory.
 _RUN_AND_REMOVE = 'directory=$1; shift; "$@"; rm -rf --one-file-system "$directory"'
 _START_TIMEOUT = 20.0
 _STOP_TIMEOUT = 5.0
 
 
 class SandboxedAgent:
-    """A running qemu-ga on a Unix socket, gone with the ``with`` block, or with this process if that dies first.
+    """A running qemu-ga on a Unix socket. It ends with the ``with`` block, or with this process if that dies first.
 
     :param tree: root tree to run; None is the machine's own system.
-    :param run_as: name of the user inside that the agent runs as.
-    :param blocked: commands the agent refuses besides those it always refuses.
-    :param environment: the agent's environment; a usual PATH is added if it has none.
-    :raises PermissionError: on entering: a tree was asked for by an ordinary user.
-    :raises RuntimeError: on entering: the agent did not come up; the message says what was printed.
+    :param run_as: name of the guest's user that the agent runs as.
+    :param blocked: commands that the agent refuses in addition to those it always refuses.
+    :param environment: the agent's environment; a default PATH is added if it has none.
+    :raises PermissionError: on entering: only root can run a tree.
+    :raises RuntimeError: on entering: the agent did not start; the message has what was printed.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class SandboxedAgent:
         self._process: subprocess.Popen[str] | None = None
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self.pid = 0
-        """Process id of qemu-ga, as seen from outside."""
+        """The process id of qemu-ga on the machine."""
 
     @property
     def socket_path(self) -> str:
@@ -86,7 +86,7 @@ class SandboxedAgent:
 
     def __enter__(self) -> SandboxedAgent:
         if self._guest["tree"] is not None and os.geteuid() != 0:
-            raise PermissionError("only root can run a root tree; without one the machine's own system is run")
+            raise PermissionError("only root can run a root tree; without a tree, the machine's own system is run")
         # Not the caller's TMPDIR: the path of a socket has to be shorter than 108 bytes.
         self._directory = pathlib.Path(tempfile.mkdtemp(prefix="qga-", dir="/tmp"))
         try:
@@ -103,9 +103,9 @@ class SandboxedAgent:
         self._end()
 
     def start_agent(self) -> None:
-        """Starts qemu-ga, at first and again after :meth:`kill_agent`, and waits until it answers.
+        """Start qemu-ga, at first and again after :meth:`kill_agent`, and wait until it answers.
 
-        :raises RuntimeError: it did not within 20 seconds.
+        :raises RuntimeError: it did not answer within 20 seconds.
         """
         if self._process is None or self._process.stdin is None:
             raise RuntimeError("the sandbox does not run")
@@ -124,12 +124,12 @@ class SandboxedAgent:
         raise RuntimeError(f"no guest agent answers on {self.socket_path}\n{self._log.read()}".strip())
 
     def kill_agent(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Sends qemu-ga a signal and waits until it has ended; what it had started goes on.
+        """Send qemu-ga a signal and wait until it has ended. Programs that it has started go on.
 
-        SIGTERM can hang it: its handler takes a lock that the main loop may hold while it lets a client go.
+        SIGTERM can hang it: its handler takes a lock that the main loop may hold while it closes a connection.
 
-        :raises ProcessLookupError: it does not run.
-        :raises TimeoutError: it still runs after 5 seconds.
+        :raises ProcessLookupError: it is not running.
+        :raises TimeoutError: it is still running after 5 seconds.
         """
         process = os.pidfd_open(self.pid)
         try:
@@ -143,16 +143,16 @@ class SandboxedAgent:
         for name in ("channel", "mounts"):
             (self._directory / name).mkdir()
         user_namespace = os.geteuid() != 0
-        plan = {**self._guest, "directory": str(self._directory), "user_namespace": user_namespace}
+        config = {**self._guest, "directory": str(self._directory), "user_namespace": user_namespace}
         namespaces = [*_NAMESPACES, *(["--user", "--map-root-user"] if user_namespace else [])]
-        command = ["unshare", *namespaces, sys.executable, "-I", "-S", str(_HERE / "guest_init.py"), json.dumps(plan)]
+        command = ["unshare", *namespaces, sys.executable, "-I", "-S", str(_HERE / "guest_init.py"), json.dumps(config)]
         self._process = subprocess.Popen(
             ["sh", "-c", _RUN_AND_REMOVE, "sh", str(self._directory), *command],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
             text=True,
-            # The terminal's Ctrl-C is for this process, which then ends the sandbox in order.
+            # Ctrl-C in the terminal goes to this process, which then ends the sandbox in order.
             start_new_session=True,
             env={**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"},
         )
@@ -164,7 +164,7 @@ class SandboxedAgent:
             try:
                 self._process.wait(_STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
-                # unshare takes process 1 along, and with it goes the rest.
+                # unshare ends process 1, and the kernel everything else.
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
         self._process = None
@@ -173,10 +173,10 @@ class SandboxedAgent:
 
 
 def _handshake(path: str, deadline: float) -> int:
-    """Returns the process id of the agent that answers on a socket.
+    """Return the process id of the agent that answers on a socket.
 
-    :param deadline: when to give up, in seconds of the monotonic clock.
-    :raises OSError: nobody answers.
+    :param deadline: the end of the wait, in seconds of the monotonic clock.
+    :raises OSError: no agent answers.
     """
     number = secrets.randbits(62)
     with socket.socket(socket.AF_UNIX) as client:
@@ -196,21 +196,21 @@ def _handshake(path: str, deadline: float) -> int:
 
 
 def _end_by_exception(number: int, frame: object) -> NoReturn:
-    # A second signal shall not cut the cleaning up short.
+    # A second signal must not interrupt the cleanup.
     signal.signal(number, signal.SIG_IGN)
     sys.exit(0)
 
 
 @contextlib.contextmanager
 def _claimed(state: pathlib.Path) -> Iterator[None]:
-    """Holds the lock on the state directory's pidfile, which says that the process in it runs."""
+    """Hold the lock on the state directory's pidfile, which shows that the process in it is running."""
     state.mkdir(parents=True, exist_ok=True)
     pidfile = state / "sandbox.pid"
     with open(pidfile, "a", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            sys.exit(f"sandbox.py: one runs already in {state}")
+            sys.exit(f"sandbox.py: a sandbox is already running in {state}")
         file.truncate(0)
         print(os.getpid(), file=file, flush=True)
         try:
@@ -220,7 +220,7 @@ def _claimed(state: pathlib.Path) -> Iterator[None]:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Runs a sandbox until a signal comes or the process of ``--while-pid`` ends; prints the endpoint once it is up."""
+    """Run a sandbox until a signal comes or the process of ``--while-pid`` ends; print the endpoint once it is up."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _end_by_exception)
     # A signal that comes just before select would otherwise not end it.
@@ -239,7 +239,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def start(options: argparse.Namespace) -> None:
-    """Starts ``run`` in the background and prints the endpoint when the agent answers."""
+    """Start ``run`` in the background, and print the endpoint when the agent answers."""
     options.state.mkdir(parents=True, exist_ok=True)
     log = options.state / "sandbox.log"
     with open(log, "w", encoding="utf-8") as errors:
@@ -255,7 +255,7 @@ def start(options: argparse.Namespace) -> None:
 
 
 def stop(options: argparse.Namespace) -> None:
-    """Ends what ``start`` started; nothing to end is fine."""
+    """End what ``start`` started, if anything."""
     pidfile = options.state / "sandbox.pid"
     deadline = time.monotonic() + 2 * _STOP_TIMEOUT
     with contextlib.suppress(FileNotFoundError), open(pidfile, encoding="ascii") as file:
@@ -273,7 +273,7 @@ def stop(options: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """The program's command line."""
+    """Run the program's command line."""
     parser = argparse.ArgumentParser(description="Run the real qemu-ga in a sandbox without a network.")
     commands = parser.add_subparsers(required=True)
     for function in (run, start, stop):
@@ -282,8 +282,8 @@ def main(arguments: list[str]) -> None:
         command.add_argument("--state", type=pathlib.Path, required=True, help="directory for the pidfile and the log")
         if function is not stop:
             command.add_argument("--suite", help="Debian suite to run; without it the machine's own system")
-            command.add_argument("--user", default="root", help="whom the agent runs as, inside")
-            command.add_argument("--block", default="", help="comma-separated commands the agent shall refuse as well")
+            command.add_argument("--user", default="root", help="the guest's user that the agent runs as")
+            command.add_argument("--block", default="", help="more commands to refuse, separated by commas")
             command.add_argument("--while-pid", type=int, help="end as soon as this process has ended")
     options = parser.parse_args(arguments)
     try:

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An agent that follows a script, for what real ones cannot be made to do: old, frozen, broken and hostile ones.
+"""An agent that follows a script, to be old, frozen, broken or hostile in ways that real agents cannot be made to be.
 
-In a test: ``with ScriptedAgent("no_ids", "cut").listening() as path:`` or ``.connected() as socket:``; what a profile
-does not have, the test puts into :attr:`ScriptedAgent.handlers` or :attr:`ScriptedAgent.deliveries`. As a program:
+In a test: ``with ScriptedAgent("no_ids", "cut").listening() as path:`` or ``.connected() as socket:``. A test adds what
+no profile has to :attr:`ScriptedAgent.handlers` or :attr:`ScriptedAgent.deliveries`. As a program:
 ``python3 scripted_agent.py SOCKET --profile NAME --profile NAME``.
 """
 
@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Callable, Union
 
 if __name__ == "__main__":
-    # A program is no part of a package by itself, so it would not find its neighbour (PEP 366).
+    # Python does not know the package of a program, which relative imports need (PEP 366).
     __package__ = "guests"  # pylint: disable=redefined-builtin
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
@@ -36,11 +36,11 @@ Handler = Callable[[Arguments], Any]
 Step = Union[bytes, float, None]
 """Bytes to send, seconds to wait, or None: close the connection."""
 Delivery = Callable[[bytes], Iterable[Step]]
-"""Turns the line of a reply into what is done instead of just sending it."""
+"""Turns the line of a reply into the steps that are taken instead of sending it."""
 
 NO_REPLY = object()
 STRAY_FF = b"""{"error": {"class": "GenericError", "desc": "JSON parse error, stray '\\uFFFD'"}}\n"""
-"""What qemu-ga says to a byte 0xFF."""
+"""How qemu-ga answers a byte 0xFF."""
 ALLOWED_WHILE_FROZEN = frozenset(
     ("guest-fsfreeze-status", "guest-fsfreeze-thaw", "guest-info", "guest-ping", "guest-sync", "guest-sync-delimited")
 )
@@ -60,33 +60,33 @@ class ErrorReply(Exception):
 
 
 class RequestParser:
-    """Splits a stream into JSON texts as qemu-ga does: one ends where its braces balance, and 0xFF starts afresh."""
+    """A parser of streams of JSON texts, like qemu-ga's: a text ends where its braces balance, and 0xFF resets it."""
 
     def __init__(self) -> None:
-        self._start_afresh()
+        self._reset()
 
-    def _start_afresh(self) -> None:
+    def _reset(self) -> None:
         self._text = bytearray()
         self._depth = 0
         self._in_string = self._escaped = self._skipping = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yields complete texts, a lone 0xFF for each byte that made the parser start afresh, and strays."""
+        """Yield complete texts, a lone 0xFF for each byte that reset the parser, and stray characters."""
         for value in data:
             if value >= 0xFE:
-                self._start_afresh()
+                self._reset()
                 yield b"\xff"
             elif self._text or not (self._skips(value) or bytes((value,)).isspace()):
                 self._text.append(value)
                 self._follow(value)
                 if self._depth <= 0 and not self._in_string:
                     text = bytes(self._text)
-                    self._start_afresh()
+                    self._reset()
                     self._skipping = text[0] not in b'{["'
                     yield text
 
     def _skips(self, value: int) -> bool:
-        """After something stray the rest of it is passed over without another word."""
+        """Return whether a character continues stray text, which qemu-ga reports only once."""
         self._skipping = self._skipping and value >= 0x20 and value not in b"{}[]:,"
         return self._skipping
 
@@ -103,9 +103,9 @@ class RequestParser:
 
 
 class ScriptedAgent:
-    """Serves one client after the other, like qemu-ga. By itself it behaves like a current one.
+    """A server for one client after the other, like qemu-ga. Without profiles it behaves like a current agent.
 
-    :param profiles: names of :data:`~.agent_profiles.PROFILES`, each changing some of the attributes.
+    :param profiles: names of :data:`~.agent_profiles.PROFILES`, each of which changes some of the attributes.
     """
 
     def __init__(self, *profiles: str) -> None:
@@ -124,19 +124,19 @@ class ScriptedAgent:
         self.handlers.update({name: lambda arguments: NO_REPLY for name in WITHOUT_SUCCESS_RESPONSE})
         self.version = "9.2.0"
         self.ids = "echoed"
-        """What becomes of a request's id: ``echoed``, ``ignored`` or ``refused``."""
+        """What the agent does with a request's id: ``echoed``, ``ignored`` or ``refused``."""
         self.greeting = b""
-        """Sent to each client at once."""
+        """Sent to each client when it connects."""
         self.silent = False
         self.frozen = False
         self.frozen_text = "the command is not allowed"
         self.disabled: set[str] = set()
         self.deliveries: list[Delivery] = []
-        """Applied one after the other to each reply but those of the two sync commands."""
+        """Applied one after the other to each reply except those of the two sync commands."""
         self.requests: list[Any] = []
-        """What was asked for so far, decoded."""
+        """The requests so far, decoded."""
         self.received = b""
-        """The same as bytes, with all that was no request."""
+        """Everything received so far, as bytes."""
         self._parser = RequestParser()
         self._ended = threading.Event()
         for profile in profiles:
@@ -144,7 +144,7 @@ class ScriptedAgent:
 
     @contextlib.contextmanager
     def listening(self, path: str | None = None) -> Iterator[str]:
-        """Serves clients on a Unix socket, one of its own by default, gives its path and removes it afterwards."""
+        """Serve clients on a Unix socket, by default a new one; yield its path, and remove it afterwards."""
         with contextlib.ExitStack() as stack:
             # Not the caller's TMPDIR: the path of a socket has to be shorter than 108 bytes.
             path = path or stack.enter_context(tempfile.TemporaryDirectory(prefix="qga-", dir="/tmp")) + "/agent.sock"
@@ -157,7 +157,7 @@ class ScriptedAgent:
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[socket.socket]:
-        """Serves the other end of the socket it gives."""
+        """Yield a socket, and serve its other end."""
         ours, theirs = socket.socketpair()
         with ours, theirs, self._thread(self.serve, ours):
             yield theirs
@@ -183,21 +183,21 @@ class ScriptedAgent:
                     self.serve(connection)
 
     def serve(self, connection: socket.socket) -> None:
-        """Serves one connection until either side ends it."""
-        # A client that goes away is no error.
+        """Serve one connection until either side ends it."""
+        # A client that disconnects is no error.
         with contextlib.suppress(ConnectionError):
-            goes_on = self._carry_out(connection, [self.greeting])
-            while goes_on and not self._ended.is_set():
+            connected = self._take(connection, [self.greeting])
+            while connected and not self._ended.is_set():
                 try:
                     data = connection.recv(4096)
                 except socket.timeout:
                     continue
                 self.received += data
-                goes_on = data != b""
+                connected = data != b""
                 for text in self._parser.feed(data):
-                    goes_on = goes_on and self._carry_out(connection, self._answer(text))
+                    connected = connected and self._take(connection, self._answer(text))
 
-    def _carry_out(self, connection: socket.socket, steps: Iterable[Step]) -> bool:
+    def _take(self, connection: socket.socket, steps: Iterable[Step]) -> bool:
         for step in steps:
             if step is None or self._ended.is_set():
                 return False
@@ -235,8 +235,8 @@ class ScriptedAgent:
             if value is NO_REPLY:
                 return None
             reply = {"return": value}
-        except ErrorReply as refusal:
-            reply = dict(refusal.reply)
+        except ErrorReply as error:
+            reply = dict(error.reply)
         if self.ids == "echoed" and isinstance(request, dict) and "id" in request:
             reply["id"] = request["id"]
         return reply
@@ -279,13 +279,13 @@ def _deliver(steps: Iterable[Step], delivery: Delivery) -> Iterator[Step]:
 
 
 def main() -> None:
-    """Serves a socket until a signal comes."""
+    """Serve a socket until a signal comes."""
     parser = argparse.ArgumentParser(description="Serve a Unix socket like a guest agent of a certain kind.")
     parser.add_argument("socket", help="where to listen; the socket is removed at the end")
     parser.add_argument("--profile", action="append", choices=sorted(PROFILES), default=[], help="may be repeated")
     options = parser.parse_args()
     signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    # Threads inherit the mask, so the signals are left to sigwait.
+    # Threads inherit the mask, so that sigwait gets the signals.
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     with ScriptedAgent(*options.profile).listening(options.socket):
         print(f"unix:{options.socket}", flush=True)

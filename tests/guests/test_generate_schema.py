@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks of dev/generate_schema.py with small descriptions of agents that never were."""
+"""Tests of dev/generate_schema.py with small descriptions of imaginary agents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-# By its path, as no import statement finds it both here and where types are checked.
+# By its path, because no import statement finds it both here and where types are checked.
 GENERATOR = runpy.run_path(str(pathlib.Path(__file__).resolve().parents[2] / "dev" / "generate_schema.py"))
 SchemaError: type[Exception] = GENERATOR["SchemaError"]
 
@@ -21,6 +21,7 @@ BOOLEAN = {"type": "boolean"}
 
 
 def integer(low: int, high: int) -> dict[str, Any]:
+    """Return the schema of an integer in a range."""
     return {"type": "integer", "minimum": low, "maximum": high}
 
 
@@ -40,7 +41,7 @@ PROBE = """
 
 
 def generated(text: str, directory: pathlib.Path) -> dict[str, Any]:
-    """The variables of the file that is generated for a QAPI file with that text."""
+    """Return the variables of the file that is generated from a QAPI file with this text."""
     path = directory / "schema.json"
     path.write_text(text, encoding="utf-8")
     output = directory / "commands.py"
@@ -48,8 +49,8 @@ def generated(text: str, directory: pathlib.Path) -> dict[str, Any]:
     return runpy.run_path(str(output))
 
 
-def forms(types: str, qapi_type: str, directory: pathlib.Path) -> tuple[Any, Any]:
-    """What a type is in a request and in a reply."""
+def schemas(types: str, qapi_type: str, directory: pathlib.Path) -> tuple[Any, Any]:
+    """Return the schemas of a type in a request and in a reply."""
     probe = PROBE.replace("DATA", f"{{ 'x': {qapi_type} }}").replace("RETURNS", qapi_type)
     variables = generated(types + probe, directory)
     command = variables["COMMANDS"]["probe"]
@@ -69,7 +70,7 @@ def forms(types: str, qapi_type: str, directory: pathlib.Path) -> tuple[Any, Any
     )
 
 
-def test_commands(tmp_path: pathlib.Path) -> None:
+def test_commands_are_generated_with_arguments_returns_and_since(tmp_path: pathlib.Path) -> None:
     variables = generated(
         """
         # comments, and indentation that Python would refuse
@@ -134,11 +135,11 @@ def test_commands(tmp_path: pathlib.Path) -> None:
         ("[ 'str' ]", {"type": "array", "items": STRING}),
     ],
 )
-def test_scalars_and_lists(qapi_type: str, schema: Any, tmp_path: pathlib.Path) -> None:
-    assert forms("", qapi_type, tmp_path) == (schema, schema)
+def test_scalar_or_list_becomes_schema(qapi_type: str, schema: Any, tmp_path: pathlib.Path) -> None:
+    assert schemas("", qapi_type, tmp_path) == (schema, schema)
 
 
-def test_structs(tmp_path: pathlib.Path) -> None:
+def test_struct_is_closed_in_requests_and_open_in_replies(tmp_path: pathlib.Path) -> None:
     types = """
         { 'struct': 'Root', 'data': { 'a': 'str' } }
         { 'struct': 'Middle', 'base': 'Root', 'data': { '*b': [ 'Other' ] } }
@@ -146,7 +147,7 @@ def test_structs(tmp_path: pathlib.Path) -> None:
           'data': { 'c': { 'type': 'bool', 'if': 'CONFIG_LINUX' }, 'd': { 'type': 'int', 'features': [ 'x' ] } } }
         { 'struct': 'Other', 'data': { } }
     """
-    request, reply = forms(types, "'Leaf'", tmp_path)
+    request, reply = schemas(types, "'Leaf'", tmp_path)
     assert request == {
         "type": "object",
         "properties": {
@@ -165,7 +166,7 @@ def test_structs(tmp_path: pathlib.Path) -> None:
     }
 
 
-def test_structs_within_themselves(tmp_path: pathlib.Path) -> None:
+def test_struct_may_contain_itself(tmp_path: pathlib.Path) -> None:
     variables = generated(
         "{ 'struct': 'Tree', 'data': { '*branches': [ 'Tree' ] } }"
         + PROBE.replace("DATA", "{}").replace("RETURNS", "'Tree'"),
@@ -175,31 +176,31 @@ def test_structs_within_themselves(tmp_path: pathlib.Path) -> None:
     assert variables["REPLY_TYPES"] == {"Tree": {"type": "object", "properties": {"branches": branches}}}
 
 
-def test_enums(tmp_path: pathlib.Path) -> None:
+def test_enum_is_checked_in_requests_only(tmp_path: pathlib.Path) -> None:
     types = "{ 'enum': 'Color', 'data': [ 'red', { 'name': 'blue', 'if': 'CONFIG_BLUE' } ], 'prefix': 'PAINT' }"
-    assert forms(types, "'Color'", tmp_path) == ({"type": "string", "enum": ["red", "blue"]}, STRING)
+    assert schemas(types, "'Color'", tmp_path) == ({"type": "string", "enum": ["red", "blue"]}, STRING)
 
 
-def test_alternates(tmp_path: pathlib.Path) -> None:
+def test_alternate_becomes_any_of(tmp_path: pathlib.Path) -> None:
     types = """
         { 'enum': 'Mode', 'data': [ 'on', 'off' ] }
         { 'alternate': 'Switch', 'data': { 'flag': 'bool', 'mode': { 'type': 'Mode', 'if': 'CONFIG_MODE' } } }
     """
-    assert forms(types, "'Switch'", tmp_path) == (
+    assert schemas(types, "'Switch'", tmp_path) == (
         {"anyOf": [BOOLEAN, {"type": "string", "enum": ["on", "off"]}]},
         {"anyOf": [BOOLEAN, STRING]},
     )
 
 
 @pytest.mark.parametrize("base", ["{ 'type': 'Kind', '*note': 'str' }", "'Base'"])
-def test_unions(base: str, tmp_path: pathlib.Path) -> None:
+def test_union_depends_on_its_discriminator(base: str, tmp_path: pathlib.Path) -> None:
     types = f"""
         {{ 'enum': 'Kind', 'data': [ 'disk', 'none' ] }}
         {{ 'struct': 'Base', 'data': {{ 'type': 'Kind', '*note': 'str' }} }}
         {{ 'struct': 'Disk', 'data': {{ 'size': 'uint8' }} }}
         {{ 'union': 'Device', 'base': {base}, 'discriminator': 'type', 'data': {{ 'disk': 'Disk' }} }}
     """
-    request, reply = forms(types, "'Device'", tmp_path)
+    request, reply = schemas(types, "'Device'", tmp_path)
 
     def when(kind: str) -> dict[str, Any]:
         return {"properties": {"type": {"const": kind}}, "required": ["type"]}
@@ -243,7 +244,7 @@ def test_unions(base: str, tmp_path: pathlib.Path) -> None:
     }
 
 
-def test_takes_one_line_or_many(tmp_path: pathlib.Path) -> None:
+def test_generated_lines_are_at_most_120_characters(tmp_path: pathlib.Path) -> None:
     text = "".join(
         f"##\n# @{'c' * length}:\n# Since: 1.0\n##\n{{ 'command': '{'c' * length}', 'data': {{ 'a': 'str' }} }}\n"
         for length in range(1, 110)
@@ -254,12 +255,12 @@ def test_takes_one_line_or_many(tmp_path: pathlib.Path) -> None:
     assert max(len(line) for line in lines if "ccc" not in line) <= 120
 
 
-def test_reads_included_and_compressed_files_once(tmp_path: pathlib.Path) -> None:
+def test_included_and_compressed_files_are_read_once(tmp_path: pathlib.Path) -> None:
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "one.json").write_text("{ 'include': '../two.json.gz' }\n{ 'include': '../schema.json' }\n")
     (tmp_path / "two.json.gz").write_bytes(gzip.compress(b"{ 'struct': 'Two', 'data': {} }"))
     includes = "{ 'include': 'parts/one.json' }\n{ 'include': 'two.json.gz' }\n"
-    assert forms(includes, "'Two'", tmp_path)[1] == {"type": "object"}
+    assert schemas(includes, "'Two'", tmp_path)[1] == {"type": "object"}
 
 
 @pytest.mark.parametrize(
@@ -286,12 +287,12 @@ def test_reads_included_and_compressed_files_once(tmp_path: pathlib.Path) -> Non
         ),
     ],
 )
-def test_refuses_what_it_does_not_know(text: str, reason: str, tmp_path: pathlib.Path) -> None:
+def test_unknown_qapi_is_an_error(text: str, reason: str, tmp_path: pathlib.Path) -> None:
     with pytest.raises(SchemaError, match=reason):
         generated(text, tmp_path)
 
 
-def test_finds_differences(tmp_path: pathlib.Path) -> None:
+def test_differences_are_shown_as_a_diff(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "commands.py"
     assert "+one\n" in GENERATOR["differences"]("one\n", path)
     path.write_text("one\n", encoding="utf-8")

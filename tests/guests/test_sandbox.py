@@ -1,9 +1,9 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks of the sandbox itself, ``pytest tests/guests``, with a client that shares nothing with the collection.
+"""Tests of the sandbox itself, ``pytest tests/guests``, with a client that shares no code with the collection.
 
-Run it as root for all guests, and as an ordinary user for the machine's own system.
+Run them as root for all guests, and as an ordinary user for the machine's own system.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GUESTS = ("machine", *trees.SUITES) if AS_ROOT else ("machine",)
 
 
 class Client:
-    """One connection to an agent."""
+    """A connection to an agent."""
 
     def __init__(self, agent: sandbox.SandboxedAgent) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -39,7 +39,10 @@ class Client:
         self._replies = self._socket.makefile("rb")
 
     def call(self, command: str, **arguments: object) -> Any:
-        """Returns what the agent returned; raises AssertionError with what it refused with."""
+        """Return what the agent returned.
+
+        :raises AssertionError: the agent refused; the message is its description.
+        """
         self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
         reply = json.loads(self._replies.readline())
         if "error" in reply:
@@ -47,7 +50,7 @@ class Client:
         return reply["return"]
 
     def run(self, *command: str, stdin: str = "") -> tuple[int, str]:
-        """Runs a program in the guest and returns its exit code and everything it printed."""
+        """Run a program in the guest, and return its exit code and everything it printed."""
         data = base64.b64encode(stdin.encode()).decode()
         argument = {"path": command[0], "arg": command[1:], "input-data": data, "capture-output": True}
         pid = self.call("guest-exec", **argument)["pid"]
@@ -57,32 +60,32 @@ class Client:
         return status["exitcode"], output.decode()
 
     def close(self) -> None:
-        """Lets the next client in."""
+        """Disconnect, so that the next client can connect."""
         self._replies.close()
         self._socket.close()
 
 
 def tree_of(guest: str) -> pathlib.Path | None:
-    """The tree to run for a name of :data:`GUESTS`."""
+    """Return the tree to run for a name of :data:`GUESTS`."""
     return None if guest == "machine" else trees.build(guest)
 
 
 @pytest.fixture(name="agent", params=GUESTS)
-def agent_of_each_guest(request: pytest.FixtureRequest) -> Iterator[sandbox.SandboxedAgent]:
-    """An agent of each kind of guest."""
+def fixture_agent(request: pytest.FixtureRequest) -> Iterator[sandbox.SandboxedAgent]:
+    """Run an agent of each kind of guest."""
     with sandbox.SandboxedAgent(tree_of(request.param)) as running:
         yield running
 
 
 @pytest.fixture(name="client")
-def client_of_the_agent(agent: sandbox.SandboxedAgent) -> Iterator[Client]:
-    """A connection to it."""
+def fixture_client(agent: sandbox.SandboxedAgent) -> Iterator[Client]:
+    """Connect to the agent."""
     connected = Client(agent)
     yield connected
     connected.close()
 
 
-def test_blocks_what_would_reach_the_machine(client: Client) -> None:
+def test_commands_that_would_affect_the_machine_are_blocked(client: Client) -> None:
     commands = {command["name"]: command["enabled"] for command in client.call("guest-info")["supported_commands"]}
     assert commands["guest-exec"] and commands["guest-file-open"] and commands["guest-fsfreeze-status"]
     assert not [name for name in guest_init.ALWAYS_BLOCKED if commands.get(name, False)]
@@ -91,7 +94,7 @@ def test_blocks_what_would_reach_the_machine(client: Client) -> None:
             client.call(name)
 
 
-def test_has_no_network_and_its_own_name(client: Client) -> None:
+def test_guest_has_no_network_and_its_own_name(client: Client) -> None:
     code, devices = client.run("cat", "/proc/net/dev")
     assert code == 0
     assert [line.partition(":")[0].strip() for line in devices.splitlines()[2:]] == ["lo"]
@@ -99,7 +102,7 @@ def test_has_no_network_and_its_own_name(client: Client) -> None:
     assert client.call("guest-get-host-name") == {"host-name": guest_init.HOSTNAME}
 
 
-def test_writes_and_reads_files(client: Client) -> None:
+def test_agent_writes_and_reads_files(client: Client) -> None:
     content = base64.b64encode(bytes(range(256))).decode()
     handle = client.call("guest-file-open", path="/root/file", mode="w+")
     assert client.call("guest-file-write", handle=handle, **{"buf-b64": content})["count"] == 256
@@ -109,7 +112,7 @@ def test_writes_and_reads_files(client: Client) -> None:
     client.call("guest-file-close", handle=handle)
 
 
-def test_changes_nothing_outside(client: Client, tmp_path: pathlib.Path) -> None:
+def test_guest_changes_nothing_on_the_machine(client: Client, tmp_path: pathlib.Path) -> None:
     for directory in ("/etc", "/var", "/opt", "/tmp", "/run", "/root", "/dev/shm"):
         marker = f"{directory}/{tmp_path.name}-{os.getpid()}"
         assert client.run("touch", marker) == (0, "")
@@ -119,7 +122,7 @@ def test_changes_nothing_outside(client: Client, tmp_path: pathlib.Path) -> None
     assert client.run("cat", "/etc/hostname") == (0, f"{guest_init.HOSTNAME}\n")
 
 
-def test_may_be_killed_and_started_again(agent: sandbox.SandboxedAgent) -> None:
+def test_killed_agent_can_be_started_again(agent: sandbox.SandboxedAgent) -> None:
     for dummy in range(2):
         before = agent.pid
         agent.kill_agent()
@@ -130,15 +133,15 @@ def test_may_be_killed_and_started_again(agent: sandbox.SandboxedAgent) -> None:
         again.close()
 
 
-def test_buries_orphans(client: Client) -> None:
+def test_orphans_are_reaped(client: Client) -> None:
     client.run("sh", "-c", "sleep 0.1 >/dev/null 2>&1 &")
     time.sleep(0.3)
     assert client.run("sh", "-c", "grep -l '^State:.Z' /proc/[0-9]*/status")[1] == ""
 
 
-@pytest.mark.skipif(not AS_ROOT, reason="trees are for root")
+@pytest.mark.skipif(not AS_ROOT, reason="only root can run a tree")
 @pytest.mark.parametrize("suite", trees.SUITES)
-def test_lets_users_become_others(suite: str) -> None:
+def test_users_can_become_others(suite: str) -> None:
     password = trees.SUDO_PASSWORD_USER_PASSWORD
     with sandbox.SandboxedAgent(trees.build(suite), run_as=trees.SUDO_USER) as agent:
         client = Client(agent)
@@ -148,17 +151,17 @@ def test_lets_users_become_others(suite: str) -> None:
         assert client.run("su", "-c", "id -u", stdin="wrong\n")[0] == 1
         bob = ("su", "bob", "-c")
         assert client.run(*bob, "id -un", stdin=f"{password}\n") == (0, "bob\nPassword: ")
-        sudo = "sudo -S -k -p 'say it: ' id -u"
+        sudo = "sudo -S -k -p 'password: ' id -u"
         code, output = client.run("sudo", "-n", "-u", "bob", "sh", "-c", sudo, stdin=f"{password}\n")
-        # Between the two some give the newcomer a lecture.
-        assert code == 0 and output.startswith("0\n") and output.endswith("say it: ")
+        # Some versions of sudo print a lecture between the two.
+        assert code == 0 and output.startswith("0\n") and output.endswith("password: ")
         assert client.run("sudo", "-n", "-u", "bob", "sh", "-c", sudo, stdin="wrong\n")[0] == 1
         client.close()
 
 
-@pytest.mark.skipif(not AS_ROOT, reason="trees are for root")
+@pytest.mark.skipif(not AS_ROOT, reason="only root can run a tree")
 @pytest.mark.parametrize("suite", trees.SUITES)
-def test_takes_options(suite: str) -> None:
+def test_options_reach_the_agent(suite: str) -> None:
     options: dict[str, Any] = {"blocked": ["guest-exec"], "run_as": "bob", "environment": {"LANG": "C"}}
     with sandbox.SandboxedAgent(trees.build(suite), **options) as agent:
         client = Client(agent)
@@ -170,7 +173,7 @@ def test_takes_options(suite: str) -> None:
 
 
 def ends_clean(endpoint: str) -> bool:
-    """Whether nothing is left of the sandbox with an endpoint, at the latest in five seconds."""
+    """Return whether nothing is left of the sandbox with an endpoint, within five seconds."""
     directory = endpoint.removeprefix("unix:").partition("/channel/")[0]
 
     def leftovers() -> Iterator[str]:
@@ -189,7 +192,7 @@ def ends_clean(endpoint: str) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_ends_with_the_program(number: signal.Signals, tmp_path: pathlib.Path) -> None:
+def test_sandbox_ends_with_the_program(number: signal.Signals, tmp_path: pathlib.Path) -> None:
     command = [sys.executable, sandbox.__file__, "run", "--state", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
@@ -199,7 +202,7 @@ def test_ends_with_the_program(number: signal.Signals, tmp_path: pathlib.Path) -
     assert ends_clean(endpoint)
 
 
-def test_runs_in_the_background(tmp_path: pathlib.Path) -> None:
+def test_sandbox_runs_in_the_background(tmp_path: pathlib.Path) -> None:
     def program(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         whole = [sys.executable, sandbox.__file__, command, "--state", str(tmp_path), *arguments]
         return subprocess.run(whole, capture_output=True, text=True, check=False)
@@ -208,11 +211,11 @@ def test_runs_in_the_background(tmp_path: pathlib.Path) -> None:
     endpoint = program("start").stdout
     assert endpoint.startswith("unix:/tmp/")
     second = program("start")
-    assert second.returncode == 1 and "runs already" in second.stderr
+    assert second.returncode == 1 and "already running" in second.stderr
     assert program("stop").returncode == program("stop").returncode == 0
     assert ends_clean(endpoint)
-    nobody = program("start", "--user", "no-such-user")
-    assert nobody.returncode == 1 and "no-such-user" in nobody.stderr
+    failed = program("start", "--user", "no-such-user")
+    assert failed.returncode == 1 and "no-such-user" in failed.stderr
     with subprocess.Popen(["sleep", "30"]) as other:
         endpoint = program("start", "--while-pid", str(other.pid)).stdout
         other.kill()

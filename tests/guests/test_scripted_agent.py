@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks of the scripted agent, against what was seen of real ones."""
+"""Tests of the scripted agent, against the behaviour of real agents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SYNCED = STRAY_FF + b'\xff{"return": 7}\n'
 
 
 def ask(agent: ScriptedAgent, request: bytes, seconds: float = 0.1) -> bytes:
-    """Everything an agent says to some bytes, within a time."""
+    """Return everything that an agent sends after some bytes, within a number of seconds."""
     deadline = time.monotonic() + seconds
     received = b""
     with agent.connected() as client, contextlib.suppress(socket.timeout):
@@ -41,7 +41,7 @@ def ask(agent: ScriptedAgent, request: bytes, seconds: float = 0.1) -> bytes:
 
 
 def reply_of(agent: ScriptedAgent, request: dict[str, Any]) -> Any:
-    """The one reply to one request."""
+    """Return the one reply to one request."""
     return json.loads(ask(agent, json.dumps(request).encode()))
 
 
@@ -56,13 +56,13 @@ def reply_of(agent: ScriptedAgent, request: dict[str, Any]) -> Any:
         (b"}[]\r\n\t ", [b"}", b"[]"]),
     ],
 )
-def test_splits_requests(stream: bytes, texts: list[bytes]) -> None:
+def test_parser_splits_requests_anywhere(stream: bytes, texts: list[bytes]) -> None:
     assert list(RequestParser().feed(stream)) == texts
     parser = RequestParser()
     assert [text for value in stream for text in parser.feed(bytes((value,)))] == texts
 
 
-def test_answers_like_a_current_agent() -> None:
+def test_agent_without_profiles_answers_like_a_current_one() -> None:
     agent = ScriptedAgent("modern")
     assert ask(agent, SYNC) == SYNCED
     assert reply_of(agent, {"execute": "guest-ping", "id": [1, None]}) == {"return": {}, "id": [1, None]}
@@ -77,7 +77,7 @@ def test_answers_like_a_current_agent() -> None:
     assert agent.received.startswith(b"\xff")
 
 
-def test_runs_the_handlers_of_a_test() -> None:
+def test_added_handlers_are_used() -> None:
     def refuse(arguments: dict[str, Any]) -> Any:
         raise ErrorReply("not today")
 
@@ -87,7 +87,7 @@ def test_runs_the_handlers_of_a_test() -> None:
     assert reply_of(agent, {"execute": "guest-get-time"}) == {"error": {"class": "GenericError", "desc": "not today"}}
 
 
-def test_may_be_old_or_frozen_or_blocked() -> None:
+def test_profiles_make_agents_old_frozen_or_blocked() -> None:
     ping = {"execute": "guest-ping", "id": 1}
     assert reply_of(ScriptedAgent("no_ids"), ping) == ErrorReply("QMP input member 'id' is unexpected").reply
     assert reply_of(ScriptedAgent("ignores_ids"), ping) == {"return": {}}
@@ -109,20 +109,20 @@ def test_may_be_old_or_frozen_or_blocked() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DELIVERIES))
-def test_breaks_replies_but_not_the_handshake(name: str) -> None:
+def test_delivery_breaks_replies_but_not_the_handshake(name: str) -> None:
     agent = ScriptedAgent(name)
     assert ask(agent, SYNC) == SYNCED
-    right = b'{"return": {}, "id": "x"}\n'
+    unbroken = b'{"return": {}, "id": "x"}\n'
     received = ask(agent, b'{"execute": "guest-ping", "id": "x"}', 0.1)
-    assert received != right or name == "slow"
+    assert received != unbroken or name == "slow"
 
 
-def test_combines_profiles() -> None:
+def test_profiles_combine() -> None:
     agent = ScriptedAgent("ignores_ids", "duplicate_replies", "slow")
     assert ask(agent, b'{"execute": "guest-ping", "id": "x"}') == b'{"return": {}}\n' * 2
 
 
-def test_serves_clients_in_turn() -> None:
+def test_clients_are_served_one_after_the_other() -> None:
     with ScriptedAgent().listening() as path:
         for dummy in range(2):
             with socket.socket(socket.AF_UNIX) as client:
@@ -133,7 +133,7 @@ def test_serves_clients_in_turn() -> None:
 
 
 @pytest.mark.parametrize("profile", ["modern", "stale", "endless"])
-def test_is_a_program(profile: str, tmp_path: Any) -> None:
+def test_program_serves_until_a_signal(profile: str, tmp_path: Any) -> None:
     path = os.path.relpath(tmp_path / "s", "/")
     command = [sys.executable, scripted_agent.__file__, "/" + path, "--profile", profile]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:

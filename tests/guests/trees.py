@@ -1,11 +1,11 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Root trees of Debian suites to run their guest agents in: ``python3 trees.py SUITE…`` builds them, prints the paths.
+"""Root trees of Debian suites, to run their guest agents in. ``python3 trees.py SUITE…`` builds them and prints paths.
 
-A tree is a Debian without kernel and init system but with qemu-guest-agent and what Ansible's modules need. It is built
-once, needs root and mmdebstrap, and is kept in ``${XDG_CACHE_HOME:-~/.cache}/netless-qga/trees`` under a name that
-changes with the recipe.
+A tree is a Debian without kernel and init system, with qemu-guest-agent and what Ansible's modules need. To build one
+takes root and mmdebstrap. It is kept in ``${XDG_CACHE_HOME:-~/.cache}/netless-qga/trees``, under a name that changes
+with the recipe.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from concurrent.futures import ThreadPoolExecutor
 SUITES = ("bullseye", "bookworm", "trixie", "forky")
 
 SUDO_USER = "alice"
-"""May use sudo without a password."""
+"""A user who may use sudo without a password."""
 SUDO_PASSWORD_USER = "bob"
-"""May use sudo with his password, :data:`SUDO_PASSWORD_USER_PASSWORD`."""
+"""A user who may use sudo with his password, :data:`SUDO_PASSWORD_USER_PASSWORD`."""
 SUDO_PASSWORD_USER_PASSWORD = "bobs-own-password"
 ROOT_PASSWORD = "roots-own-password"
 
@@ -42,7 +42,7 @@ cat >"$1/etc/sudoers.d/netless" <<SUDOERS
 SUDOERS
 chmod 0440 "$1/etc/sudoers.d/netless"
 """
-"""Part of a script for mmdebstrap that creates them in the tree ``$1``."""
+"""Part of a script for mmdebstrap, which creates these users in the tree ``$1``."""
 
 _CUSTOMIZE = f"""
 set -eu
@@ -51,37 +51,35 @@ _OPTIONS = (
     "--mode=root",
     "--variant=minbase",
     f"--include={','.join(_PACKAGES)}",
-    # The index of a suite that is not released yet may be older than its promised lifetime on a mirror that is a
-    # snapshot.
+    # On a mirror that is a snapshot, the index of a suite that is not released yet may have expired.
     '--aptopt=Acquire::Check-Valid-Until "false"',
     "--dpkgopt=path-exclude=/usr/share/doc/*",
-    # Among it is QEMU's description of the agent's commands.
+    # These files include QEMU's description of the agent's commands.
     "--dpkgopt=path-include=/usr/share/doc/qemu-guest-agent/*",
     "--dpkgopt=path-exclude=/usr/share/locale/*",
     "--dpkgopt=path-exclude=/usr/share/man/*",
     f"--customize-hook={_CUSTOMIZE}",
 )
-_BUILDERS = 2
-"""Trees built at the same time: each keeps about one core busy."""
+_MAX_BUILDERS = 2
+"""How many trees are built at the same time: each keeps about one processor busy."""
 
 
 def cache_directory() -> pathlib.Path:
-    """Where trees are kept; it need not exist yet."""
+    """Return the directory for the trees, which may not exist yet."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return pathlib.Path(base, "netless-qga", "trees")
 
 
 def tree_path(suite: str) -> pathlib.Path:
-    """Where the tree of ``suite`` is, or will be once :func:`build` has made it."""
+    """Return the path of the tree of ``suite``, which exists once :func:`build` has made it."""
     recipe = hashlib.sha256("\0".join((suite, *_OPTIONS)).encode()).hexdigest()
     return cache_directory() / f"{suite}-{recipe[:12]}"
 
 
 def debian_mirror() -> str | None:
-    """The mirror this machine's own apt takes Debian from.
+    """Return the mirror from which this machine's own apt takes Debian.
 
-    :returns: its URI, or None on a machine that is not set up for Debian's archive; mmdebstrap then has a default of
-        its own.
+    :returns: its URI, or None on a machine that does not use Debian's archive; mmdebstrap then uses its default.
     """
     targets = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)"], check=True, capture_output=True, text=True
@@ -94,11 +92,12 @@ def debian_mirror() -> str | None:
 
 
 def build(suite: str) -> pathlib.Path:
-    """Builds the tree of ``suite`` unless it is there, and returns its path. Other processes may call this at the same
-    time.
+    """Build the tree of ``suite`` unless it exists, and return its path.
 
-    :raises PermissionError: it has to be built, and this is not root.
-    :raises RuntimeError: mmdebstrap failed; the message ends with what it said.
+    Other processes may call this at the same time.
+
+    :raises PermissionError: the tree has to be built, which only root can.
+    :raises RuntimeError: mmdebstrap failed; the message ends with its output.
     """
     tree = tree_path(suite)
     if tree.is_dir():
@@ -118,9 +117,19 @@ def _build_locked(suite: str, tree: pathlib.Path, lock: int) -> None:
     _remove(partial)
     mirror = debian_mirror()
     # mmdebstrap mounts parts of the machine in the tree, and leaves them mounted if it is killed. In namespaces of its
-    # own they are gone with it, it is gone with this process, and the lock is held until then.
-    alone = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    command = [*alone, "mmdebstrap", *_OPTIONS, suite, str(partial), *([mirror] if mirror else [])]
+    # own the mounts disappear with mmdebstrap, which ends with this process and holds the lock until then.
+    isolated = [
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ]
+    command = [*isolated, "mmdebstrap", *_OPTIONS, suite, str(partial), *([mirror] if mirror else [])]
     result = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -137,17 +146,17 @@ def _build_locked(suite: str, tree: pathlib.Path, lock: int) -> None:
 
 
 def _remove(partial: pathlib.Path) -> None:
-    # Never through a mount into the machine's own files.
+    # Never follows a mount into the machine's own files.
     subprocess.run(["rm", "-rf", "--one-file-system", str(partial)], check=True)
 
 
 def main(arguments: list[str]) -> int:
-    """Builds the named suites and prints one path a line, in the order asked for."""
+    """Build the named suites, and print one path a line, in the order of the arguments."""
     parser = argparse.ArgumentParser(
         description="Build root trees of Debian suites with qemu-guest-agent and print their paths."
     )
     parser.add_argument("suite", nargs="+", choices=SUITES)
-    with ThreadPoolExecutor(_BUILDERS) as pool:
+    with ThreadPoolExecutor(_MAX_BUILDERS) as pool:
         try:
             for tree in pool.map(build, parser.parse_args(arguments).suite):
                 print(tree, flush=True)
