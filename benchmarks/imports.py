@@ -71,7 +71,7 @@ def load(name: str) -> Loaded:
     connection = connection_loader.get(plugin, PlayContext())
     connection.set_options(var_options={"inventory_hostname": "test", "ansible_host": "test", **variables})
     try:
-        connection._connect()
+        connection._connect()  # pylint: disable=protected-access
     except AnsibleError as exc:
         error = str(exc)
     cpu = time.process_time() - started

@@ -35,7 +35,7 @@ LINTERS = (
     "docs-check",
 )
 SUITES = ("bullseye", "bookworm", "trixie", "forky")
-"""The guests of the integration tests."""
+"""The Debian suites of the integration tests' guests."""
 WELL_COVERED = (
     *sorted(
         f"plugins/module_utils/framing/{path.name}"
@@ -47,10 +47,15 @@ WELL_COVERED = (
 """Files of which the unit tests have to reach nearly every line and branch."""
 COVERING_TESTS = ("_agent/test_agent.py", "_channels/test_stream_channel*.py", "framing/test_*.py")
 """The unit tests that reach these files. Only they measure it, because measuring makes tests several times as slow."""
-WITH_ANSIBLE = ("tests/unit/plugins/action/", "tests/unit/plugins/modules/", "tests/unit/plugins/plugin_utils/")
-"""Unit tests for which it matters which ansible-core there is."""
-MODULE_UTILS = "tests/unit/plugins/module_utils/"
+UNIT_TESTS = "tests/unit/plugins/"
+MODULE_UTILS = f"{UNIT_TESTS}module_utils/"
 """Unit tests of nearly everything that a Python has to run for a module."""
+WITH_ANSIBLE = tuple(
+    f"{UNIT_TESTS}{path.name}/"
+    for path in sorted((ROOT / UNIT_TESTS).glob("[a-z]*"))
+    if path.is_dir() and path.name != "module_utils"
+)
+"""Unit tests that use ansible-core, so that its version matters: all others."""
 WITHOUT_ANSIBLE = {"guest"}
 """Targets that do the same with every ansible-core."""
 VM_GUESTS = ("bookworm", "qemu")
