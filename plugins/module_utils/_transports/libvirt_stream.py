@@ -25,6 +25,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     EndpointBusy,
     EndpointUnavailable,
     Unreachable,
+    UnreachableReason,
     excerpt,
 )
 
@@ -186,7 +187,10 @@ class LibvirtStream:
 
     def closed_error(self) -> Unreachable:
         said = f": {self._reason}" if self._reason else ""
-        return ChannelClosed(f"{self._endpoint.name}: the stream ended{said}. Did the domain stop, or libvirt?")
+        return ChannelClosed(
+            f"{self._endpoint.name}: the stream ended{said}. Did the domain stop, or libvirt?",
+            reason=UnreachableReason.CLOSED,
+        )
 
     def close(self) -> None:
         stream, self._stream = self._stream, None

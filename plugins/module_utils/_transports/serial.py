@@ -16,12 +16,14 @@ from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._transports import descriptor
+from ansible_collections.netless.qga.plugins.module_utils._transports.os_error import unreachable_reason
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     ChannelClosed,
     EndpointBusy,
     EndpointUnavailable,
     Unreachable,
+    UnreachableReason,
 )
 
 _RETRY_SECONDS = 0.05
@@ -67,7 +69,7 @@ class SerialConnector:
             # One that waits for a carrier would not return; one that is our terminal could stop us by Ctrl-C.
             device = os.open(self.path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         except OSError as exc:
-            raise self._unavailable(exc.errno or 0, str(exc.strerror)) from exc
+            raise self._unavailable(exc.errno or 0, str(exc.strerror), reason=unreachable_reason(exc)) from exc
         try:
             settings = termios.tcgetattr(device)
             self._lock(device, deadline)
@@ -94,8 +96,10 @@ class SerialConnector:
                     ) from exc
                 deadline.sleep(_RETRY_SECONDS)
 
-    def _unavailable(self, number: int, text: str) -> EndpointUnavailable:
-        return EndpointUnavailable(f"{self.name}: {_CURES.get(number, text)}")
+    def _unavailable(
+        self, number: int, text: str, *, reason: UnreachableReason = UnreachableReason.UNKNOWN
+    ) -> EndpointUnavailable:
+        return EndpointUnavailable(f"{self.name}: {_CURES.get(number, text)}", reason=reason)
 
 
 class SerialTransport:
@@ -124,7 +128,10 @@ class SerialTransport:
         )
 
     def closed_error(self) -> Unreachable:
-        return ChannelClosed(f"{self._endpoint.name}: the other side of the line is gone. Did the VM stop?")
+        return ChannelClosed(
+            f"{self._endpoint.name}: the other side of the line is gone. Did the VM stop?",
+            reason=UnreachableReason.CLOSED,
+        )
 
     def close(self) -> None:
         if not self._is_open:

@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._transports import descriptor
-from ansible_collections.netless.qga.plugins.module_utils.errors import ChannelClosed, Unreachable
+from ansible_collections.netless.qga.plugins.module_utils.errors import ChannelClosed, Unreachable, UnreachableReason
 
 # More than a socket holds; a guest that sends on and on is not listened to for ever.
 _DRAINED_READS = 64
@@ -52,7 +52,10 @@ class StreamSocket:
         return self._endpoint.no_reply_error()
 
     def closed_error(self) -> Unreachable:
-        return ChannelClosed(f"{self._endpoint.name}: the other side closed the socket. Did the VM or its agent stop?")
+        return ChannelClosed(
+            f"{self._endpoint.name}: the other side closed the socket. Did the VM or its agent stop?",
+            reason=UnreachableReason.CLOSED,
+        )
 
     def close(self) -> None:
         # A process that was forked meanwhile has the socket too, and the agent would go on serving it.

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._local.background_call import BackgroundCall
 from ansible_collections.netless.qga.plugins.module_utils._transports import stream_socket
+from ansible_collections.netless.qga.plugins.module_utils._transports.os_error import unreachable_reason
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     EndpointUnavailable,
@@ -81,7 +82,7 @@ class TcpConnector:
 
     def connect(self, deadline: Deadline) -> stream_socket.StreamSocket:
         """Connect to the first of the host's addresses where somebody listens."""
-        reasons = []
+        causes = []
         failure: OSError | None = None
         addresses = self._addresses(deadline)
         for index, (family, address) in enumerate(addresses):
@@ -94,13 +95,14 @@ class TcpConnector:
                 if failure is None or exc.errno != errno.ECONNREFUSED:
                     failure = exc
                 # Our own deadline has no number.
-                reason = _CURES.get(exc.errno or errno.ETIMEDOUT, str(exc.strerror))
-                if reason not in reasons:
-                    reasons.append(reason)
+                cause = _CURES.get(exc.errno or errno.ETIMEDOUT, str(exc.strerror))
+                if cause not in causes:
+                    causes.append(cause)
             else:
                 _set_options(channel)
                 return stream_socket.StreamSocket(self, channel)
-        raise EndpointUnavailable(f"{self.name}: {'; '.join(reasons)}") from failure
+        reason = unreachable_reason(failure)
+        raise EndpointUnavailable(f"{self.name}: {'; '.join(causes)}", reason=reason) from failure
 
     def no_reply_error(self) -> Unreachable:
         return AgentSilent(

@@ -6,18 +6,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
+import stat
 from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._transports.os_error import unreachable_reason
 from ansible_collections.netless.qga.plugins.module_utils._transports.stream_socket import StreamSocket
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     EndpointBusy,
     EndpointUnavailable,
     Unreachable,
+    UnreachableReason,
 )
 
 # sizeof(sockaddr_un.sun_path) less its NUL, on Linux (unix(7)).
@@ -89,7 +93,16 @@ class UnixConnector:
                 deadline.sleep(_RETRY_SECONDS)
             except OSError as exc:
                 cure = _CURES.get(exc.errno or 0, str(exc.strerror))
-                raise EndpointUnavailable(f"{self.name}: {cure}") from exc
+                raise EndpointUnavailable(f"{self.name}: {cure}", reason=self._reason(exc)) from exc
+
+    def _reason(self, error: OSError) -> UnreachableReason:
+        """Return what an error of connect(2) proves. Linux refuses a path that is no socket with ECONNREFUSED, too."""
+        with contextlib.suppress(OSError):
+            if not stat.S_ISSOCK(os.stat(self.path).st_mode):
+                return UnreachableReason.UNKNOWN
+        if error.errno == errno.ECONNREFUSED:
+            return UnreachableReason.LEFT_BEHIND
+        return unreachable_reason(error)
 
     def no_reply_error(self) -> Unreachable:
         if self._waits_in_queue():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._transports import stream_socket
+from ansible_collections.netless.qga.plugins.module_utils._transports.os_error import unreachable_reason
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     EndpointUnavailable,
@@ -86,7 +87,7 @@ class VsockConnector:
         except OSError as exc:
             # Our own deadline has no number.
             cure = _CURES.get(exc.errno or errno.ETIMEDOUT, str(exc.strerror))
-            raise EndpointUnavailable(f"{self.name}: {cure}") from exc
+            raise EndpointUnavailable(f"{self.name}: {cure}", reason=unreachable_reason(exc)) from exc
         return stream_socket.StreamSocket(self, channel)
 
     def no_reply_error(self) -> Unreachable:

@@ -12,13 +12,24 @@ import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._transports.transport import Connector
-from ansible_collections.netless.qga.plugins.module_utils.errors import AgentSilent, ChannelClosed, EndpointUnavailable
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    AgentSilent,
+    ChannelClosed,
+    EndpointUnavailable,
+    UnreachableReason,
+)
 
 
-def refusal(endpoint: Connector, seconds: float = 30) -> str:
-    """What is said about an endpoint that cannot be connected to."""
+def refusal(
+    endpoint: Connector, seconds: float = 30, *, reason: UnreachableReason | None = UnreachableReason.UNKNOWN
+) -> str:
+    """Return the message for an endpoint that cannot be connected to.
+
+    :param reason: what the error has to prove about the other end; None if that depends on the machine.
+    """
     with pytest.raises(EndpointUnavailable) as caught:
         endpoint.connect(Deadline.after(seconds))
+    assert reason is None or caught.value.reason is reason
     text = str(caught.value)
     assert text.startswith(f"{endpoint.name}: ")
     return text
@@ -35,6 +46,7 @@ def check_both_ways(endpoint: Connector, listener: socket.socket) -> None:
         assert transport.receive(Deadline.after(30)) == b"back"
         assert isinstance(transport.no_reply_error(), AgentSilent)
     assert transport.receive(Deadline.after(30)) == b""
-    assert isinstance(transport.closed_error(), ChannelClosed)
+    error = transport.closed_error()
+    assert isinstance(error, ChannelClosed) and error.reason is UnreachableReason.CLOSED
     transport.close()
     transport.close()

@@ -25,6 +25,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ChannelClosed,
     EndpointUnavailable,
     OutcomeUnknown,
+    UnreachableReason,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
@@ -87,8 +88,9 @@ def test_takes_what_the_user_quoted_for_one_argument(tmp_path: pathlib.Path) -> 
 
 @pytest.mark.parametrize("command", ["/nonexistent/relay", "/", "'unbalanced"])
 def test_says_that_there_is_no_such_program(command: str) -> None:
-    with pytest.raises(EndpointUnavailable, match=f"^exec:{command}: cannot start the program: "):
+    with pytest.raises(EndpointUnavailable, match=f"^exec:{command}: cannot start the program: ") as caught:
         opened(command)
+    assert caught.value.reason is UnreachableReason.UNKNOWN
 
 
 def test_says_that_there_is_no_place_for_what_the_program_may_say(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,8 +102,10 @@ def test_says_that_there_is_no_place_for_what_the_program_may_say(monkeypatch: p
 @pytest.mark.parametrize("script", ["echo no route to host >&2; exit 3", "read x; echo no route to host >&2; exit 3"])
 def test_says_how_the_program_ended_and_what_it_said(script: str) -> None:
     channel = StreamChannel(ExecConnector(shlex.join(["sh", "-c", script])))
-    with pytest.raises(ChannelClosed, match=r"ended with status 3\. It said: no route to host$"):
+    with pytest.raises(ChannelClosed, match=r"ended with status 3\. It said: no route to host$") as caught:
         channel.sync(Deadline.after(30))
+    # A program that ends does not show what became of the agent that it leads to.
+    assert caught.value.reason is UnreachableReason.UNKNOWN
 
 
 def test_says_that_no_agent_answers_through_the_program() -> None:

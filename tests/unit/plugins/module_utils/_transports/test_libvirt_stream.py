@@ -24,6 +24,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     EndpointBusy,
     EndpointUnavailable,
     StateError,
+    UnreachableReason,
 )
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._libvirt.hypervisor import (
     Failure,
@@ -141,6 +142,7 @@ def test_a_stream_that_breaks(hypervisor: StreamingHypervisor, stream: LibvirtSt
     assert stream.receive(Deadline.after(1)) == b""
     closed_error = stream.closed_error()
     assert isinstance(closed_error, ChannelClosed) and "the stream ended: Cannot recv data" in str(closed_error)
+    assert closed_error.reason is UnreachableReason.CLOSED
 
 
 def test_a_stream_that_breaks_while_sending(

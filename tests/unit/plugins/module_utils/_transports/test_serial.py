@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
@@ -28,6 +29,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     ChannelClosed,
     EndpointBusy,
+    UnreachableReason,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
@@ -184,6 +186,7 @@ def test_notices_that_the_other_side_is_gone(line: Line) -> None:
         transport.send(b"some", Deadline.after(30))
     error = transport.closed_error()
     assert isinstance(error, ChannelClosed) and "the other side of the line is gone" in str(error)
+    assert error.reason is UnreachableReason.CLOSED
     transport.close()
 
 
@@ -196,9 +199,36 @@ def test_gives_up_sending_at_the_deadline_and_does_not_wait_when_closed(line: Li
 
 def test_names_what_is_no_serial_device(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
-    assert "no such device" in refusal(SerialConnector(str(tmp_path / "missing")))
+    assert "no such device" in refusal(SerialConnector(str(tmp_path / "missing")), reason=UnreachableReason.ABSENT)
     for path in (str(tmp_path / "file"), str(tmp_path), "/dev/null"):
         assert "not a serial device" in refusal(SerialConnector(path))
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ENXIO, UnreachableReason.ABSENT),
+        (errno.ENODEV, UnreachableReason.ABSENT),
+        (errno.EIO, UnreachableReason.REFUSED),
+    ],
+)
+def test_names_a_device_without_hardware(
+    monkeypatch: pytest.MonkeyPatch, number: int, reason: UnreachableReason
+) -> None:
+    def fail(path: str, flags: int) -> t.NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", fail)
+    assert "no hardware behind the device" in refusal(SerialConnector("/dev/ttyS9"), reason=reason)
+
+
+def test_a_device_that_gives_no_settings_proves_nothing(monkeypatch: pytest.MonkeyPatch, line: Line) -> None:
+    def fail(device: int) -> t.NoReturn:
+        raise termios.error(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(termios, "tcgetattr", fail)
+    text = refusal(SerialConnector(line.path), reason=UnreachableReason.UNKNOWN)
+    assert "no hardware behind the device" in text
 
 
 def test_names_a_lack_of_permission() -> None:

@@ -11,7 +11,7 @@ import socket
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._transports.stream_socket import StreamSocket
-from ansible_collections.netless.qga.plugins.module_utils.errors import AgentSilent, Unreachable
+from ansible_collections.netless.qga.plugins.module_utils.errors import AgentSilent, Unreachable, UnreachableReason
 
 
 class Anywhere:
@@ -52,6 +52,8 @@ def test_lets_go_of_what_the_other_side_has_ended() -> None:
     ours, theirs = socket.socketpair()
     transport = StreamSocket(Anywhere(), ours)
     theirs.close()
-    assert str(transport.closed_error()).startswith("unix:/anywhere: the other side closed the socket")
+    error = transport.closed_error()
+    assert str(error).startswith("unix:/anywhere: the other side closed the socket")
+    assert error.reason is UnreachableReason.CLOSED
     transport.close()
     assert ours.fileno() == -1

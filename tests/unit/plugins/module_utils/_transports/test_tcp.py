@@ -21,6 +21,7 @@ from ansible_collections.netless.qga.plugins.module_utils._transports.tcp import
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     InvalidRequest,
+    UnreachableReason,
 )
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.any_endpoint import (
     check_both_ways,
@@ -116,7 +117,9 @@ def test_says_that_another_client_may_be_served_first(listener: socket.socket) -
 
 
 def test_names_a_port_that_nobody_listens_on(free_port: int) -> None:
-    assert "nobody listens on the port" in refusal(TcpConnector("127.0.0.1", free_port))
+    assert "nobody listens on the port" in refusal(
+        TcpConnector("127.0.0.1", free_port), reason=UnreachableReason.REFUSED
+    )
 
 
 def test_tries_every_address_of_a_name(monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
@@ -170,14 +173,21 @@ def test_gives_up_at_the_deadline_and_leaves_later_addresses_their_share(monkeyp
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
-    [(errno.EHOSTUNREACH, "no route to the host"), (errno.ENETUNREACH, "no route to its network"), (errno.EPERM, "")],
+    ("number", "expected", "reason"),
+    [
+        (errno.EHOSTUNREACH, "no route to the host", UnreachableReason.UNKNOWN),
+        (errno.ENETUNREACH, "no route to its network", UnreachableReason.UNKNOWN),
+        (errno.EPERM, "", UnreachableReason.UNKNOWN),
+        (errno.ECONNRESET, "the connection was reset at once", UnreachableReason.REFUSED),
+    ],
 )
-def test_names_a_host_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, number: int, said: str) -> None:
+def test_names_a_host_that_cannot_be_reached(
+    monkeypatch: pytest.MonkeyPatch, number: int, expected: str, reason: UnreachableReason
+) -> None:
     # There is no such address on every machine.
     monkeypatch.setattr(socket.socket, "connect_ex", lambda channel, address: number)
-    text = refusal(TcpConnector("127.0.0.1", 4444))
-    assert said in text and not text.endswith(": ")
+    text = refusal(TcpConnector("127.0.0.1", 4444), reason=reason)
+    assert expected in text and not text.endswith(": ")
 
 
 def test_takes_a_reset_for_the_end(listener: socket.socket) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import socket
@@ -19,6 +20,7 @@ from ansible_collections.netless.qga.plugins.module_utils._transports.unix impor
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     EndpointBusy,
+    UnreachableReason,
 )
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.any_endpoint import (
     check_both_ways,
@@ -37,11 +39,11 @@ def fixture_listener(tmp_path: pathlib.Path) -> t.Iterator[socket.socket]:
 
 
 def test_names_what_is_wrong_with_the_path(tmp_path: pathlib.Path) -> None:
-    assert "no such socket" in refusal(UnixConnector(str(tmp_path / "missing")))
+    assert "no such socket" in refusal(UnixConnector(str(tmp_path / "missing")), reason=UnreachableReason.ABSENT)
     (tmp_path / "file").touch()
     assert "no such socket" in refusal(UnixConnector(str(tmp_path / "file" / "s")))
     assert "longer than the 107 bytes" in refusal(UnixConnector("/" + "x" * 107))
-    assert "no such socket" in refusal(UnixConnector("/" + "x" * 106))
+    assert "no such socket" in refusal(UnixConnector("/" + "x" * 106), reason=UnreachableReason.ABSENT)
     # The limit is one of bytes.
     assert "longer than the 107 bytes" in refusal(UnixConnector("/" + "é" * 54))
 
@@ -49,7 +51,7 @@ def test_names_what_is_wrong_with_the_path(tmp_path: pathlib.Path) -> None:
 def test_names_a_socket_that_nobody_listens_on(tmp_path: pathlib.Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
-    assert "nobody listens" in refusal(UnixConnector(str(tmp_path / "s")))
+    assert "nobody listens" in refusal(UnixConnector(str(tmp_path / "s")), reason=UnreachableReason.LEFT_BEHIND)
 
 
 def test_names_a_socket_of_another_kind(tmp_path: pathlib.Path) -> None:
@@ -61,7 +63,28 @@ def test_names_a_socket_of_another_kind(tmp_path: pathlib.Path) -> None:
 def test_names_what_is_no_socket(tmp_path: pathlib.Path) -> None:
     # Linux says the same of a file as of a socket without a server.
     (tmp_path / "file").touch()
-    assert "nobody listens" in refusal(UnixConnector(str(tmp_path / "file")))
+    assert "nobody listens" in refusal(UnixConnector(str(tmp_path / "file")), reason=UnreachableReason.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ECONNRESET, UnreachableReason.REFUSED),
+        (errno.EIO, UnreachableReason.REFUSED),
+        (errno.ENXIO, UnreachableReason.ABSENT),
+        (errno.EPERM, UnreachableReason.UNKNOWN),
+    ],
+)
+def test_other_errors_of_the_kernel(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, number: int, reason: UnreachableReason
+) -> None:
+    def fail(channel: socket.socket, path: str) -> t.NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(socket.socket, "connect", fail)
+    refusal(UnixConnector(str(tmp_path / "s")), reason=reason)
+    (tmp_path / "s").touch()
+    refusal(UnixConnector(str(tmp_path / "s")), reason=UnreachableReason.UNKNOWN)
 
 
 def test_names_a_lack_of_permission() -> None:

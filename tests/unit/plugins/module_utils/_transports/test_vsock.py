@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils._transports.vsock import VsockConnector
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     InvalidRequest,
+    UnreachableReason,
 )
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.any_endpoint import (
     check_both_ways,
@@ -63,24 +64,26 @@ def test_names_a_machine_without_vsock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_names_a_guest_that_is_not_there() -> None:
     # By which words depends on what of vsock the machine has.
-    assert not refusal(VsockConnector(2**32 - 2, 1234)).endswith(": ")
+    assert not refusal(VsockConnector(2**32 - 2, 1234), reason=None).endswith(": ")
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "expected", "reason"),
     [
-        (errno.ENODEV, "there is no VM of this CID"),
-        (errno.ECONNRESET, "nobody listens on the port in the guest"),
-        (errno.ETIMEDOUT, "nothing answers"),
-        (errno.EACCES, "permission denied"),
-        (errno.EAFNOSUPPORT, "this machine has no vsock"),
+        (errno.ENODEV, "there is no VM of this CID", UnreachableReason.ABSENT),
+        (errno.ECONNRESET, "nobody listens on the port in the guest", UnreachableReason.REFUSED),
+        (errno.ETIMEDOUT, "nothing answers", UnreachableReason.UNKNOWN),
+        (errno.EACCES, "permission denied", UnreachableReason.UNKNOWN),
+        (errno.EAFNOSUPPORT, "this machine has no vsock", UnreachableReason.UNKNOWN),
     ],
 )
-def test_names_what_the_kernel_says(monkeypatch: pytest.MonkeyPatch, number: int, said: str) -> None:
+def test_explains_the_error_of_the_kernel(
+    monkeypatch: pytest.MonkeyPatch, number: int, expected: str, reason: UnreachableReason
+) -> None:
     # As a host with a guest would; a socket of another family stands in on a machine without vsock.
     monkeypatch.setattr(socket, "AF_VSOCK", socket.AF_UNIX, raising=False)
     monkeypatch.setattr(socket.socket, "connect_ex", lambda channel, address: number)
-    assert said in refusal(VsockConnector(3, 1234))
+    assert expected in refusal(VsockConnector(3, 1234), reason=reason)
 
 
 @pytest.fixture(name="listener")
