@@ -166,41 +166,40 @@ boot_id_after:
   sample: 6d9a0a5e-8b0c-4a8a-9c5e-0d8b6c0f0a11
 """
 
-import time
-
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._guest.power.shutdown import MODES, REBOOT, Outcome, Power
+from ansible_collections.netless.qga.plugins.module_utils._guest.power.guest_monitor import GuestMonitor
+from ansible_collections.netless.qga.plugins.module_utils._guest.power.shutdown import (
+    MODES,
+    REBOOT,
+    Shutdown,
+    ShutdownResult,
+)
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, TaskFailed
 
-# A sync that takes longer than this is none.
-_LOOK_TIMEOUT = 5.0
-
 
 def run(task: Task) -> Result:
     """Have the guest end, and see that it does."""
-    started = time.monotonic()
     mode, fallback = task.params["mode"], task.params["fallback"] == "acpi"
     wait_seconds = task.params["wait_timeout"] if task.params["wait"] else None
     if fallback and task.domain is None:
         raise InvalidRequest(f"{task.agent.endpoint}: fallback: acpi needs libvirt, which has the power button")
-    power = Power(
-        task.agent,
-        task.domain,
-        poll_timeout=min(_LOOK_TIMEOUT, task.target.connect_timeout),
-        libvirt_waits=task.target.address.uses_libvirt_rpc,
-    )
+    monitor = GuestMonitor(task.agent, task.domain, connect_timeout=task.target.connect_timeout)
+    power = Shutdown(monitor, libvirt_waits=task.target.address.uses_libvirt_rpc)
     if mode != REBOOT:
         off = power.off_already(Deadline.after(task.target.connect_timeout), assume_off=task.params["assume_off"])
         if off is not None:
-            return {**_result(mode, Outcome(off, "off"), started), **task.changed({"state": "off"}, {"state": "off"})}
+            return {
+                **_result(mode, ShutdownResult(off, "off"), monitor.elapsed),
+                **task.changed({"state": "off"}, {"state": "off"}),
+            }
     if task.check_mode:
         power.check(mode, fallback=fallback, asking=task.deadline())
-        outcome = Outcome(None, None)
+        outcome = ShutdownResult(None, None)
     else:
         outcome = power.end(mode, wait_seconds=wait_seconds, fallback=fallback, asking=task.deadline())
-    result = _result(mode, outcome, started)
+    result = _result(mode, outcome, monitor.elapsed)
     if outcome.fallback_reason:
         task.warnings.append(f"libvirt pressed the power button, since: {outcome.fallback_reason}")
     if outcome.evidence is None and not task.check_mode:
@@ -213,7 +212,7 @@ def run(task: Task) -> Result:
     return {**result, **_change(task, mode, outcome)}
 
 
-def _result(mode: str, outcome: Outcome, started: float) -> Result:
+def _result(mode: str, outcome: ShutdownResult, elapsed: float) -> Result:
     known = {
         "evidence": outcome.evidence,
         "state": outcome.state,
@@ -223,13 +222,13 @@ def _result(mode: str, outcome: Outcome, started: float) -> Result:
     }
     return {
         "mode": mode,
-        "elapsed": time.monotonic() - started,
+        "elapsed": elapsed,
         "fallback_used": bool(outcome.fallback_reason),
         **{name: value for name, value in known.items() if value is not None},
     }
 
 
-def _change(task: Task, mode: str, outcome: Outcome) -> Result:
+def _change(task: Task, mode: str, outcome: ShutdownResult) -> Result:
     if mode == REBOOT:
         boots = {"before": outcome.before.boot_id or "this one", "after": outcome.after.boot_id or "another one"}
         return task.changed(*({"state": "running", "boot": boots[when]} for when in ("before", "after")))

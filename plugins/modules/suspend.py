@@ -112,31 +112,21 @@ elapsed:
   sample: 2.1
 """
 
-import time
-
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._guest.power.suspend import COMMANDS, DISK, Suspension
+from ansible_collections.netless.qga.plugins.module_utils._guest.power.guest_monitor import GuestMonitor
+from ansible_collections.netless.qga.plugins.module_utils._guest.power.suspend import COMMANDS, DISK, Suspend
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, QgaError, TaskFailed, error_name
 
-# A sync that takes longer than this is none.
-_LOOK_TIMEOUT = 5.0
-
 
 def run(task: Task) -> Result:
     """Have the guest suspend itself, see that it does, and wake it up again."""
-    started = time.monotonic()
     mode, wait_seconds = task.params["mode"], task.params["wait_timeout"]
     waking = _domain_to_wake(task) if task.params["resume"] else None
-    suspend = Suspension(
-        task.agent,
-        task.domain,
-        mode,
-        poll_timeout=min(_LOOK_TIMEOUT, task.target.connect_timeout),
-        libvirt_waits=task.target.address.uses_libvirt_rpc,
-    )
+    monitor = GuestMonitor(task.agent, task.domain, connect_timeout=task.target.connect_timeout)
+    suspend = Suspend(monitor, mode, libvirt_waits=task.target.address.uses_libvirt_rpc)
     sight = suspend.already(Deadline.after(task.target.connect_timeout))
     before = "running" if sight is None else sight.state
     after = "running" if waking is not None else "off" if mode == DISK else "suspended"
@@ -148,22 +138,22 @@ def run(task: Task) -> Result:
             if sight is None:
                 raise TaskFailed(
                     f"{task.agent.endpoint}: the guest was told to suspend itself to {mode}, and that was not seen "
-                    f"within {wait_seconds:g} s. It may still do it. What was seen last: {suspend.last}",
+                    f"within {wait_seconds:g} s. It may still do it. What was seen last: {monitor.last}",
                     error="outcome_unknown",
-                    elapsed=time.monotonic() - started,
+                    elapsed=monitor.elapsed,
                     **result,
                 )
             after = after if waking is not None else sight.state
     if sight is not None:
         result.update(evidence=sight.evidence, state=sight.state)
         if waking is not None and not task.check_mode:
-            _wake_up(suspend, waking, wait_seconds, {**result, "elapsed": time.monotonic() - started})
+            _wake_up(suspend, waking, wait_seconds, {**result, "elapsed": monitor.elapsed})
             result.update(resumed=True, state="running")
     change = task.changed({"state": before}, {"state": after})
     if waking is not None:
         # A guest that is up again as it was has been suspended all the same.
         change["changed"] = True
-    return {**result, "elapsed": time.monotonic() - started, **change}
+    return {**result, "elapsed": monitor.elapsed, **change}
 
 
 def _domain_to_wake(task: Task) -> LibvirtDomain:
@@ -177,7 +167,7 @@ def _domain_to_wake(task: Task) -> LibvirtDomain:
     return task.domain
 
 
-def _wake_up(suspend: Suspension, domain: LibvirtDomain, wait_seconds: float, result: Result) -> None:
+def _wake_up(suspend: Suspend, domain: LibvirtDomain, wait_seconds: float, result: Result) -> None:
     try:
         suspend.end(domain, Deadline.after(wait_seconds))
     except QgaError as exc:

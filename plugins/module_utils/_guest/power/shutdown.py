@@ -13,14 +13,16 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.power.agent_monitor import (
-    AgentMonitor,
     is_left_behind,
     is_nobody_there,
 )
 from ansible_collections.netless.qga.plugins.module_utils._guest.power.boot import UNKNOWN, Boot, read_boot
+from ansible_collections.netless.qga.plugins.module_utils._guest.power.guest_monitor import (
+    LIBVIRT_TIMEOUT,
+    GuestMonitor,
+)
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import DomainState, LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.power import press_power_button
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
@@ -36,25 +38,21 @@ POWERDOWN, HALT, REBOOT = MODES = ("powerdown", "halt", "reboot")
 
 # How long the agent has to be silent on an open channel until the guest counts as ended. It is one of the first
 # services to be stopped, so that others may still be busy.
-QUIET_SECONDS = 30.0
+SILENCE_TIMEOUT = 30.0
 
 # How long the agent's error is waited for. It runs shutdown(8) and waits for it, and that hardly does more than say
 # what is to be done.
-GRACE_SECONDS = 5.0
-_MIN_GRACE = 0.5
+ERROR_TIMEOUT = 5.0
 
 # libvirt waits for the guest's end itself for so long, in seconds, and then answers.
-_LIBVIRT_TIMEOUT = 65.0
+_SHUTDOWN_TIMEOUT = 65.0
 
 # What the power button is for, but for frozen filesystems: the guest could not unmount them.
 _FALLBACK_FROM = (AgentRefused, Unreachable, OutcomeUnknown, ProtocolViolation)
 
-_BUTTON_TIMEOUT = 30.0
-_PAUSE_SECONDS = 1.0
-
 
 @dataclass(frozen=True)
-class Outcome:
+class ShutdownResult:
     """What became of it.
 
     :param evidence: what has shown it; None if nothing did.
@@ -73,23 +71,18 @@ class Outcome:
     last: str = ""
 
 
-class Power:
-    """The power of one guest.
+class Shutdown:
+    """A guest that is to be shut down or rebooted.
 
-    :param domain: of the guest, if libvirt can be asked about it.
-    :param look_seconds: how long the agent may take to show that it is there.
+    :param monitor: of the guest.
     :param libvirt_waits: whether guest-shutdown goes through libvirt's own calls, which return when the guest ended.
     """
 
-    def __init__(
-        self, agent: Agent, domain: LibvirtDomain | None, *, poll_timeout: float, libvirt_waits: bool = False
-    ) -> None:
-        self._agent = agent
-        self._domain = domain
-        self._poll_timeout = poll_timeout
+    def __init__(self, monitor: GuestMonitor, *, libvirt_waits: bool = False) -> None:
+        self._monitor = monitor
+        self._agent = monitor.agent
+        self._domain = monitor.domain
         self._libvirt_waits = libvirt_waits
-        self._monitor = AgentMonitor(agent, poll_timeout=poll_timeout)
-        self._last = ""
 
     def off_already(self, deadline: Deadline, *, assume_off: bool = False) -> str | None:
         """What shows that the guest is off; None if nothing does.
@@ -120,7 +113,7 @@ class Power:
             if not fallback or not self._has_button(mode):
                 raise
 
-    def end(self, mode: str, *, wait_seconds: float | None, fallback: bool, asking: Deadline) -> Outcome:
+    def end(self, mode: str, *, wait_seconds: float | None, fallback: bool, asking: Deadline) -> ShutdownResult:
         """Have the guest do it, and see that it does.
 
         :param mode: one of :data:`MODES`.
@@ -137,8 +130,11 @@ class Power:
             self._agent.require_commands("guest-shutdown", deadline=asking)
             if mode == REBOOT:
                 before = read_boot(self._agent, asking)
-            grace = Deadline.after(GRACE_SECONDS) if wait_seconds is None else self._grace(mode, share)
-            self._agent.call_silent("guest-shutdown", {"mode": mode}, deadline=grace)
+            if wait_seconds is None:
+                share = Deadline.after(ERROR_TIMEOUT)
+            waits = self._libvirt_waits and mode != HALT and wait_seconds is not None
+            error_timeout = _SHUTDOWN_TIMEOUT if waits else ERROR_TIMEOUT
+            self._monitor.send("guest-shutdown", {"mode": mode}, error_timeout=error_timeout, deadline=share)
         except FilesystemsFrozen:
             raise
         except _FALLBACK_FROM as exc:
@@ -147,90 +143,71 @@ class Power:
             reason = str(exc)
         else:
             if wait_seconds is None:
-                return Outcome("no_error", None, before)
-            seen = self._state_file(mode, before, share)
+                return ShutdownResult("no_error", None, before)
+            seen = self._wait(mode, before, share)
             # A guest that is on its way to come back would be ended once more by the button.
-            if seen is None and fallback and not (mode == REBOOT and self._monitor.noticed) and self._has_button(mode):
+            if (
+                seen is None
+                and fallback
+                and not (mode == REBOOT and self._monitor.agent_was_silent)
+                and self._has_button(mode)
+            ):
                 reason = f"the agent did not bring the guest down within {wait_seconds / 2:g} s"
                 return self._press(mode, before, reason, deadline)
-            seen = seen or self._state_file(mode, before, deadline)
-            return seen or Outcome(None, None, before, last=self._last)
+            seen = seen or self._wait(mode, before, deadline)
+            return seen or ShutdownResult(None, None, before, last=self._monitor.last)
         return self._press(mode, before, reason, None if wait_seconds is None else deadline)
-
-    def _grace(self, mode: str, share: Deadline) -> Deadline:
-        """How long the agent's error is waited for, out of its share of the time, which may be short."""
-        seconds = _LIBVIRT_TIMEOUT if self._libvirt_waits and mode != HALT else GRACE_SECONDS
-        return max(share.within(seconds), Deadline.after(_MIN_GRACE))
 
     def _has_button(self, mode: str) -> bool:
         """Whether the power button is of any use: not for a guest that is paused, suspended, or off instead of back."""
-        state = t.cast(LibvirtDomain, self._domain).state(Deadline.after(_BUTTON_TIMEOUT))
+        state = t.cast(LibvirtDomain, self._domain).state(Deadline.after(LIBVIRT_TIMEOUT))
         return state is DomainState.RUNNING or (state is DomainState.OFF and mode != REBOOT)
 
-    def _press(self, mode: str, before: Boot, reason: str, deadline: Deadline | None) -> Outcome:
+    def _press(self, mode: str, before: Boot, reason: str, deadline: Deadline | None) -> ShutdownResult:
         domain = t.cast(LibvirtDomain, self._domain)
-        if domain.state(Deadline.after(_BUTTON_TIMEOUT)) is DomainState.OFF:
+        if domain.state(Deadline.after(LIBVIRT_TIMEOUT)) is DomainState.OFF:
             # It has gone down by itself meanwhile.
             reason = ""
         else:
-            press_power_button(domain, Deadline.after(_BUTTON_TIMEOUT), start_anew=mode == REBOOT)
+            press_power_button(domain, Deadline.after(LIBVIRT_TIMEOUT), start_anew=mode == REBOOT)
         if deadline is None:
-            return Outcome("no_error", None, before, fallback_reason=reason)
+            return ShutdownResult("no_error", None, before, fallback_reason=reason)
         # It ends the machine, whether the guest was to be halted or not.
-        seen = self._state_file(mode if mode == REBOOT else POWERDOWN, before, deadline)
+        seen = self._wait(mode if mode == REBOOT else POWERDOWN, before, deadline)
         if seen is None:
-            return Outcome(None, None, before, fallback_reason=reason, last=self._last)
-        return Outcome(seen.evidence, seen.state, before, seen.after, reason)
+            return ShutdownResult(None, None, before, fallback_reason=reason, last=self._monitor.last)
+        return ShutdownResult(seen.evidence, seen.state, before, seen.after, reason)
 
-    def _state_file(self, mode: str, before: Boot, deadline: Deadline) -> Outcome | None:
-        """What is seen until the deadline. There is one look even if it has passed."""
-        while True:
-            seen = self._look_for_another_boot(before) if mode == REBOOT else self._look_for_end(mode)
-            if seen is not None or deadline.passed:
-                return seen
-            deadline.sleep(_PAUSE_SECONDS)
+    def _wait(self, mode: str, before: Boot, deadline: Deadline) -> ShutdownResult | None:
+        if mode == REBOOT:
+            return self._monitor.wait_for(lambda: self._look_for_another_boot(before), deadline)
+        return self._monitor.wait_for(lambda: self._look_for_end(mode), deadline)
 
-    def _look_for_end(self, mode: str) -> Outcome | None:
+    def _look_for_end(self, mode: str) -> ShutdownResult | None:
         if self._domain is not None:
-            if self._state() is DomainState.OFF:
-                return Outcome("domain_off", "off")
+            if self._monitor.domain_state() is DomainState.OFF:
+                return ShutdownResult("domain_off", "off")
             if mode == POWERDOWN:
                 return None
-        self._monitor.poll()
-        self._last = self._monitor.last
-        if self._monitor.channel_closed:
-            return Outcome("channel_closed", "off")
-        if self._monitor.silent_seconds >= QUIET_SECONDS:
-            return Outcome("agent_gone", "halted" if mode == HALT else "off")
-        return None
+        absence = self._monitor.agent_absence(SILENCE_TIMEOUT)
+        if absence is None:
+            return None
+        return ShutdownResult(absence, "halted" if mode == HALT and absence == "agent_gone" else "off")
 
-    def _look_for_another_boot(self, before: Boot) -> Outcome | None:
-        answers = self._monitor.poll()
-        self._last = self._monitor.last
-        if not answers:
+    def _look_for_another_boot(self, before: Boot) -> ShutdownResult | None:
+        if not self._monitor.agent_answers():
             if self._domain is not None:
-                self._state()
+                self._monitor.domain_state()
             return None
         try:
-            after = read_boot(self._agent, Deadline.after(self._poll_timeout))
+            after = read_boot(self._agent, Deadline.after(self._monitor.poll_timeout))
         except QgaError as exc:
             # It may be about to end just now.
-            self._last = str(exc)
+            self._monitor.last = str(exc)
             return None
         another = before.is_another(after)
         if another:
-            return Outcome("uptime_reset" if after.boot_id is None else "new_boot_id", "running", before, after)
-        if another is None and self._monitor.noticed:
-            return Outcome("agent_returned", "running", before, after)
+            return ShutdownResult("uptime_reset" if after.boot_id is None else "new_boot_id", "running", before, after)
+        if another is None and self._monitor.agent_was_silent:
+            return ShutdownResult("agent_returned", "running", before, after)
         return None
-
-    def _state(self) -> DomainState | None:
-        """The domain's state; None if libvirt does not tell now, as when it is being restarted."""
-        domain = t.cast(LibvirtDomain, self._domain)
-        try:
-            state = domain.state(Deadline.after(_BUTTON_TIMEOUT))
-        except Unreachable as exc:
-            self._last = str(exc)
-            return None
-        self._last = f"{domain.description}: the domain is {state.value}"
-        return state

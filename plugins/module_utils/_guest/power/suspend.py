@@ -9,15 +9,17 @@ The agent is silent when that succeeds, so what comes of it is watched from outs
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.availability import wait_for_agent
-from ansible_collections.netless.qga.plugins.module_utils._guest.power.agent_monitor import AgentMonitor
+from ansible_collections.netless.qga.plugins.module_utils._guest.power.guest_monitor import (
+    LIBVIRT_TIMEOUT,
+    GuestMonitor,
+)
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import DomainState, LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.power import wake_up
-from ansible_collections.netless.qga.plugins.module_utils.errors import Unreachable
 
 DISK = "disk"
 
@@ -25,14 +27,10 @@ DISK = "disk"
 COMMANDS = {"ram": "guest-suspend-ram", DISK: "guest-suspend-disk", "hybrid": "guest-suspend-hybrid"}
 
 # How long the agent has to be silent on an open channel until the guest counts as suspended.
-QUIET_SECONDS = 10.0
+SILENCE_TIMEOUT = 10.0
 
 # How long the agent's error is waited for. It tries the ways there are, one after the other.
-GRACE_SECONDS = 10.0
-_MIN_GRACE = 0.5
-
-_LIBVIRT_TIMEOUT = 30.0
-_PAUSE_SECONDS = 1.0
+ERROR_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
@@ -50,39 +48,27 @@ class Evidence:
         return "off" if self.evidence in ("domain_off", "channel_closed") else "suspended"
 
 
-class Suspension:
+class Suspend:
     """One guest that is to be suspended.
 
-    :param domain: of the guest, if libvirt can be asked about it.
+    :param monitor: of the guest.
     :param mode: one of :data:`COMMANDS`.
-    :param look_seconds: how long the agent may take to show that it is there.
     :param libvirt_waits: whether the command goes through libvirt's own call, which returns when it has happened.
     """
 
-    def __init__(
-        self,
-        agent: Agent,
-        domain: LibvirtDomain | None,
-        mode: str,
-        *,
-        poll_timeout: float,
-        libvirt_waits: bool = False,
-    ) -> None:
-        self._agent = agent
-        self._domain = domain
+    def __init__(self, monitor: GuestMonitor, mode: str, *, libvirt_waits: bool = False) -> None:
+        self._monitor = monitor
+        self._agent = monitor.agent
+        self._domain = monitor.domain
         self._mode = mode
-        self._poll_timeout = poll_timeout
         self._libvirt_waits = libvirt_waits
-        self._monitor = AgentMonitor(agent, poll_timeout=poll_timeout)
-        #: What was seen last, for messages.
-        self.last = ""
 
     def already(self, deadline: Deadline) -> Evidence | None:
         """What shows that the guest is suspended; None if nothing does, as there is nothing to see on a socket.
 
         :raises EndpointUnavailable: libvirt does not answer or refuses.
         """
-        return None if self._domain is None else self._sight_of(self._domain.state(deadline))
+        return None if self._domain is None else self._evidence_of(self._domain.state(deadline))
 
     def check(self, deadline: Deadline) -> None:
         """See that the agent will take the command; raises what :meth:`Agent.require_commands` does."""
@@ -94,13 +80,9 @@ class Suspension:
         :raises AgentRefused: neither it nor libvirt can, or may.
         :raises Unreachable: there is no agent; nothing was done.
         """
-        grace = max(Deadline.after(_MIN_GRACE), deadline if self._libvirt_waits else deadline.within(GRACE_SECONDS))
-        self._agent.call_silent(COMMANDS[self._mode], deadline=grace)
-        while True:
-            sight = self._look()
-            if sight is not None or deadline.passed:
-                return sight
-            deadline.sleep(_PAUSE_SECONDS)
+        error_timeout = math.inf if self._libvirt_waits else ERROR_TIMEOUT
+        self._monitor.send(COMMANDS[self._mode], error_timeout=error_timeout, deadline=deadline)
+        return self._monitor.wait_for(self._look, deadline)
 
     def end(self, domain: LibvirtDomain, deadline: Deadline) -> None:
         """Wake the guest up from its memory, and wait for its agent.
@@ -108,26 +90,17 @@ class Suspension:
         :raises EndpointUnavailable: libvirt does not answer or refuses.
         :raises AgentSilent: the guest was woken up, and its agent does not answer.
         """
-        wake_up(domain, Deadline.after(_LIBVIRT_TIMEOUT))
-        wait_for_agent(self._agent, attempt_seconds=self._poll_timeout, deadline=deadline)
+        wake_up(domain, Deadline.after(LIBVIRT_TIMEOUT))
+        wait_for_agent(self._agent, attempt_seconds=self._monitor.poll_timeout, deadline=deadline)
 
     def _look(self) -> Evidence | None:
         if self._domain is not None:
-            try:
-                state = self._domain.state(Deadline.after(_LIBVIRT_TIMEOUT))
-            except Unreachable as exc:
-                # As when libvirt is being restarted.
-                self.last = str(exc)
-                return None
-            self.last = f"{self._domain.description}: the domain is {state.value}"
-            return self._sight_of(state)
-        self._monitor.poll()
-        self.last = self._monitor.last
-        if self._monitor.channel_closed:
-            return Evidence("channel_closed")
-        return Evidence("agent_gone") if self._monitor.silent_seconds >= QUIET_SECONDS else None
+            state = self._monitor.domain_state()
+            return None if state is None else self._evidence_of(state)
+        absence = self._monitor.agent_absence(SILENCE_TIMEOUT)
+        return None if absence is None else Evidence(absence)
 
-    def _sight_of(self, state: DomainState) -> Evidence | None:
+    def _evidence_of(self, state: DomainState) -> Evidence | None:
         if self._mode == DISK:
             return Evidence("domain_off") if state is DomainState.OFF else None
         return Evidence("domain_suspended") if state is DomainState.SUSPENDED else None

@@ -15,9 +15,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.power import shutdown as shutdown_module
+from ansible_collections.netless.qga.plugins.module_utils._guest.power import guest_monitor, shutdown
 from ansible_collections.netless.qga.plugins.module_utils._transports import stream_socket
-from ansible_collections.netless.qga.plugins.modules import shutdown
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, ErrorReply, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._libvirt.hypervisor import (
     OFF,
@@ -36,9 +35,9 @@ BOOT_IDS = ("31557823-47ef-4b6c-a865-49271a1e7aff", "6d9a0a5e-8b0c-4a8a-9c5e-0d8
 @pytest.fixture(autouse=True)
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guests that end as fast as these need not be waited for as others."""
-    monkeypatch.setattr(shutdown_module, "GRACE_SECONDS", 0.1)
-    monkeypatch.setattr(shutdown_module, "_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(shutdown_module, "_MIN_GRACE", 0.1)
+    monkeypatch.setattr(shutdown, "ERROR_TIMEOUT", 0.1)
+    monkeypatch.setattr(guest_monitor, "_POLL_INTERVAL", 0.02)
+    monkeypatch.setattr(guest_monitor, "_MIN_ERROR_TIMEOUT", 0.1)
 
 
 @pytest.fixture
@@ -47,8 +46,8 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 
     What an agent that is back does not answer in time, it is asked for again.
     """
-    monkeypatch.setattr(shutdown_module, "QUIET_SECONDS", 0.3)
-    monkeypatch.setattr(shutdown, "_LOOK_TIMEOUT", 0.2)
+    monkeypatch.setattr(shutdown, "SILENCE_TIMEOUT", 0.3)
+    monkeypatch.setattr(guest_monitor, "_MAX_POLL_TIMEOUT", 0.2)
 
 
 @pytest.fixture(name="hypervisor")
@@ -200,7 +199,7 @@ def test_not_waiting(run_module: RunModule) -> None:
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_the_agents_error_is_reported(run_module: RunModule, monkeypatch: pytest.MonkeyPatch, wait: bool) -> None:
-    monkeypatch.setattr(shutdown_module, "GRACE_SECONDS", TEST_TIMEOUT)
+    monkeypatch.setattr(shutdown, "ERROR_TIMEOUT", TEST_TIMEOUT)
     guest = Guest()
 
     def refuse(arguments: dict[str, t.Any]) -> t.NoReturn:
@@ -489,7 +488,7 @@ def test_the_button_after_half_of_the_time(
     run_module: RunModule, hypervisor: Hypervisor, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock.skips_sleep = True
-    monkeypatch.setattr(shutdown, "time", clock)
+    monkeypatch.setattr(guest_monitor, "time", clock)
     hypervisor.own["shutdownFlags"] = press(hypervisor)
     result = run_module("shutdown", "libvirt", domain="db1", fallback="acpi", wait_timeout=100)
     assert result["fallback_used"] and "within 50 s" in result["warnings"][0] and 50 <= result["elapsed"] < 100
@@ -509,7 +508,7 @@ def test_no_button_for_a_guest_that_was_paused_meanwhile(
     run_module: RunModule, hypervisor: Hypervisor, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock.skips_sleep = True
-    monkeypatch.setattr(shutdown, "time", clock)
+    monkeypatch.setattr(guest_monitor, "time", clock)
     hypervisor.own["shutdownFlags"] = lambda flags: setattr(hypervisor, "power", PAUSED)
     result = run_module("shutdown", "libvirt", domain="db1", fallback="acpi", wait_timeout=100)
     assert result["error"] == "outcome_unknown" and not result["fallback_used"] and result["elapsed"] >= 100

@@ -13,8 +13,7 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._guest import availability
-from ansible_collections.netless.qga.plugins.module_utils._guest.power import suspend
-from ansible_collections.netless.qga.plugins.modules import suspend as module
+from ansible_collections.netless.qga.plugins.module_utils._guest.power import guest_monitor, suspend
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, ErrorReply, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._libvirt.hypervisor import (
     OFF,
@@ -33,9 +32,9 @@ TARGETS = {"ram": 0, "disk": 1, "hybrid": 2}
 @pytest.fixture(autouse=True)
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guests that are suspended as fast as these need not be waited for as others."""
-    monkeypatch.setattr(suspend, "GRACE_SECONDS", 0.1)
-    monkeypatch.setattr(suspend, "_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(suspend, "_MIN_GRACE", 0.1)
+    monkeypatch.setattr(suspend, "ERROR_TIMEOUT", 0.1)
+    monkeypatch.setattr(guest_monitor, "_POLL_INTERVAL", 0.02)
+    monkeypatch.setattr(guest_monitor, "_MIN_ERROR_TIMEOUT", 0.1)
     monkeypatch.setattr(availability, "_PAUSE_SECONDS", 0.02)
 
 
@@ -86,8 +85,8 @@ def test_an_agent_that_falls_silent(run_module: RunModule, monkeypatch: pytest.M
         agent.silent = True
         return NO_REPLY
 
-    monkeypatch.setattr(suspend, "QUIET_SECONDS", 0.3)
-    monkeypatch.setattr(module, "_LOOK_TIMEOUT", 0.2)
+    monkeypatch.setattr(suspend, "SILENCE_TIMEOUT", 0.3)
+    monkeypatch.setattr(guest_monitor, "_MAX_POLL_TIMEOUT", 0.2)
     agent.handlers[COMMANDS[mode]] = fall_silent
     result = run_module("suspend", agent, mode=mode)
     assert result["changed"] and result["evidence"] == "agent_gone" and result["state"] == "suspended"
@@ -118,7 +117,7 @@ def test_a_guest_that_does_nothing(run_module: RunModule) -> None:
 
 
 def test_the_agents_error_is_reported(run_module: RunModule, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suspend, "GRACE_SECONDS", TEST_TIMEOUT)
+    monkeypatch.setattr(suspend, "ERROR_TIMEOUT", TEST_TIMEOUT)
     agent = ScriptedAgent()
 
     def refuse(arguments: dict[str, t.Any]) -> t.NoReturn:
