@@ -186,26 +186,28 @@ def run(task: Task) -> Result:
     if fallback and task.domain is None:
         raise InvalidRequest(f"{task.agent.endpoint}: fallback: acpi needs libvirt, which has the power button")
     monitor = GuestMonitor(task.agent, task.domain, connect_timeout=task.target.connect_timeout)
-    power = Shutdown(monitor, libvirt_waits=task.target.address.uses_libvirt_rpc)
-    if mode != REBOOT:
-        off = power.off_already(Deadline.after(task.target.connect_timeout), assume_off=task.params["assume_off"])
-        if off is not None:
-            return {
-                **_result(mode, ShutdownResult(off, "off"), monitor.elapsed),
-                **task.changed({"state": "off"}, {"state": "off"}),
-            }
+    shutdown = Shutdown(
+        monitor,
+        mode,
+        wait_timeout=wait_seconds,
+        fallback=fallback,
+        libvirt_waits=task.target.address.uses_libvirt_rpc,
+    )
+    off = shutdown.already_off(Deadline.after(task.target.connect_timeout), assume_off=task.params["assume_off"])
+    if off is not None:
+        return {**_result(mode, off, monitor.elapsed), **task.changed({"state": "off"}, {"state": "off"})}
     if task.check_mode:
-        power.check(mode, fallback=fallback, asking=task.deadline())
-        outcome = ShutdownResult(None, None)
+        shutdown.check(task.deadline())
+        outcome = ShutdownResult()
     else:
-        outcome = power.end(mode, wait_seconds=wait_seconds, fallback=fallback, asking=task.deadline())
+        outcome = shutdown.run(task.deadline())
     result = _result(mode, outcome, monitor.elapsed)
     if outcome.fallback_reason:
         task.warnings.append(f"libvirt pressed the power button, since: {outcome.fallback_reason}")
     if outcome.evidence is None and not task.check_mode:
         raise TaskFailed(
             f"{task.agent.endpoint}: the guest was told to {mode}, and that was not seen within {wait_seconds:g} s. It "
-            f"may still do it. What was seen last: {outcome.last}",
+            f"may still do it. What was seen last: {monitor.last}",
             error="outcome_unknown",
             **result,
         )

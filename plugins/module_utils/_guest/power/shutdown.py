@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ending a guest and starting it anew, through its agent.
+"""Powering a guest down, halting it or rebooting it through its agent.
 
-The agent is silent when guest-shutdown succeeds, so what comes of it is watched from outside: in the domain's state, on
-the channel, and in what a guest tells of its boot.
+The agent does not answer when guest-shutdown succeeds. The domain's state, the channel, and what the agent reports
+about its boot show what happened.
 """
 
 from __future__ import annotations
@@ -36,178 +36,201 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 
 POWERDOWN, HALT, REBOOT = MODES = ("powerdown", "halt", "reboot")
 
-# How long the agent has to be silent on an open channel until the guest counts as ended. It is one of the first
-# services to be stopped, so that others may still be busy.
+# Seconds that the agent has to be silent on an open channel until the guest counts as down. The agent is one of the
+# first services to be stopped, so others may still be busy.
 SILENCE_TIMEOUT = 30.0
 
-# How long the agent's error is waited for. It runs shutdown(8) and waits for it, and that hardly does more than say
-# what is to be done.
+# Seconds to wait for the agent's error. The agent runs shutdown(8) and waits for it, and shutdown(8) does little more
+# than pass the request on.
 ERROR_TIMEOUT = 5.0
 
-# libvirt waits for the guest's end itself for so long, in seconds, and then answers.
-_SHUTDOWN_TIMEOUT = 65.0
+# libvirt itself waits this many seconds for the guest to go down, and then answers.
+_LIBVIRT_SHUTDOWN_TIMEOUT = 65.0
 
-# What the power button is for, but for frozen filesystems: the guest could not unmount them.
+# Errors of the agent after which the power button may help. It does not help a guest with frozen filesystems, which
+# could not unmount them.
 _FALLBACK_FROM = (AgentRefused, Unreachable, OutcomeUnknown, ProtocolViolation)
 
 
 @dataclass(frozen=True)
 class ShutdownResult:
-    """What became of it.
+    """What happened to the guest.
 
     :param evidence: what has shown it; None if nothing did.
     :param state: of the guest: ``off``, ``halted`` or ``running``; None if it is not known.
-    :param before: the boot that was ended, if it was asked for.
-    :param after: the boot that runs now, likewise.
-    :param fallback_reason: why the power button was pressed; empty if it was not.
-    :param last: what was seen last, for messages.
+    :param before: the boot that ended, if it was read.
+    :param after: the boot that runs now, if it was read.
+    :param fallback_reason: why libvirt pressed the power button; empty if it did not.
     """
 
-    evidence: str | None
-    state: str | None
+    evidence: str | None = None
+    state: str | None = None
     before: Boot = UNKNOWN
     after: Boot = UNKNOWN
     fallback_reason: str = ""
-    last: str = ""
 
 
 class Shutdown:
-    """A guest that is to be shut down or rebooted.
+    """A guest that is to be shut down or rebooted once.
 
     :param monitor: of the guest.
-    :param libvirt_waits: whether guest-shutdown goes through libvirt's own calls, which return when the guest ended.
+    :param mode: one of :data:`MODES`.
+    :param wait_timeout: seconds until the guest has to be seen down, or back; None to wait only for the agent's error.
+    :param fallback: whether libvirt is to press the power button if the agent does not bring the guest down in half
+        of that time. It needs a monitor with a domain.
+    :param libvirt_waits: whether guest-shutdown goes through libvirt's own calls, which return when the guest is down.
     """
 
-    def __init__(self, monitor: GuestMonitor, *, libvirt_waits: bool = False) -> None:
+    def __init__(
+        self,
+        monitor: GuestMonitor,
+        mode: str,
+        *,
+        wait_timeout: float | None,
+        fallback: bool = False,
+        libvirt_waits: bool = False,
+    ) -> None:
         self._monitor = monitor
         self._agent = monitor.agent
         self._domain = monitor.domain
+        self._mode = mode
+        self._wait_timeout = wait_timeout
+        self._fallback = fallback
         self._libvirt_waits = libvirt_waits
+        self._before = UNKNOWN
+        self._fallback_reason = ""
 
-    def off_already(self, deadline: Deadline, *, assume_off: bool = False) -> str | None:
-        """What shows that the guest is off; None if nothing does.
+    def already_off(self, deadline: Deadline, *, assume_off: bool = False) -> ShutdownResult | None:
+        """Return what shows that there is nothing to do, as the guest is off; None if nothing shows it.
 
-        :param assume_off: whether it is if the endpoint cannot be found. QEMU removes its sockets when it ends.
+        :param assume_off: whether an endpoint where nobody is there is enough. QEMU removes its sockets when it ends.
         :raises EndpointUnavailable: libvirt does not answer or refuses.
-        :raises Unreachable: without libvirt, the agent does not answer, and that need not be the reason.
+        :raises Unreachable: without libvirt, the agent does not answer, which may have another reason.
         :raises ProtocolViolation: something else than an agent answered.
         """
+        if self._mode == REBOOT:
+            return None
         if self._domain is not None:
-            return "domain_off" if self._domain.state(deadline) is DomainState.OFF else None
+            is_off = self._domain.state(deadline) is DomainState.OFF
+            return ShutdownResult("domain_off", "off") if is_off else None
         try:
             self._agent.sync(deadline)
         except Unreachable as exc:
             endpoint = self._agent.endpoint
             if is_left_behind(exc, endpoint) or (assume_off and is_nobody_there(exc, endpoint)):
-                return "channel_closed"
+                return ShutdownResult("channel_closed", "off")
             raise
         return None
 
-    def check(self, mode: str, *, fallback: bool, asking: Deadline) -> None:
-        """See what can be seen of whether :meth:`end` would go well; raises what that does."""
+    def check(self, asking: Deadline) -> None:
+        """Raise what :meth:`run` would raise, as far as that shows without sending the command.
+
+        :param asking: until then the agent has to have answered.
+        """
         try:
             self._agent.require_commands("guest-shutdown", deadline=asking)
-        except FilesystemsFrozen:
-            raise
-        except _FALLBACK_FROM:
-            if not fallback or not self._has_button(mode):
+        except _FALLBACK_FROM as exc:
+            if not self._can_fall_back(exc):
                 raise
 
-    def end(self, mode: str, *, wait_seconds: float | None, fallback: bool, asking: Deadline) -> ShutdownResult:
-        """Have the guest do it, and see that it does.
+    def run(self, asking: Deadline) -> ShutdownResult:
+        """Send the command, and wait until the guest is seen down, or back after a reboot.
 
-        :param mode: one of :data:`MODES`.
-        :param wait_seconds: until it has to be seen; None for waiting for nothing but the agent's error.
-        :param fallback: whether libvirt is to press the power button if the agent does not do it in half of the time.
-        :param asking: when the agent has to have answered what it is asked before.
-        :raises FilesystemsFrozen: nothing was done.
+        :param asking: until then the agent has to have answered what it is asked before the command.
+        :returns: a result without evidence if nothing was seen in time.
+        :raises FilesystemsFrozen: the guest's filesystems are frozen; nothing was done.
         :raises AgentRefused: and the others as :meth:`Agent.call` does, if there is no fallback.
         """
-        deadline = Deadline.after(wait_seconds or 0)
-        share = Deadline.after(deadline.remaining() / 2) if fallback else deadline
-        before = UNKNOWN
+        deadline = Deadline.after(self._wait_timeout or 0)
+        agents_share = Deadline.after(deadline.remaining() / 2) if self._fallback else deadline
         try:
-            self._agent.require_commands("guest-shutdown", deadline=asking)
-            if mode == REBOOT:
-                before = read_boot(self._agent, asking)
-            if wait_seconds is None:
-                share = Deadline.after(ERROR_TIMEOUT)
-            waits = self._libvirt_waits and mode != HALT and wait_seconds is not None
-            error_timeout = _SHUTDOWN_TIMEOUT if waits else ERROR_TIMEOUT
-            self._monitor.send("guest-shutdown", {"mode": mode}, error_timeout=error_timeout, deadline=share)
-        except FilesystemsFrozen:
-            raise
+            self._send(asking, agents_share)
         except _FALLBACK_FROM as exc:
-            if not fallback or not self._has_button(mode):
+            if not self._can_fall_back(exc):
                 raise
-            reason = str(exc)
-        else:
-            if wait_seconds is None:
-                return ShutdownResult("no_error", None, before)
-            seen = self._wait(mode, before, share)
-            # A guest that is on its way to come back would be ended once more by the button.
-            if (
-                seen is None
-                and fallback
-                and not (mode == REBOOT and self._monitor.agent_was_silent)
-                and self._has_button(mode)
-            ):
-                reason = f"the agent did not bring the guest down within {wait_seconds / 2:g} s"
-                return self._press(mode, before, reason, deadline)
-            seen = seen or self._wait(mode, before, deadline)
-            return seen or ShutdownResult(None, None, before, last=self._monitor.last)
-        return self._press(mode, before, reason, None if wait_seconds is None else deadline)
+            self._press_power_button(str(exc))
+            return self._wait_for_power_button(deadline)
+        return self._wait_for_agent(agents_share, deadline)
 
-    def _has_button(self, mode: str) -> bool:
-        """Whether the power button is of any use: not for a guest that is paused, suspended, or off instead of back."""
+    def _send(self, asking: Deadline, agents_share: Deadline) -> None:
+        self._agent.require_commands("guest-shutdown", deadline=asking)
+        if self._mode == REBOOT:
+            self._before = read_boot(self._agent, asking)
+        error_timeout = ERROR_TIMEOUT
+        if self._wait_timeout is None:
+            agents_share = Deadline.after(ERROR_TIMEOUT)
+        elif self._libvirt_waits and self._mode != HALT:
+            error_timeout = _LIBVIRT_SHUTDOWN_TIMEOUT
+        self._monitor.send("guest-shutdown", {"mode": self._mode}, error_timeout=error_timeout, deadline=agents_share)
+
+    def _wait_for_agent(self, agents_share: Deadline, deadline: Deadline) -> ShutdownResult:
+        if self._wait_timeout is None:
+            return self._result("no_error")
+        seen = self._wait(self._mode, agents_share)
+        if seen is None and self._fallback and not self._is_rebooting() and self._button_helps():
+            self._press_power_button(f"the agent did not bring the guest down within {self._wait_timeout / 2:g} s")
+            return self._wait_for_power_button(deadline)
+        return seen or self._wait(self._mode, deadline) or self._result()
+
+    def _wait_for_power_button(self, deadline: Deadline) -> ShutdownResult:
+        if self._wait_timeout is None:
+            return self._result("no_error")
+        # The button switches the machine off even if the guest was to be halted.
+        return self._wait(self._mode if self._mode == REBOOT else POWERDOWN, deadline) or self._result()
+
+    def _is_rebooting(self) -> bool:
+        """Return whether the guest seems to be on its way back: the button would end it once more."""
+        return self._mode == REBOOT and self._monitor.agent_was_silent
+
+    def _can_fall_back(self, exc: QgaError) -> bool:
+        return self._fallback and not isinstance(exc, FilesystemsFrozen) and self._button_helps()
+
+    def _button_helps(self) -> bool:
+        """Return whether the power button is of use: not if the guest is paused, suspended, or off instead of back."""
         state = t.cast(LibvirtDomain, self._domain).state(Deadline.after(LIBVIRT_TIMEOUT))
-        return state is DomainState.RUNNING or (state is DomainState.OFF and mode != REBOOT)
+        return state is DomainState.RUNNING or (state is DomainState.OFF and self._mode != REBOOT)
 
-    def _press(self, mode: str, before: Boot, reason: str, deadline: Deadline | None) -> ShutdownResult:
+    def _press_power_button(self, reason: str) -> None:
+        """Press the power button, unless the guest has gone down by itself meanwhile."""
         domain = t.cast(LibvirtDomain, self._domain)
-        if domain.state(Deadline.after(LIBVIRT_TIMEOUT)) is DomainState.OFF:
-            # It has gone down by itself meanwhile.
-            reason = ""
-        else:
-            press_power_button(domain, Deadline.after(LIBVIRT_TIMEOUT), start_anew=mode == REBOOT)
-        if deadline is None:
-            return ShutdownResult("no_error", None, before, fallback_reason=reason)
-        # It ends the machine, whether the guest was to be halted or not.
-        seen = self._wait(mode if mode == REBOOT else POWERDOWN, before, deadline)
-        if seen is None:
-            return ShutdownResult(None, None, before, fallback_reason=reason, last=self._monitor.last)
-        return ShutdownResult(seen.evidence, seen.state, before, seen.after, reason)
+        if domain.state(Deadline.after(LIBVIRT_TIMEOUT)) is not DomainState.OFF:
+            press_power_button(domain, Deadline.after(LIBVIRT_TIMEOUT), start_anew=self._mode == REBOOT)
+            self._fallback_reason = reason
 
-    def _wait(self, mode: str, before: Boot, deadline: Deadline) -> ShutdownResult | None:
+    def _wait(self, mode: str, deadline: Deadline) -> ShutdownResult | None:
         if mode == REBOOT:
-            return self._monitor.wait_for(lambda: self._look_for_another_boot(before), deadline)
+            return self._monitor.wait_for(self._look_for_another_boot, deadline)
         return self._monitor.wait_for(lambda: self._look_for_end(mode), deadline)
 
     def _look_for_end(self, mode: str) -> ShutdownResult | None:
         if self._domain is not None:
             if self._monitor.domain_state() is DomainState.OFF:
-                return ShutdownResult("domain_off", "off")
+                return self._result("domain_off", "off")
             if mode == POWERDOWN:
                 return None
         absence = self._monitor.agent_absence(SILENCE_TIMEOUT)
         if absence is None:
             return None
-        return ShutdownResult(absence, "halted" if mode == HALT and absence == "agent_gone" else "off")
+        return self._result(absence, "halted" if mode == HALT and absence == "agent_gone" else "off")
 
-    def _look_for_another_boot(self, before: Boot) -> ShutdownResult | None:
+    def _look_for_another_boot(self) -> ShutdownResult | None:
         if not self._monitor.agent_answers():
             if self._domain is not None:
+                # For messages.
                 self._monitor.domain_state()
             return None
         try:
             after = read_boot(self._agent, Deadline.after(self._monitor.poll_timeout))
         except QgaError as exc:
-            # It may be about to end just now.
+            # The guest may be going down at this moment.
             self._monitor.last = str(exc)
             return None
-        another = before.is_another(after)
-        if another:
-            return ShutdownResult("uptime_reset" if after.boot_id is None else "new_boot_id", "running", before, after)
-        if another is None and self._monitor.agent_was_silent:
-            return ShutdownResult("agent_returned", "running", before, after)
+        is_another = self._before.is_another(after)
+        if is_another:
+            return self._result("uptime_reset" if after.boot_id is None else "new_boot_id", "running", after)
+        if is_another is None and self._monitor.agent_was_silent:
+            return self._result("agent_returned", "running", after)
         return None
+
+    def _result(self, evidence: str | None = None, state: str | None = None, after: Boot = UNKNOWN) -> ShutdownResult:
+        return ShutdownResult(evidence, state, self._before, after, self._fallback_reason)
