@@ -58,7 +58,7 @@ class GuestMonitor:
     @property
     def agent_was_silent(self) -> bool:
         """Whether the agent has failed to answer at least once."""
-        return self._agent_monitor.noticed
+        return self._agent_monitor.was_silent
 
     def send(
         self, command: str, arguments: t.Mapping[str, t.Any] | None = None, *, error_timeout: float, deadline: Deadline

@@ -14,10 +14,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._guest.power.agent_monitor import (
-    is_left_behind,
-    is_nobody_there,
-)
+from ansible_collections.netless.qga.plugins.module_utils._guest.power.agent_monitor import NOBODY_THERE
 from ansible_collections.netless.qga.plugins.module_utils._guest.power.boot import UNKNOWN, Boot, read_boot
 from ansible_collections.netless.qga.plugins.module_utils._guest.power.guest_monitor import (
     LIBVIRT_TIMEOUT,
@@ -32,6 +29,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ProtocolViolation,
     QgaError,
     Unreachable,
+    UnreachableReason,
 )
 
 POWERDOWN, HALT, REBOOT = MODES = ("powerdown", "halt", "reboot")
@@ -116,8 +114,7 @@ class Shutdown:
         try:
             self._agent.sync(deadline)
         except Unreachable as exc:
-            endpoint = self._agent.endpoint
-            if is_left_behind(exc, endpoint) or (assume_off and is_nobody_there(exc, endpoint)):
+            if exc.reason is UnreachableReason.LEFT_BEHIND or (assume_off and exc.reason in NOBODY_THERE):
                 return ShutdownResult("channel_closed", "off")
             raise
         return None
