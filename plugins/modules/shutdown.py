@@ -168,73 +168,32 @@ boot_id_after:
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.power.guest_monitor import GuestMonitor
-from ansible_collections.netless.qga.plugins.module_utils._guest.power.shutdown import (
-    MODES,
-    REBOOT,
-    Shutdown,
-    ShutdownResult,
-)
+from ansible_collections.netless.qga.plugins.module_utils._guest.power.shutdown import MODES, Shutdown
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
-from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, TaskFailed
+from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
 
 
 def run(task: Task) -> Result:
-    """Have the guest end, and see that it does."""
-    mode, fallback = task.params["mode"], task.params["fallback"] == "acpi"
-    wait_seconds = task.params["wait_timeout"] if task.params["wait"] else None
+    """Shut the guest down or reboot it, and wait until that is seen."""
+    params = task.params
+    fallback = params["fallback"] == "acpi"
     if fallback and task.domain is None:
-        raise InvalidRequest(f"{task.agent.endpoint}: fallback: acpi needs libvirt, which has the power button")
-    monitor = GuestMonitor(task.agent, task.domain, connect_timeout=task.target.connect_timeout)
+        raise InvalidRequest(
+            f"{task.agent.endpoint}: fallback=acpi needs a libvirt endpoint, as libvirt presses the power button"
+        )
     shutdown = Shutdown(
-        monitor,
-        mode,
-        wait_timeout=wait_seconds,
+        GuestMonitor(task.agent, task.domain, connect_timeout=task.target.connect_timeout),
+        params["mode"],
+        wait_timeout=params["wait_timeout"] if params["wait"] else None,
         fallback=fallback,
         libvirt_waits=task.target.address.uses_libvirt_rpc,
+        warn=task.warnings.append,
     )
-    off = shutdown.already_off(Deadline.after(task.target.connect_timeout), assume_off=task.params["assume_off"])
-    if off is not None:
-        return {**_result(mode, off, monitor.elapsed), **task.changed({"state": "off"}, {"state": "off"})}
-    if task.check_mode:
-        shutdown.check(task.deadline())
-        outcome = ShutdownResult()
-    else:
-        outcome = shutdown.run(task.deadline())
-    result = _result(mode, outcome, monitor.elapsed)
-    if outcome.fallback_reason:
-        task.warnings.append(f"libvirt pressed the power button, since: {outcome.fallback_reason}")
-    if outcome.evidence is None and not task.check_mode:
-        raise TaskFailed(
-            f"{task.agent.endpoint}: the guest was told to {mode}, and that was not seen within {wait_seconds:g} s. It "
-            f"may still do it. What was seen last: {monitor.last}",
-            error="outcome_unknown",
-            **result,
-        )
-    return {**result, **_change(task, mode, outcome)}
-
-
-def _result(mode: str, outcome: ShutdownResult, elapsed: float) -> Result:
-    known = {
-        "evidence": outcome.evidence,
-        "state": outcome.state,
-        "fallback_reason": outcome.fallback_reason or None,
-        "boot_id_before": outcome.before.boot_id,
-        "boot_id_after": outcome.after.boot_id,
-    }
-    return {
-        "mode": mode,
-        "elapsed": elapsed,
-        "fallback_used": bool(outcome.fallback_reason),
-        **{name: value for name, value in known.items() if value is not None},
-    }
-
-
-def _change(task: Task, mode: str, outcome: ShutdownResult) -> Result:
-    if mode == REBOOT:
-        boots = {"before": outcome.before.boot_id or "this one", "after": outcome.after.boot_id or "another one"}
-        return task.changed(*({"state": "running", "boot": boots[when]} for when in ("before", "after")))
-    return task.changed({"state": "running"}, {"state": outcome.state or ("halted" if mode == "halt" else "off")})
+    result = shutdown.already_off(Deadline.after(task.target.connect_timeout), assume_off=params["assume_off"])
+    if result is None:
+        result = shutdown.check(task.deadline()) if task.check_mode else shutdown.run(task.deadline())
+    return {**result.as_result(), **task.changed(*result.difference())}
 
 
 OPERATION = Operation(

@@ -115,67 +115,41 @@ elapsed:
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.power.guest_monitor import GuestMonitor
 from ansible_collections.netless.qga.plugins.module_utils._guest.power.suspend import COMMANDS, DISK, Suspend
-from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
-from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, QgaError, TaskFailed, error_name
+from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
 
 
 def run(task: Task) -> Result:
-    """Have the guest suspend itself, see that it does, and wake it up again."""
-    mode, wait_seconds = task.params["mode"], task.params["wait_timeout"]
-    waking = _domain_to_wake(task) if task.params["resume"] else None
-    monitor = GuestMonitor(task.agent, task.domain, connect_timeout=task.target.connect_timeout)
-    suspend = Suspend(monitor, mode, libvirt_waits=task.target.address.uses_libvirt_rpc)
-    sight = suspend.already(Deadline.after(task.target.connect_timeout))
-    before = "running" if sight is None else sight.state
-    after = "running" if waking is not None else "off" if mode == DISK else "suspended"
-    result: Result = {"mode": mode, "resumed": False}
-    if sight is None:
-        suspend.check(task.deadline())
-        if not task.check_mode:
-            sight = suspend.begin(Deadline.after(wait_seconds))
-            if sight is None:
-                raise TaskFailed(
-                    f"{task.agent.endpoint}: the guest was told to suspend itself to {mode}, and that was not seen "
-                    f"within {wait_seconds:g} s. It may still do it. What was seen last: {monitor.last}",
-                    error="outcome_unknown",
-                    elapsed=monitor.elapsed,
-                    **result,
-                )
-            after = after if waking is not None else sight.state
-    if sight is not None:
-        result.update(evidence=sight.evidence, state=sight.state)
-        if waking is not None and not task.check_mode:
-            _wake_up(suspend, waking, wait_seconds, {**result, "elapsed": monitor.elapsed})
-            result.update(resumed=True, state="running")
-    change = task.changed({"state": before}, {"state": after})
-    if waking is not None:
-        # A guest that is up again as it was has been suspended all the same.
-        change["changed"] = True
-    return {**result, "elapsed": monitor.elapsed, **change}
+    """Suspend the guest, wait until that is seen, and wake it up if asked to."""
+    resume = task.params["resume"]
+    if resume:
+        _require_resumable(task)
+    suspend = Suspend(
+        GuestMonitor(task.agent, task.domain, connect_timeout=task.target.connect_timeout),
+        task.params["mode"],
+        wait_timeout=task.params["wait_timeout"],
+        resume=resume,
+        libvirt_waits=task.target.address.uses_libvirt_rpc,
+    )
+    result = suspend.already_suspended(Deadline.after(task.target.connect_timeout))
+    if result is None:
+        result = suspend.check(task.deadline()) if task.check_mode else suspend.run(task.deadline())
+    if resume and not task.check_mode:
+        result = suspend.wake_up(result)
+    return {**result.as_result(), **task.changed(*result.difference()), "changed": result.changed}
 
 
-def _domain_to_wake(task: Task) -> LibvirtDomain:
+def _require_resumable(task: Task) -> None:
     if task.domain is None:
-        raise InvalidRequest(f"{task.agent.endpoint}: resume needs libvirt, which wakes the guest up; nothing was done")
+        raise InvalidRequest(
+            f"{task.agent.endpoint}: resume needs a libvirt endpoint, as libvirt wakes the guest up; nothing was done"
+        )
     if task.params["mode"] == DISK:
         raise InvalidRequest(
-            f"{task.agent.endpoint}: a guest that is suspended to its disk is off, and goes on when it is started; "
+            f"{task.agent.endpoint}: a guest that is suspended to its disk is off, and continues when it is started; "
             f"resume is for the other modes, and nothing was done"
         )
-    return task.domain
-
-
-def _wake_up(suspend: Suspend, domain: LibvirtDomain, wait_seconds: float, result: Result) -> None:
-    try:
-        suspend.end(domain, Deadline.after(wait_seconds))
-    except QgaError as exc:
-        raise TaskFailed(
-            f"the guest was suspended, and is not up again after {wait_seconds:g} s: {exc}",
-            error=error_name(exc),
-            **{**result, "changed": True},
-        ) from exc
 
 
 OPERATION = Operation(

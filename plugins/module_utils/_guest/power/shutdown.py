@@ -28,6 +28,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     OutcomeUnknown,
     ProtocolViolation,
     QgaError,
+    TaskFailed,
     Unreachable,
     UnreachableReason,
 )
@@ -52,20 +53,51 @@ _FALLBACK_FROM = (AgentRefused, Unreachable, OutcomeUnknown, ProtocolViolation)
 
 @dataclass(frozen=True)
 class ShutdownResult:
-    """What happened to the guest.
+    """What happened to a guest that was to be shut down or rebooted.
 
+    :param mode: one of :data:`MODES`.
+    :param elapsed: seconds that it took.
     :param evidence: what has shown it; None if nothing did.
     :param state: of the guest: ``off``, ``halted`` or ``running``; None if it is not known.
+    :param was_off: whether the guest was off already.
     :param before: the boot that ended, if it was read.
     :param after: the boot that runs now, if it was read.
     :param fallback_reason: why libvirt pressed the power button; empty if it did not.
     """
 
+    mode: str
+    elapsed: float
     evidence: str | None = None
     state: str | None = None
+    was_off: bool = False
     before: Boot = UNKNOWN
     after: Boot = UNKNOWN
     fallback_reason: str = ""
+
+    def as_result(self) -> dict[str, t.Any]:
+        """Return it as a module's result."""
+        known = {
+            "evidence": self.evidence,
+            "state": self.state,
+            "fallback_reason": self.fallback_reason or None,
+            "boot_id_before": self.before.boot_id,
+            "boot_id_after": self.after.boot_id,
+        }
+        return {
+            "mode": self.mode,
+            "elapsed": self.elapsed,
+            "fallback_used": bool(self.fallback_reason),
+            **{name: value for name, value in known.items() if value is not None},
+        }
+
+    def difference(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the guest's state before and after, and what to expect after if that was not seen."""
+        if self.was_off:
+            return {"state": "off"}, {"state": "off"}
+        if self.mode == REBOOT:
+            before, after = self.before.boot_id or "this one", self.after.boot_id or "another one"
+            return {"state": "running", "boot": before}, {"state": "running", "boot": after}
+        return {"state": "running"}, {"state": self.state or ("halted" if self.mode == HALT else "off")}
 
 
 class Shutdown:
@@ -77,6 +109,7 @@ class Shutdown:
     :param fallback: whether libvirt is to press the power button if the agent does not bring the guest down in half
         of that time. It needs a monitor with a domain.
     :param libvirt_waits: whether guest-shutdown goes through libvirt's own calls, which return when the guest is down.
+    :param warn: takes a text that the user is to be warned with.
     """
 
     def __init__(
@@ -87,6 +120,7 @@ class Shutdown:
         wait_timeout: float | None,
         fallback: bool = False,
         libvirt_waits: bool = False,
+        warn: t.Callable[[str], None] = lambda text: None,
     ) -> None:
         self._monitor = monitor
         self._agent = monitor.agent
@@ -95,6 +129,7 @@ class Shutdown:
         self._wait_timeout = wait_timeout
         self._fallback = fallback
         self._libvirt_waits = libvirt_waits
+        self._warn = warn
         self._before = UNKNOWN
         self._fallback_reason = ""
 
@@ -110,17 +145,17 @@ class Shutdown:
             return None
         if self._domain is not None:
             is_off = self._domain.state(deadline) is DomainState.OFF
-            return ShutdownResult("domain_off", "off") if is_off else None
+            return self._result("domain_off", "off", was_off=True) if is_off else None
         try:
             self._agent.sync(deadline)
         except Unreachable as exc:
             if exc.reason is UnreachableReason.LEFT_BEHIND or (assume_off and exc.reason in NOBODY_THERE):
-                return ShutdownResult("channel_closed", "off")
+                return self._result("channel_closed", "off", was_off=True)
             raise
         return None
 
-    def check(self, asking: Deadline) -> None:
-        """Raise what :meth:`run` would raise, as far as that shows without sending the command.
+    def check(self, asking: Deadline) -> ShutdownResult:
+        """Return a result without evidence, or raise what :meth:`run` would raise, without sending the command.
 
         :param asking: until then the agent has to have answered.
         """
@@ -129,14 +164,15 @@ class Shutdown:
         except _FALLBACK_FROM as exc:
             if not self._can_fall_back(exc):
                 raise
+        return self._result()
 
     def run(self, asking: Deadline) -> ShutdownResult:
         """Send the command, and wait until the guest is seen down, or back after a reboot.
 
         :param asking: until then the agent has to have answered what it is asked before the command.
-        :returns: a result without evidence if nothing was seen in time.
         :raises FilesystemsFrozen: the guest's filesystems are frozen; nothing was done.
         :raises AgentRefused: and the others as :meth:`Agent.call` does, if there is no fallback.
+        :raises TaskFailed: nothing was seen in time. The guest may still do it.
         """
         deadline = Deadline.after(self._wait_timeout or 0)
         agents_share = Deadline.after(deadline.remaining() / 2) if self._fallback else deadline
@@ -146,8 +182,17 @@ class Shutdown:
             if not self._can_fall_back(exc):
                 raise
             self._press_power_button(str(exc))
-            return self._wait_for_power_button(deadline)
-        return self._wait_for_agent(agents_share, deadline)
+            seen = self._wait_for_power_button(deadline)
+        else:
+            seen = self._wait_for_agent(agents_share, deadline)
+        if seen is None:
+            raise TaskFailed(
+                f"{self._agent.endpoint}: the agent was asked to {self._mode} the guest, and that was not seen within "
+                f"{self._wait_timeout:g} s. It may still happen. What was seen last: {self._monitor.last}",
+                error="outcome_unknown",
+                **self._result().as_result(),
+            )
+        return seen
 
     def _send(self, asking: Deadline, agents_share: Deadline) -> None:
         self._agent.require_commands("guest-shutdown", deadline=asking)
@@ -160,20 +205,20 @@ class Shutdown:
             error_timeout = _LIBVIRT_SHUTDOWN_TIMEOUT
         self._monitor.send("guest-shutdown", {"mode": self._mode}, error_timeout=error_timeout, deadline=agents_share)
 
-    def _wait_for_agent(self, agents_share: Deadline, deadline: Deadline) -> ShutdownResult:
+    def _wait_for_agent(self, agents_share: Deadline, deadline: Deadline) -> ShutdownResult | None:
         if self._wait_timeout is None:
             return self._result("no_error")
         seen = self._wait(self._mode, agents_share)
         if seen is None and self._fallback and not self._is_rebooting() and self._button_helps():
             self._press_power_button(f"the agent did not bring the guest down within {self._wait_timeout / 2:g} s")
             return self._wait_for_power_button(deadline)
-        return seen or self._wait(self._mode, deadline) or self._result()
+        return seen or self._wait(self._mode, deadline)
 
-    def _wait_for_power_button(self, deadline: Deadline) -> ShutdownResult:
+    def _wait_for_power_button(self, deadline: Deadline) -> ShutdownResult | None:
         if self._wait_timeout is None:
             return self._result("no_error")
         # The button switches the machine off even if the guest was to be halted.
-        return self._wait(self._mode if self._mode == REBOOT else POWERDOWN, deadline) or self._result()
+        return self._wait(self._mode if self._mode == REBOOT else POWERDOWN, deadline)
 
     def _is_rebooting(self) -> bool:
         """Return whether the guest seems to be on its way back: the button would end it once more."""
@@ -193,6 +238,7 @@ class Shutdown:
         if domain.state(Deadline.after(LIBVIRT_TIMEOUT)) is not DomainState.OFF:
             press_power_button(domain, Deadline.after(LIBVIRT_TIMEOUT), start_anew=self._mode == REBOOT)
             self._fallback_reason = reason
+            self._warn(f"libvirt pressed the power button, because: {reason}")
 
     def _wait(self, mode: str, deadline: Deadline) -> ShutdownResult | None:
         if mode == REBOOT:
@@ -229,5 +275,16 @@ class Shutdown:
             return self._result("agent_returned", "running", after)
         return None
 
-    def _result(self, evidence: str | None = None, state: str | None = None, after: Boot = UNKNOWN) -> ShutdownResult:
-        return ShutdownResult(evidence, state, self._before, after, self._fallback_reason)
+    def _result(
+        self, evidence: str | None = None, state: str | None = None, after: Boot = UNKNOWN, *, was_off: bool = False
+    ) -> ShutdownResult:
+        return ShutdownResult(
+            mode=self._mode,
+            elapsed=self._monitor.elapsed,
+            evidence=evidence,
+            state=state,
+            was_off=was_off,
+            before=self._before,
+            after=after,
+            fallback_reason=self._fallback_reason,
+        )

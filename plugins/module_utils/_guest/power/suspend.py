@@ -4,12 +4,13 @@
 
 """Suspending a guest through its agent, and waking it up through libvirt.
 
-The agent is silent when that succeeds, so what comes of it is watched from outside.
+The agent does not answer when that succeeds. The domain's state and the channel show what happened.
 """
 
 from __future__ import annotations
 
 import math
+import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
@@ -20,16 +21,17 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.power.guest_mon
 )
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import DomainState, LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.power import wake_up
+from ansible_collections.netless.qga.plugins.module_utils.errors import QgaError, TaskFailed, error_name
 
 DISK = "disk"
 
 #: The command of each mode.
 COMMANDS = {"ram": "guest-suspend-ram", DISK: "guest-suspend-disk", "hybrid": "guest-suspend-hybrid"}
 
-# How long the agent has to be silent on an open channel until the guest counts as suspended.
+# Seconds that the agent has to be silent on an open channel until the guest counts as suspended.
 SILENCE_TIMEOUT = 10.0
 
-# How long the agent's error is waited for. It tries the ways there are, one after the other.
+# Seconds to wait for the agent's error. The agent tries the methods that the guest offers one after the other.
 ERROR_TIMEOUT = 10.0
 
 
@@ -44,54 +46,134 @@ class Evidence:
 
     @property
     def state(self) -> str:
-        """Of the guest: ``suspended``, or ``off`` with its memory on its disk."""
+        """The guest's state: ``suspended``, or ``off`` with its memory on its disk."""
         return "off" if self.evidence in ("domain_off", "channel_closed") else "suspended"
 
 
+@dataclass(frozen=True)
+class SuspendResult:
+    """What happened to a guest that was to be suspended.
+
+    :param mode: one of :data:`COMMANDS`.
+    :param elapsed: seconds that it took.
+    :param evidence: what shows that the guest is, or was, suspended; None if nothing does.
+    :param was_suspended: whether it was suspended already.
+    :param resume: whether it is to be woken up.
+    :param resumed: whether it was woken up.
+    """
+
+    mode: str
+    elapsed: float
+    evidence: Evidence | None
+    was_suspended: bool = False
+    resume: bool = False
+    resumed: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether something changed, or would in check mode. A guest that is up again was suspended all the same."""
+        return self.resume or not self.was_suspended
+
+    def as_result(self) -> dict[str, t.Any]:
+        """Return it as a module's result."""
+        result: dict[str, t.Any] = {"mode": self.mode, "elapsed": self.elapsed, "resumed": self.resumed}
+        if self.evidence is not None:
+            result["evidence"] = self.evidence.evidence
+            result["state"] = "running" if self.resumed else self.evidence.state
+        return result
+
+    def difference(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the guest's state before and after, and what to expect after if that was not seen."""
+        suspended = ("off" if self.mode == DISK else "suspended") if self.evidence is None else self.evidence.state
+        before = suspended if self.was_suspended else "running"
+        return {"state": before}, {"state": "running" if self.resume else suspended}
+
+
 class Suspend:
-    """One guest that is to be suspended.
+    """A guest that is to be suspended once.
 
     :param monitor: of the guest.
     :param mode: one of :data:`COMMANDS`.
+    :param wait_timeout: seconds until the guest has to be seen suspended, and again until one that was woken up has
+        to answer.
+    :param resume: whether libvirt is to wake the guest up. It needs a monitor with a domain, and not :data:`DISK`.
     :param libvirt_waits: whether the command goes through libvirt's own call, which returns when it has happened.
     """
 
-    def __init__(self, monitor: GuestMonitor, mode: str, *, libvirt_waits: bool = False) -> None:
+    def __init__(
+        self,
+        monitor: GuestMonitor,
+        mode: str,
+        *,
+        wait_timeout: float,
+        resume: bool = False,
+        libvirt_waits: bool = False,
+    ) -> None:
         self._monitor = monitor
         self._agent = monitor.agent
         self._domain = monitor.domain
         self._mode = mode
+        self._wait_timeout = wait_timeout
+        self._resume = resume
         self._libvirt_waits = libvirt_waits
 
-    def already(self, deadline: Deadline) -> Evidence | None:
-        """What shows that the guest is suspended; None if nothing does, as there is nothing to see on a socket.
+    def already_suspended(self, deadline: Deadline) -> SuspendResult | None:
+        """Return what shows that the guest is suspended; None if nothing does. Nothing shows it on a socket.
 
         :raises EndpointUnavailable: libvirt does not answer or refuses.
         """
-        return None if self._domain is None else self._evidence_of(self._domain.state(deadline))
+        evidence = None if self._domain is None else self._evidence_of(self._domain.state(deadline))
+        return None if evidence is None else self._result(evidence, was_suspended=True)
 
-    def check(self, deadline: Deadline) -> None:
-        """See that the agent will take the command; raises what :meth:`Agent.require_commands` does."""
-        self._agent.require_commands(COMMANDS[self._mode], deadline=deadline)
+    def check(self, asking: Deadline) -> SuspendResult:
+        """Return a result without evidence; raise what :meth:`Agent.require_commands` does if the agent would refuse.
 
-    def begin(self, deadline: Deadline) -> Evidence | None:
-        """Have the guest suspend itself; returns what shows that it did, None if nothing does until the deadline.
-
-        :raises AgentRefused: neither it nor libvirt can, or may.
-        :raises Unreachable: there is no agent; nothing was done.
+        :param asking: until then the agent has to have answered.
         """
+        self._agent.require_commands(COMMANDS[self._mode], deadline=asking)
+        return self._result(None)
+
+    def run(self, asking: Deadline) -> SuspendResult:
+        """Have the guest suspend itself, and wait until that is seen.
+
+        :param asking: until then the agent has to have answered what it is asked before the command.
+        :raises AgentRefused: the agent, or libvirt, cannot or may not do it.
+        :raises Unreachable: there is no agent; nothing was done.
+        :raises TaskFailed: nothing was seen in time. The guest may still do it.
+        """
+        self.check(asking)
+        deadline = Deadline.after(self._wait_timeout)
         error_timeout = math.inf if self._libvirt_waits else ERROR_TIMEOUT
         self._monitor.send(COMMANDS[self._mode], error_timeout=error_timeout, deadline=deadline)
-        return self._monitor.wait_for(self._look, deadline)
+        evidence = self._monitor.wait_for(self._look, deadline)
+        if evidence is None:
+            raise TaskFailed(
+                f"{self._agent.endpoint}: the agent was asked to suspend the guest to {self._mode}, and that was not "
+                f"seen within {self._wait_timeout:g} s. It may still happen. What was seen last: {self._monitor.last}",
+                error="outcome_unknown",
+                **self._result(None).as_result(),
+            )
+        return self._result(evidence)
 
-    def end(self, domain: LibvirtDomain, deadline: Deadline) -> None:
+    def wake_up(self, suspended: SuspendResult) -> SuspendResult:
         """Wake the guest up from its memory, and wait for its agent.
 
-        :raises EndpointUnavailable: libvirt does not answer or refuses.
-        :raises AgentSilent: the guest was woken up, and its agent does not answer.
+        :param suspended: what shows that it is suspended.
+        :raises TaskFailed: libvirt did not wake the guest up, or its agent does not answer.
         """
-        wake_up(domain, Deadline.after(LIBVIRT_TIMEOUT))
-        wait_for_agent(self._agent, attempt_seconds=self._monitor.poll_timeout, deadline=deadline)
+        domain = t.cast(LibvirtDomain, self._domain)
+        deadline = Deadline.after(self._wait_timeout)
+        try:
+            wake_up(domain, Deadline.after(LIBVIRT_TIMEOUT))
+            wait_for_agent(self._agent, attempt_timeout=self._monitor.poll_timeout, deadline=deadline)
+        except QgaError as exc:
+            raise TaskFailed(
+                f"the guest was suspended, and is not up again after {self._wait_timeout:g} s: {exc}",
+                error=error_name(exc),
+                changed=True,
+                **suspended.as_result(),
+            ) from exc
+        return self._result(suspended.evidence, was_suspended=suspended.was_suspended, resumed=True)
 
     def _look(self) -> Evidence | None:
         if self._domain is not None:
@@ -104,3 +186,15 @@ class Suspend:
         if self._mode == DISK:
             return Evidence("domain_off") if state is DomainState.OFF else None
         return Evidence("domain_suspended") if state is DomainState.SUSPENDED else None
+
+    def _result(
+        self, evidence: Evidence | None, *, was_suspended: bool = False, resumed: bool = False
+    ) -> SuspendResult:
+        return SuspendResult(
+            mode=self._mode,
+            elapsed=self._monitor.elapsed,
+            evidence=evidence,
+            was_suspended=was_suspended,
+            resume=self._resume,
+            resumed=resumed,
+        )
