@@ -103,22 +103,13 @@ from ansible_collections.netless.qga.plugins.module_utils._task.operation import
 
 
 def run(task: Task) -> Result:
-    """Sync, and ask who answered."""
-    availability = wait_for_agent(
+    """Sync with the agent, and ask for its version."""
+    agent_up = wait_for_agent(
         task.agent,
-        attempt_seconds=task.target.connect_timeout,
+        attempt_timeout=task.target.connect_timeout,
         deadline=Deadline.after(task.params["wait_timeout"]),
     )
-    report = availability.report
-    return {
-        "sync_id": report.sync_id,
-        "discarded": report.discarded,
-        "delimited": report.delimited,
-        "round_trip": report.seconds,
-        "waited": availability.waited,
-        "attempts": availability.attempts,
-        "agent_version": task.agent.info(task.deadline()).version,
-    }
+    return {**agent_up.as_result(), "agent_version": task.agent.info(task.deadline()).version}
 
 
 OPERATION = Operation(run, {"wait_timeout": {"type": "float", "default": 0}})

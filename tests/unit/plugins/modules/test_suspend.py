@@ -35,7 +35,7 @@ def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suspend, "ERROR_TIMEOUT", 0.1)
     monkeypatch.setattr(guest_monitor, "_POLL_INTERVAL", 0.02)
     monkeypatch.setattr(guest_monitor, "_MIN_ERROR_TIMEOUT", 0.1)
-    monkeypatch.setattr(availability, "_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(availability, "_RETRY_DELAY", 0.02)
 
 
 @pytest.fixture(name="hypervisor")
