@@ -7,15 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: suspend
-short_description: Suspend a guest to its memory or its disk, see that it happens, and wake it up
+short_description: Suspend a guest to its memory or its disk, verify that it happens, and wake it up
 version_added: 0.1.0
 author:
   - The netless.qga authors (@netless)
 description:
-  - Has a guest suspend itself through its agent. It notices that, other than when its virtual machine is paused.
-  - An agent gives no answer when that succeeds. So this waits until it is seen, and tells by what, in RV(evidence).
-  - If the agent, or libvirt, answers with an error, the task fails with it. Not every guest and not every machine of
-    QEMU's can be suspended.
+  - Asks a guest to suspend itself through its agent. The guest notices this, unlike a pause of its virtual machine.
+  - An agent does not answer when that succeeds. The module therefore waits until it can be seen from outside, and
+    returns what has shown it in RV(evidence).
+  - If the agent, or libvirt, answers with an error, the task fails with that error. Not every guest and not every
+    machine type of QEMU can be suspended.
   - If nothing is seen in time, the task fails with RV(ignore:error=outcome_unknown). The guest may still do it.
 extends_documentation_fragment:
   - netless.qga.endpoint
@@ -29,39 +30,39 @@ attributes:
   idempotent:
     support: partial
     details:
-      - Through libvirt a guest that is suspended is left so, unless O(resume) is V(true).
-      - On other endpoints a guest that is suspended cannot be told from one whose agent does not answer, which is an
-        error.
+      - Through libvirt a guest that is suspended is left suspended, unless O(resume=true).
+      - On other endpoints a suspended guest looks like one whose agent does not answer, which is an error.
   platform:
     support: full
     platforms: all
 options:
   mode:
     description:
-      - Where to.
-      - V(ram) keeps the guest in its memory. Its virtual machine goes on, and waits to be woken up.
-      - V(disk) writes its memory to its disk and switches the virtual machine off. It goes on when it is started.
-      - V(hybrid) does the first after it has written its memory to its disk. Only Linux has it.
+      - Where the guest is suspended to.
+      - V(ram) keeps the guest in its memory. The virtual machine keeps running, and waits to be woken up.
+      - V(disk) writes the guest's memory to its disk and switches the virtual machine off. The guest continues when the
+        virtual machine is started.
+      - V(hybrid) writes the guest's memory to its disk, and then does the same as V(ram). Only Linux has it.
     type: str
     choices: [ram, disk, hybrid]
     default: ram
   resume:
     description:
-      - Whether to wake the guest up when it was seen suspended, and to wait until its agent answers again.
+      - Whether to wake the guest up once it was seen suspended, and to wait until its agent answers again.
       - A guest that is suspended already is only woken up.
-      - It needs an endpoint of libvirt's, and another O(mode) than V(disk).
+      - It needs an endpoint that goes through libvirt, and a O(mode) other than V(disk).
     type: bool
     default: false
   wait_timeout:
     description:
-      - Seconds until the guest has to be seen suspended, and the same again until the agent of one that was woken up
-        has to answer.
+      - Seconds until the guest has to be seen suspended. With O(resume=true), its agent has the same time again to
+        answer after the guest was woken up.
     type: float
     default: 120
 seealso:
   - module: netless.qga.shutdown
   - ref: ansible_collections.netless.qga.docsite.power_guide
-    description: What is seen on which endpoint, and what a domain needs to be suspended.
+    description: What each endpoint can show, and what a domain needs to be suspended.
 """
 
 EXAMPLES = r"""
@@ -73,7 +74,7 @@ EXAMPLES = r"""
     domain: web1
     resume: true
 
-- name: Suspend a virtual machine of QEMU's to its disk
+- name: Suspend a virtual machine without libvirt to its disk
   netless.qga.suspend:
     endpoint: unix:/run/vms/web1.sock
     mode: disk
@@ -81,32 +82,32 @@ EXAMPLES = r"""
 
 RETURN = r"""
 mode:
-  description: Where to the guest was suspended.
+  description: Where the guest was suspended to.
   type: str
   returned: always
   sample: ram
 evidence:
   description:
-    - What has shown it.
-    - V(domain_suspended) is libvirt's word that the guest is suspended to its memory.
-    - V(domain_off) is libvirt's word that the domain is off, as it is after O(mode=disk).
-    - V(channel_closed) means that nobody is at the other end of the endpoint any more, as QEMU has ended.
+    - What has shown that the guest is suspended.
+    - V(domain_suspended) means that libvirt reports the guest as suspended to its memory.
+    - V(domain_off) means that libvirt reports the domain as off, as it is after O(mode=disk).
+    - V(channel_closed) means that nobody is at the other end of the endpoint any more, because QEMU has ended.
     - V(agent_gone) means that the agent has not answered for ten seconds on a channel that is open.
   type: str
   returned: if something was seen
   sample: domain_suspended
 state:
-  description: What the guest is now, one of V(suspended), V(off) and V(running).
+  description: The state of the guest now, one of V(suspended), V(off) and V(running).
   type: str
   returned: if it is known
   sample: suspended
 resumed:
-  description: Whether it was woken up.
+  description: Whether the guest was woken up.
   type: bool
   returned: always
   sample: false
 elapsed:
-  description: Seconds that it took.
+  description: Seconds that the module took.
   type: float
   returned: always
   sample: 2.1

@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - The netless.qga authors (@netless)
 description:
-  - Resyncs the channel to a guest agent as the agent's protocol has it, so that whatever an earlier client left in it
-    is thrown away, and tells what it found. This shows that the agent is there and answers.
+  - Resyncs the channel to a guest agent as the agent's protocol describes, which discards everything that an earlier
+    client left in the channel, and returns what it found. This shows that the agent is there and answers.
   - Waits for a virtual machine that is still booting, if O(wait_timeout) allows it.
 extends_documentation_fragment:
   - netless.qga.endpoint
@@ -24,7 +24,7 @@ attributes:
     support: full
   diff_mode:
     support: N/A
-    description: It changes nothing.
+    description: The module changes nothing.
   idempotent:
     support: full
   platform:
@@ -47,30 +47,30 @@ EXAMPLES = r"""
   netless.qga.sync:
     wait_timeout: 300
 
-- name: See on the hypervisor whether the agent of a domain answers
+- name: Check on the hypervisor whether the agent of a domain answers
   netless.qga.sync:
     domain: web1
 
-- name: Bring the channel of a virtual machine of QEMU's back in sync
+- name: Bring the channel of a virtual machine without libvirt back in sync
   netless.qga.sync:
     endpoint: unix:/run/vms/web1.sock
 """
 
 RETURN = r"""
 sync_id:
-  description: The random number that the agent gave back.
+  description: The random number that the agent returned.
   type: int
   returned: success
   sample: 5577006791947779410
 discarded:
-  description: How many bytes of earlier conversations were thrown away.
+  description: How many bytes of earlier sessions were discarded.
   type: int
   returned: success
   sample: 78
 delimited:
   description:
-    - Whether the reply had a byte 0xFF in front, which nothing else can have.
-    - This is not so with agents that do not know C(guest-sync-delimited), and through libvirt, which syncs by itself.
+    - Whether the reply began with the byte 0xFF, which occurs nowhere else.
+    - It is V(false) for agents that do not know C(guest-sync-delimited), and through libvirt, which syncs by itself.
   type: bool
   returned: success
   sample: true
@@ -90,7 +90,7 @@ attempts:
   returned: success
   sample: 3
 agent_version:
-  description: The version of the agent, which is that of QEMU.
+  description: The version of the agent, which has the version number of its QEMU release.
   type: str
   returned: success
   sample: 7.2.22

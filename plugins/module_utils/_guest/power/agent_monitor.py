@@ -39,6 +39,7 @@ _CLOSED_POLLS = 2
 class AgentMonitor:
     """An agent, polled to learn whether it still answers.
 
+    :param agent: the agent.
     :param poll_timeout: seconds that the agent may take to answer a poll. Shorter silence does not count.
     """
 
@@ -59,7 +60,7 @@ class AgentMonitor:
 
     @property
     def silent_seconds(self) -> float:
-        """Seconds since the agent stopped to answer."""
+        """Seconds since the agent stopped answering."""
         return 0.0 if self._silent_since is None else time.monotonic() - self._silent_since
 
     def poll(self) -> bool:

@@ -4,8 +4,8 @@
 
 """Watching a guest from outside while its power state changes.
 
-An agent does not answer when it shuts its guest down or suspends it. What happened shows in the domain's state, and on
-the agent's channel.
+An agent does not answer when it shuts its guest down or suspends it. The domain's state and the agent's channel show
+what happened.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LIBVIRT_TIMEOUT = 30.0
 # An agent that takes longer than this to answer a sync counts as silent.
 _MAX_POLL_TIMEOUT = 5.0
 
-# An agent may report an error at once even if no time is left to wait for it.
+# Wait at least this long for an error, even if no time is left: the agent may report it at once.
 _MIN_ERROR_TIMEOUT = 0.5
 
 _POLL_INTERVAL = 1.0
@@ -36,6 +36,7 @@ _POLL_INTERVAL = 1.0
 class GuestMonitor:
     """A guest, as its domain and its agent show it.
 
+    :param agent: the guest's agent.
     :param domain: the guest's domain, if libvirt can be asked about it.
     :param connect_timeout: seconds that reaching the agent may take.
     """
@@ -66,7 +67,7 @@ class GuestMonitor:
         """Send a command that the agent does not answer when it succeeds.
 
         :param error_timeout: seconds to wait for the agent's error.
-        :param deadline: limits them.
+        :param deadline: ends the wait earlier, but leaves half a second.
         :raises AgentRefused: the agent, or libvirt, answered with an error.
         :raises Unreachable: there is no agent; nothing was done.
         """
@@ -77,7 +78,7 @@ class GuestMonitor:
         """Look again and again until something is seen.
 
         :param look: returns what it sees, or None.
-        :returns: what was seen, None if it was nothing until the deadline. There is one look even if that has passed.
+        :returns: what was seen; None if nothing was until the deadline. There is one look even if it has passed.
         """
         while True:
             seen = look()
