@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Powering guests down, halting and rebooting them, as seen on a socket and through libvirt."""
+"""Tests of powering guests down, halting and rebooting them, on a socket and through libvirt."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ BOOT_IDS = ("31557823-47ef-4b6c-a865-49271a1e7aff", "6d9a0a5e-8b0c-4a8a-9c5e-0d8
 
 
 @pytest.fixture(autouse=True)
-def haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guests that end as fast as these need not be waited for as others."""
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the timeouts: the guests of these tests go down at once."""
     monkeypatch.setattr(shutdown, "ERROR_TIMEOUT", 0.1)
     monkeypatch.setattr(guest_monitor, "_POLL_INTERVAL", 0.02)
     monkeypatch.setattr(guest_monitor, "_MIN_ERROR_TIMEOUT", 0.1)
 
 
 @pytest.fixture
-def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For agents that fall silent at once, so that nobody could take a slow answer for silence.
+def quick_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make short silence count, for agents that fall silent at once and never answer slowly.
 
-    What an agent that is back does not answer in time, it is asked for again.
+    An agent that is back and does not answer in time is asked again.
     """
     monkeypatch.setattr(shutdown, "SILENCE_TIMEOUT", 0.3)
     monkeypatch.setattr(guest_monitor, "_MAX_POLL_TIMEOUT", 0.2)
@@ -52,7 +52,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(name="hypervisor")
 def fixture_hypervisor(monkeypatch: pytest.MonkeyPatch) -> Hypervisor:
-    """One whose guest has an agent and powers down as it is told."""
+    """Return a hypervisor whose guest has an agent and powers down when asked to."""
     hypervisor = Hypervisor()
     hypervisor.install(monkeypatch)
     hypervisor.serve(guest_shutdown={}, guest_fsfreeze_status="thawed")
@@ -65,34 +65,31 @@ def commands(agent: ScriptedAgent) -> list[str]:
 
 
 class Guest(ScriptedAgent):
-    """An agent of a guest that does something when it is told to shut down.
-
-    :param shuts_down: what it does then.
-    """
+    """An agent of a guest that calls ``on_shutdown`` when it is asked to shut down."""
 
     def __init__(self, *profiles: str) -> None:
         super().__init__(*profiles)
         self.mode: str | None = None
-        self.told = threading.Event()
+        self.asked = threading.Event()
         self.boots = 0
         self._missed: list[t.Any] | None = None
-        self.shuts_down: t.Callable[[], None] = lambda: None
+        self.on_shutdown: t.Callable[[], None] = lambda: None
         self.handlers["guest-shutdown"] = self._shut_down
         for command in ("guest-sync", "guest-sync-delimited"):
             self.handlers[command] = self._sync
 
     def _shut_down(self, arguments: dict[str, t.Any]) -> object:
         self.mode = arguments["mode"]
-        self.told.set()
-        self.shuts_down()
+        self.asked.set()
+        self.on_shutdown()
         return NO_REPLY
 
-    def falls_silent(self) -> None:
+    def fall_silent(self) -> None:
         self.silent = True
 
-    def reboots(self) -> None:
-        """Is back when its absence has been noticed: one sync was not answered, and another one comes."""
-        self.falls_silent()
+    def reboot(self) -> None:
+        """Come back once the absence was noticed: one sync was not answered, and another one arrives."""
+        self.fall_silent()
         self._missed = []
 
     def _sync(self, arguments: dict[str, t.Any]) -> t.Any:
@@ -104,7 +101,7 @@ class Guest(ScriptedAgent):
             self._missed.append(arguments["id"])
         return arguments["id"]
 
-    def has_boot_ids(self) -> None:
+    def serve_boot_ids(self) -> None:
         self.handlers["guest-file-open"] = lambda arguments: 1000
         self.handlers["guest-file-close"] = lambda arguments: {}
         self.handlers["guest-file-read"] = lambda arguments: self._read()
@@ -113,45 +110,45 @@ class Guest(ScriptedAgent):
         content = BOOT_IDS[self.boots].encode() + b"\n"
         return {"count": len(content), "buf-b64": base64.b64encode(content).decode(), "eof": True}
 
-    def counts_ticks(self, *ticks: int) -> None:
+    def serve_ticks(self, *ticks: int) -> None:
         self.handlers["guest-get-cpustats"] = lambda arguments: [
             {"type": "linux", "cpu": 0, "user": 1, "nice": 0, "system": 1, "idle": ticks[self.boots], "iowait": 9}
         ]
 
 
-def run_until_it_ends(run_module: RunModule, guest: Guest, **options: t.Any) -> dict[str, t.Any]:
-    """Run the module on a guest whose QEMU ends with it."""
+def run_on_ending_qemu(run_module: RunModule, guest: Guest, **options: t.Any) -> dict[str, t.Any]:
+    """Run the module on a guest whose QEMU ends when the guest shuts down."""
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(guest.listening())
         # Not in the agent's own thread, whose end it waits for.
-        guest.shuts_down = threading.Thread(target=stack.close).start
+        guest.on_shutdown = threading.Thread(target=stack.close).start
         return run_module("shutdown", f"unix:{path}", **options)
 
 
 @pytest.mark.parametrize("mode", ["powerdown", "halt"])
-def test_a_socket_that_nobody_listens_on_any_more(run_module: RunModule, mode: str) -> None:
+def test_channel_closes_when_qemu_ends(run_module: RunModule, mode: str) -> None:
     guest = Guest()
-    result = run_until_it_ends(run_module, guest, mode=mode)
+    result = run_on_ending_qemu(run_module, guest, mode=mode)
     assert result["changed"] and result["evidence"] == "channel_closed" and result["state"] == "off"
     assert result["diff"] == {"before": {"state": "running"}, "after": {"state": "off"}}
     assert result["mode"] == guest.mode == mode and not result["fallback_used"] and 0 < result["elapsed"] < 20
     assert "warnings" not in result
 
 
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("quick_silence")
 @pytest.mark.parametrize(("mode", "state"), [("powerdown", "off"), ("halt", "halted")])
-def test_an_agent_that_has_gone_from_an_open_channel(run_module: RunModule, mode: str, state: str) -> None:
+def test_agent_falls_silent_on_open_channel(run_module: RunModule, mode: str, state: str) -> None:
     guest = Guest()
-    guest.shuts_down = guest.falls_silent
+    guest.on_shutdown = guest.fall_silent
     result = run_module("shutdown", guest, mode=mode, wait_timeout=60)
     assert result["changed"] and result["evidence"] == "agent_gone" and result["state"] == state
 
 
-@pytest.mark.usefixtures("impatience")
-def test_a_reboot_by_its_id(run_module: RunModule) -> None:
+@pytest.mark.usefixtures("quick_silence")
+def test_reboot_is_seen_by_boot_id(run_module: RunModule) -> None:
     guest = Guest()
-    guest.has_boot_ids()
-    guest.shuts_down = guest.reboots
+    guest.serve_boot_ids()
+    guest.on_shutdown = guest.reboot
     result = run_module("shutdown", guest, mode="reboot", wait_timeout=60)
     assert result["changed"] and result["evidence"] == "new_boot_id" and result["state"] == "running"
     assert (result["boot_id_before"], result["boot_id_after"]) == BOOT_IDS
@@ -159,17 +156,15 @@ def test_a_reboot_by_its_id(run_module: RunModule) -> None:
     assert guest.mode == "reboot" and commands(guest).count("guest-shutdown") == 1
 
 
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("quick_silence")
 @pytest.mark.parametrize(
     ("ticks", "evidence"), [((90000, 20), "uptime_reset"), ((20, 20), "agent_returned"), ((), "agent_returned")]
 )
-def test_a_reboot_of_a_guest_whose_files_cannot_be_read(
-    run_module: RunModule, ticks: tuple[int, ...], evidence: str
-) -> None:
+def test_reboot_is_seen_without_reading_files(run_module: RunModule, ticks: tuple[int, ...], evidence: str) -> None:
     guest = Guest("blocked")
     if ticks:
-        guest.counts_ticks(*ticks)
-    guest.shuts_down = guest.reboots
+        guest.serve_ticks(*ticks)
+    guest.on_shutdown = guest.reboot
     result = run_module("shutdown", guest, mode="reboot", wait_timeout=60)
     assert result["changed"] and result["evidence"] == evidence
     assert "boot_id_before" not in result and "boot_id_after" not in result
@@ -178,27 +173,29 @@ def test_a_reboot_of_a_guest_whose_files_cannot_be_read(
 
 @pytest.mark.parametrize("mode", ["powerdown", "halt", "reboot"])
 @pytest.mark.parametrize("profiles", [(), ("blocked",)])
-def test_a_guest_that_does_nothing(run_module: RunModule, mode: str, profiles: tuple[str, ...]) -> None:
+def test_guest_that_does_nothing_is_outcome_unknown(
+    run_module: RunModule, mode: str, profiles: tuple[str, ...]
+) -> None:
     guest = Guest(*profiles)
-    guest.has_boot_ids()
+    guest.serve_boot_ids()
     for name in profiles and ("guest-file-open", "guest-file-read", "guest-file-close"):
         guest.disabled.add(name)
-    guest.counts_ticks(500)
+    guest.serve_ticks(500)
     result = run_module("shutdown", guest, mode=mode, wait_timeout=0.3)
     assert result["failed"] and result["error"] == "outcome_unknown" and "evidence" not in result
     assert "the agent still answers" in result["msg"] and "unix:" in result["msg"]
     assert result["mode"] == mode and commands(guest).count("guest-shutdown") == 1
 
 
-def test_not_waiting(run_module: RunModule) -> None:
+def test_without_waiting(run_module: RunModule) -> None:
     guest = Guest()
     result = run_module("shutdown", guest, wait=False)
     assert result["changed"] and result["evidence"] == "no_error" and "state" not in result
-    assert result["elapsed"] < 20 and guest.told.wait(TEST_TIMEOUT) and guest.mode == "powerdown"
+    assert result["elapsed"] < 20 and guest.asked.wait(TEST_TIMEOUT) and guest.mode == "powerdown"
 
 
 @pytest.mark.parametrize("wait", [True, False])
-def test_the_agents_error_is_reported(run_module: RunModule, monkeypatch: pytest.MonkeyPatch, wait: bool) -> None:
+def test_error_of_agent_fails_task(run_module: RunModule, monkeypatch: pytest.MonkeyPatch, wait: bool) -> None:
     monkeypatch.setattr(shutdown, "ERROR_TIMEOUT", TEST_TIMEOUT)
     guest = Guest()
 
@@ -213,7 +210,7 @@ def test_the_agents_error_is_reported(run_module: RunModule, monkeypatch: pytest
 
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize("mode", ["powerdown", "reboot"])
-def test_errors_before_it_is_sent(run_module: RunModule, check_mode: bool, mode: str) -> None:
+def test_unavailable_command_is_not_sent(run_module: RunModule, check_mode: bool, mode: str) -> None:
     frozen, missing, blocked = Guest("frozen"), Guest(), Guest()
     del missing.handlers["guest-shutdown"]
     blocked.disabled.add("guest-shutdown")
@@ -228,40 +225,40 @@ def test_errors_before_it_is_sent(run_module: RunModule, check_mode: bool, mode:
     [("never", "outcome_unknown"), ("garbage", "protocol_violation"), ("wrong_types", "protocol_violation")],
 )
 @pytest.mark.parametrize("mode", ["powerdown", "reboot"])
-def test_agents_that_cannot_be_trusted(run_module: RunModule, profile: str, error: str, mode: str) -> None:
+def test_broken_agent_is_not_asked_to_shut_down(run_module: RunModule, profile: str, error: str, mode: str) -> None:
     guest = Guest(profile)
     result = run_module("shutdown", guest, mode=mode, silence=silence_of(profile))
     assert result["failed"] and result["error"] == error
     assert "guest-shutdown" not in commands(guest)
 
 
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("quick_silence")
 @pytest.mark.parametrize(
     "content", [b"", b"no boot id\n", b"31557823-47EF-4b6c-a865-49271a1e7aff", b"\xff" * 36, b"a" * 60]
 )
-def test_a_boot_id_that_is_none(run_module: RunModule, content: bytes) -> None:
+def test_malformed_boot_id_is_ignored(run_module: RunModule, content: bytes) -> None:
     guest = Guest()
-    guest.has_boot_ids()
+    guest.serve_boot_ids()
     guest.handlers["guest-file-read"] = lambda arguments: {
         "count": len(content),
         "buf-b64": base64.b64encode(content).decode(),
         "eof": True,
     }
-    guest.shuts_down = guest.reboots
+    guest.on_shutdown = guest.reboot
     result = run_module("shutdown", guest, mode="reboot", wait_timeout=60)
     assert result["evidence"] == "agent_returned" and "boot_id_before" not in result
 
 
-def test_ticks_that_are_none(run_module: RunModule) -> None:
+def test_malformed_ticks_are_a_protocol_violation(run_module: RunModule) -> None:
     guest = Guest("blocked")
     guest.handlers["guest-get-cpustats"] = lambda arguments: [{"type": "of another kind", "idle": "joke"}]
     result = run_module("shutdown", guest, mode="reboot")
     assert result["error"] == "protocol_violation" and "guest-shutdown" not in commands(guest)
 
 
-@pytest.mark.usefixtures("impatience")
+@pytest.mark.usefixtures("quick_silence")
 @pytest.mark.parametrize("kind", ["refused", "none"])
-def test_a_guest_that_counts_none(run_module: RunModule, kind: str) -> None:
+def test_reboot_is_seen_without_ticks(run_module: RunModule, kind: str) -> None:
     guest = Guest("blocked")
 
     def count(arguments: dict[str, t.Any]) -> list[t.Any]:
@@ -270,28 +267,28 @@ def test_a_guest_that_counts_none(run_module: RunModule, kind: str) -> None:
         return []
 
     guest.handlers["guest-get-cpustats"] = count
-    guest.shuts_down = guest.reboots
+    guest.on_shutdown = guest.reboot
     result = run_module("shutdown", guest, mode="reboot", wait_timeout=60)
     assert result["evidence"] == "agent_returned"
 
 
-def test_an_agent_that_is_none_any_more(run_module: RunModule) -> None:
-    """Its answers to the sync are the first that are looked at."""
+def test_qmp_monitor_is_not_an_agent(run_module: RunModule) -> None:
+    """The module looks at the answers to its sync before it sends anything else."""
     guest = Guest()
     guest.greeting = b'{"QMP": {"version": {}, "capabilities": []}}\n'
     result = run_module("shutdown", guest)
     assert result["error"] == "protocol_violation" and "guest-shutdown" not in commands(guest)
 
 
-def test_a_silent_agent(run_module: RunModule) -> None:
+def test_silent_agent_is_an_error(run_module: RunModule) -> None:
     result = run_module("shutdown", Guest("silence"), silence=0.2)
     assert result["failed"] and result["error"] == "agent_silent"
 
 
-# What is off already
+# Guests that are off already
 
 
-def test_a_socket_that_refuses_is_that_of_a_qemu_that_has_ended(run_module: RunModule, tmp_path: t.Any) -> None:
+def test_left_behind_socket_means_off(run_module: RunModule, tmp_path: t.Any) -> None:
     path = str(tmp_path / "agent.sock")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -301,7 +298,7 @@ def test_a_socket_that_refuses_is_that_of_a_qemu_that_has_ended(run_module: RunM
     assert run_module("shutdown", f"unix:{path}", mode="reboot")["error"] == "endpoint_unavailable"
 
 
-def test_a_socket_that_does_not_exist_may_be_spelled_wrong(run_module: RunModule, tmp_path: t.Any) -> None:
+def test_missing_socket_is_an_error(run_module: RunModule, tmp_path: t.Any) -> None:
     endpoint = f"unix:{tmp_path}/agent.sock"
     for options in ({}, {"mode": "reboot", "assume_off": True}, {"mode": "halt"}):
         result = run_module("shutdown", endpoint, **options)
@@ -310,7 +307,9 @@ def test_a_socket_that_does_not_exist_may_be_spelled_wrong(run_module: RunModule
 
 @pytest.mark.parametrize("mode", ["powerdown", "halt"])
 @pytest.mark.parametrize("endpoint", ["unix:{}/agent.sock", "tcp:127.0.0.1:9"])
-def test_unless_it_is_said_that_it_is_not(run_module: RunModule, tmp_path: t.Any, endpoint: str, mode: str) -> None:
+def test_missing_endpoint_means_off_with_assume_off(
+    run_module: RunModule, tmp_path: t.Any, endpoint: str, mode: str
+) -> None:
     result = run_module("shutdown", endpoint.format(tmp_path), mode=mode, assume_off=True)
     assert not result["changed"] and result["state"] == "off"
 
@@ -323,21 +322,21 @@ def test_unless_it_is_said_that_it_is_not(run_module: RunModule, tmp_path: t.Any
         # A name that no name server may know.
         ("tcp:host.invalid:4444", "endpoint_unavailable"),
         ("exec:/no/such/program", "endpoint_unavailable"),
-        # As ssh does that cannot reach the hypervisor.
+        # Like an ssh that cannot reach the hypervisor.
         ("exec:sh -c 'exit 255'", "channel_closed"),
         ("exec:cat /dev/null", "channel_closed"),
     ],
 )
-def test_some_errors_say_nothing_about_the_machine(run_module: RunModule, endpoint: str, error: str) -> None:
+def test_errors_that_never_mean_off(run_module: RunModule, endpoint: str, error: str) -> None:
     result = run_module("shutdown", endpoint, assume_off=True)
     assert result["failed"] and result["error"] == error
 
 
-@pytest.mark.parametrize("unreached", [errno.EHOSTUNREACH, errno.ENETUNREACH, None])
-def test_a_host_that_cannot_be_reached_need_not_be_off(
-    run_module: RunModule, monkeypatch: pytest.MonkeyPatch, unreached: int | None
+@pytest.mark.parametrize("number", [errno.EHOSTUNREACH, errno.ENETUNREACH, None])
+def test_unreachable_host_does_not_mean_off(
+    run_module: RunModule, monkeypatch: pytest.MonkeyPatch, number: int | None
 ) -> None:
-    failures = [OSError(unreached, "no way there") if unreached else TimeoutError(), ConnectionRefusedError(111, "no")]
+    failures = [OSError(number, "no way there") if number else TimeoutError(), ConnectionRefusedError(111, "no")]
 
     def connect(family: int, address: t.Any, deadline: t.Any) -> t.NoReturn:
         raise failures.pop(0)
@@ -363,7 +362,7 @@ def test_check_mode(run_module: RunModule) -> None:
 # Through libvirt
 
 
-def test_a_domain_is_seen_off(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_domain_is_seen_off(run_module: RunModule, hypervisor: Hypervisor) -> None:
     result = run_module("shutdown", "libvirt", domain="db1")
     assert result["changed"] and result["evidence"] == "domain_off" and result["state"] == "off"
     assert ("shutdownFlags", 2) in hypervisor.native_calls
@@ -372,7 +371,7 @@ def test_a_domain_is_seen_off(run_module: RunModule, hypervisor: Hypervisor) -> 
     assert hypervisor.native_calls.count(("shutdownFlags", 2)) == 1
 
 
-def test_a_domain_that_is_gone_when_it_is_off(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_transient_domain_that_disappears_is_off(run_module: RunModule, hypervisor: Hypervisor) -> None:
     def vanish(flags: int) -> None:
         hypervisor.states = [1, 42]
 
@@ -394,7 +393,7 @@ def test_check_mode_through_libvirt(run_module: RunModule, hypervisor: Hyperviso
     assert not run_module("shutdown", "libvirt", domain="db1", check_mode=True)["changed"]
 
 
-def test_check_mode_foresees_the_button(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_check_mode_considers_the_power_button(run_module: RunModule, hypervisor: Hypervisor) -> None:
     hypervisor.leave()
     options: dict[str, t.Any] = {"domain": "db1", "check_mode": True}
     assert run_module("shutdown", "libvirt", fallback="acpi", **options)["changed"]
@@ -404,8 +403,8 @@ def test_check_mode_foresees_the_button(run_module: RunModule, hypervisor: Hyper
     assert hypervisor.native_calls == []
 
 
-@pytest.mark.usefixtures("impatience")
-def test_a_halted_guest_leaves_its_domain_running(run_module: RunModule, hypervisor: Hypervisor) -> None:
+@pytest.mark.usefixtures("quick_silence")
+def test_halted_guest_leaves_its_domain_running(run_module: RunModule, hypervisor: Hypervisor) -> None:
     def halt(arguments: dict[str, t.Any]) -> t.NoReturn:
         assert arguments == {"mode": "halt"}
         hypervisor.leave()
@@ -416,25 +415,25 @@ def test_a_halted_guest_leaves_its_domain_running(run_module: RunModule, hypervi
     assert result["evidence"] == "agent_gone" and result["state"] == "halted"
 
 
-def test_a_domain_that_stays(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_domain_that_keeps_running_is_outcome_unknown(run_module: RunModule, hypervisor: Hypervisor) -> None:
     hypervisor.own["shutdownFlags"] = lambda flags: 0
     result = run_module("shutdown", "libvirt", domain="db1", wait_timeout=0.1)
     assert result["failed"] and result["error"] == "outcome_unknown" and "the domain is running" in result["msg"]
     assert ("shutdownFlags", 1) not in hypervisor.native_calls
 
 
-class Passing(list[Exception]):
-    """Failures that come once each."""
+class PassingFailures(list[Exception]):
+    """Failures that each occur once."""
 
     def __iter__(self) -> t.Iterator[Exception]:
         while self:
             yield self.pop()
 
 
-def test_libvirt_may_be_away_for_a_while(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_libvirt_may_be_unavailable_for_a_while(run_module: RunModule, hypervisor: Hypervisor) -> None:
     def end(flags: int) -> None:
         hypervisor.power = OFF
-        hypervisor.open_failures = Passing([Failure(38, "Connection refused")] * 5)
+        hypervisor.open_failures = PassingFailures([Failure(38, "Connection refused")] * 5)
         hypervisor.alive = False
 
     hypervisor.own["shutdownFlags"] = end
@@ -446,7 +445,7 @@ def test_libvirt_may_be_away_for_a_while(run_module: RunModule, hypervisor: Hype
     ("state", "message"), [(OFF, "the domain is off"), (PAUSED, "virsh resume"), (SUSPENDED, "dompmwakeup")]
 )
 @pytest.mark.parametrize("fallback", ["none", "acpi"])
-def test_a_domain_that_cannot_be_rebooted(
+def test_domain_that_does_not_run_is_not_rebooted(
     run_module: RunModule, hypervisor: Hypervisor, state: int, message: str, fallback: str
 ) -> None:
     hypervisor.power = state
@@ -459,12 +458,12 @@ def test_a_domain_that_cannot_be_rebooted(
 
 
 def press(hypervisor: Hypervisor) -> t.Callable[[int], None]:
-    """A guest that minds its power button, and not its agent."""
+    """Return what a guest does that reacts to its power button, and not to its agent."""
     return lambda flags: setattr(hypervisor, "power", OFF) if flags == 1 else None
 
 
 @pytest.mark.parametrize("mode", ["powerdown", "halt"])
-def test_the_button_of_a_guest_without_an_agent(run_module: RunModule, hypervisor: Hypervisor, mode: str) -> None:
+def test_button_is_pressed_if_no_agent_is_connected(run_module: RunModule, hypervisor: Hypervisor, mode: str) -> None:
     hypervisor.leave()
     hypervisor.own["shutdownFlags"] = press(hypervisor)
     result = run_module("shutdown", "libvirt", domain="db1", mode=mode, fallback="acpi")
@@ -473,7 +472,7 @@ def test_the_button_of_a_guest_without_an_agent(run_module: RunModule, hyperviso
     assert [call for call in hypervisor.native_calls if call[0] == "shutdownFlags"] == [("shutdownFlags", 1)]
 
 
-def test_the_button_after_a_refusal(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_button_is_pressed_after_a_refusal(run_module: RunModule, hypervisor: Hypervisor) -> None:
     def shut_down(flags: int) -> None:
         if flags == 2:
             raise Failure(1, "unable to execute QEMU agent command 'guest-shutdown': no such program")
@@ -484,7 +483,7 @@ def test_the_button_after_a_refusal(run_module: RunModule, hypervisor: Hyperviso
     assert result["fallback_used"] and "no such program" in result["warnings"][0]
 
 
-def test_the_button_after_half_of_the_time(
+def test_button_is_pressed_after_half_of_the_time(
     run_module: RunModule, hypervisor: Hypervisor, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock.skips_sleep = True
@@ -494,9 +493,9 @@ def test_the_button_after_half_of_the_time(
     assert result["fallback_used"] and "within 50 s" in result["warnings"][0] and 50 <= result["elapsed"] < 100
 
 
-def test_no_button_for_a_guest_that_goes_down_meanwhile(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_button_is_not_pressed_if_guest_goes_down_meanwhile(run_module: RunModule, hypervisor: Hypervisor) -> None:
     hypervisor.leave()
-    # For what is looked at before: whether it is off, and whether the button is of any use.
+    # The first states are for the checks before: whether the domain is off, and whether the button helps.
     hypervisor.states, hypervisor.power = [RUNNING] * 3, OFF
     result = run_module("shutdown", "libvirt", domain="db1", fallback="acpi")
     assert result["changed"] and result["evidence"] == "domain_off"
@@ -504,7 +503,7 @@ def test_no_button_for_a_guest_that_goes_down_meanwhile(run_module: RunModule, h
     assert ("shutdownFlags", 1) not in hypervisor.native_calls
 
 
-def test_no_button_for_a_guest_that_was_paused_meanwhile(
+def test_button_is_not_pressed_if_guest_was_paused_meanwhile(
     run_module: RunModule, hypervisor: Hypervisor, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock.skips_sleep = True
@@ -515,14 +514,14 @@ def test_no_button_for_a_guest_that_was_paused_meanwhile(
     assert ("shutdownFlags", 1) not in hypervisor.native_calls
 
 
-def test_the_button_is_of_no_use(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_button_without_effect_is_outcome_unknown(run_module: RunModule, hypervisor: Hypervisor) -> None:
     hypervisor.own["shutdownFlags"] = lambda flags: 0
     result = run_module("shutdown", "libvirt", domain="db1", fallback="acpi", wait_timeout=0.2)
     assert result["failed"] and result["error"] == "outcome_unknown" and result["fallback_used"]
     assert "within 0.1 s" in result["fallback_reason"]
 
 
-def test_libvirt_does_not_press_the_button(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_libvirt_refuses_to_press_the_button(run_module: RunModule, hypervisor: Hypervisor) -> None:
     def refuse(flags: int) -> t.NoReturn:
         raise Failure(88, "access denied: 'QEMU' denied access: domain.init-control")
 
@@ -532,14 +531,14 @@ def test_libvirt_does_not_press_the_button(run_module: RunModule, hypervisor: Hy
     assert result["failed"] and "libvirt did not press the power button: access denied" in result["msg"]
 
 
-def test_the_button_without_waiting(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_button_is_pressed_without_waiting(run_module: RunModule, hypervisor: Hypervisor) -> None:
     hypervisor.leave()
     result = run_module("shutdown", "libvirt", domain="db1", fallback="acpi", wait=False)
     assert result["fallback_used"] and result["evidence"] == "no_error"
 
 
-def returns(hypervisor: Hypervisor, served: dict[str, t.Any], is_up: t.Callable[[], bool]) -> None:
-    """Have the agent gone, and back as soon as it is asked for when the guest is up."""
+def agent_returns(hypervisor: Hypervisor, served: dict[str, t.Any], is_up: t.Callable[[], bool]) -> None:
+    """Remove the agent, and bring it back at the first sync when the guest is up."""
     hypervisor.leave()
     gone = hypervisor.agent["guest-sync"]
 
@@ -552,13 +551,13 @@ def returns(hypervisor: Hypervisor, served: dict[str, t.Any], is_up: t.Callable[
     hypervisor.agent["guest-sync"] = sync
 
 
-def test_a_reboot_by_the_button(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_button_reboots_the_guest(run_module: RunModule, hypervisor: Hypervisor) -> None:
     served = dict(hypervisor.agent)
 
     def reboot(flags: int) -> None:
         assert flags == 1
         looks = iter([False])
-        returns(hypervisor, served, lambda: next(looks, True))
+        agent_returns(hypervisor, served, lambda: next(looks, True))
 
     hypervisor.leave()
     hypervisor.own["reboot"] = reboot
@@ -566,14 +565,14 @@ def test_a_reboot_by_the_button(run_module: RunModule, hypervisor: Hypervisor) -
     assert result["fallback_used"] and result["evidence"] == "agent_returned" and result["state"] == "running"
 
 
-def test_a_reboot_on_its_way_is_not_disturbed(run_module: RunModule, hypervisor: Hypervisor, clock: Clock) -> None:
+def test_button_is_not_pressed_during_a_reboot(run_module: RunModule, hypervisor: Hypervisor, clock: Clock) -> None:
     served = dict(hypervisor.agent)
 
     def reboot(flags: int) -> None:
         assert flags == 2
-        # More than half of the time later, and well before its end.
+        # After more than half of the time, and well before its end.
         up = clock.monotonic() + 60
-        returns(hypervisor, served, lambda: clock.monotonic() >= up)
+        agent_returns(hypervisor, served, lambda: clock.monotonic() >= up)
 
     clock.skips_sleep = True
     hypervisor.own["reboot"] = reboot
@@ -582,8 +581,10 @@ def test_a_reboot_on_its_way_is_not_disturbed(run_module: RunModule, hypervisor:
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_a_frozen_guest_has_no_button(run_module: RunModule, hypervisor: Hypervisor, check_mode: bool) -> None:
-    # As a frozen agent does, which takes hardly more than a thaw.
+def test_button_is_not_pressed_for_a_frozen_guest(
+    run_module: RunModule, hypervisor: Hypervisor, check_mode: bool
+) -> None:
+    # A frozen agent accepts little more than a thaw.
     enabled = {"guest-shutdown": False, "guest-fsfreeze-status": True}
     commands = [{"name": name, "enabled": is_on, "success-response": True} for name, is_on in enabled.items()]
     hypervisor.serve(guest_info={"version": "7.2.22", "supported_commands": commands}, guest_fsfreeze_status="frozen")
@@ -591,14 +592,14 @@ def test_a_frozen_guest_has_no_button(run_module: RunModule, hypervisor: Hypervi
     assert result["failed"] and result["error"] == "filesystems_frozen" and hypervisor.native_calls == []
 
 
-def test_there_is_no_button_without_libvirt(run_module: RunModule) -> None:
+def test_fallback_needs_libvirt(run_module: RunModule) -> None:
     guest = Guest()
     result = run_module("shutdown", guest, fallback="acpi")
     assert result["failed"] and result["error"] == "invalid_request" and guest.requests == []
 
 
-def test_another_channel_of_a_domain_has_the_button_too(run_module: RunModule, hypervisor: Hypervisor) -> None:
-    """The state is libvirt's, whichever channel the agent is on."""
+def test_state_of_domain_counts_on_its_other_channels(run_module: RunModule, hypervisor: Hypervisor) -> None:
+    """libvirt reports the state, whichever channel the agent is on."""
     hypervisor.power = OFF
     result = run_module("shutdown", "libvirt:io.netless.agent.0", domain="db1", fallback="acpi")
     assert not result["changed"] and result["evidence"] == "domain_off"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Suspending guests and waking them up, as seen on a socket and through libvirt."""
+"""Tests of suspending guests and waking them up, on a socket and through libvirt."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ TARGETS = {"ram": 0, "disk": 1, "hybrid": 2}
 
 
 @pytest.fixture(autouse=True)
-def haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guests that are suspended as fast as these need not be waited for as others."""
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the timeouts: the guests of these tests are suspended at once."""
     monkeypatch.setattr(suspend, "ERROR_TIMEOUT", 0.1)
     monkeypatch.setattr(guest_monitor, "_POLL_INTERVAL", 0.02)
     monkeypatch.setattr(guest_monitor, "_MIN_ERROR_TIMEOUT", 0.1)
@@ -40,7 +40,7 @@ def haste(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(name="hypervisor")
 def fixture_hypervisor(monkeypatch: pytest.MonkeyPatch) -> Hypervisor:
-    """One whose guest has an agent, and can be suspended and woken up."""
+    """Return a hypervisor whose guest has an agent, and can be suspended and woken up."""
     hypervisor = Hypervisor()
     hypervisor.install(monkeypatch)
     serve(hypervisor)
@@ -57,7 +57,7 @@ def fixture_hypervisor(monkeypatch: pytest.MonkeyPatch) -> Hypervisor:
             serve(hypervisor)
             return before(arguments)
 
-        # It is back when it was asked in vain.
+        # The agent is back after one sync without an answer.
         hypervisor.agent["guest-sync"] = sync
 
     hypervisor.own.update(pMSuspendForDuration=suspend, pMWakeup=wake_up)
@@ -78,7 +78,7 @@ def suspended_by(hypervisor: Hypervisor) -> list[int]:
 
 
 @pytest.mark.parametrize("mode", COMMANDS)
-def test_an_agent_that_falls_silent(run_module: RunModule, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+def test_agent_falls_silent_on_open_channel(run_module: RunModule, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     agent = ScriptedAgent()
 
     def fall_silent(arguments: dict[str, t.Any]) -> object:
@@ -94,7 +94,7 @@ def test_an_agent_that_falls_silent(run_module: RunModule, monkeypatch: pytest.M
     assert result["diff"] == {"before": {"state": "running"}, "after": {"state": "suspended"}}
 
 
-def test_a_qemu_that_ends(run_module: RunModule) -> None:
+def test_channel_closes_when_qemu_ends(run_module: RunModule) -> None:
     agent = ScriptedAgent()
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(agent.listening())
@@ -109,14 +109,14 @@ def test_a_qemu_that_ends(run_module: RunModule) -> None:
     assert result["changed"] and result["evidence"] == "channel_closed" and result["state"] == "off"
 
 
-def test_a_guest_that_does_nothing(run_module: RunModule) -> None:
+def test_guest_that_does_nothing_is_outcome_unknown(run_module: RunModule) -> None:
     agent = ScriptedAgent()
     result = run_module("suspend", agent, wait_timeout=0.2)
     assert result["failed"] and result["error"] == "outcome_unknown" and "the agent still answers" in result["msg"]
     assert commands(agent).count("guest-suspend-ram") == 1
 
 
-def test_the_agents_error_is_reported(run_module: RunModule, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_agent_fails_task(run_module: RunModule, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suspend, "ERROR_TIMEOUT", TEST_TIMEOUT)
     agent = ScriptedAgent()
 
@@ -129,7 +129,7 @@ def test_the_agents_error_is_reported(run_module: RunModule, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_errors_before_it_is_sent(run_module: RunModule, check_mode: bool) -> None:
+def test_unavailable_command_is_not_sent(run_module: RunModule, check_mode: bool) -> None:
     frozen, missing, blocked = ScriptedAgent("frozen"), ScriptedAgent(), ScriptedAgent()
     del missing.handlers["guest-suspend-ram"]
     blocked.disabled.add("guest-suspend-ram")
@@ -148,13 +148,13 @@ def test_errors_before_it_is_sent(run_module: RunModule, check_mode: bool) -> No
         ("wrong_types", "protocol_violation"),
     ],
 )
-def test_agents_that_cannot_be_trusted(run_module: RunModule, profile: str, error: str) -> None:
+def test_broken_agent_is_not_asked_to_suspend(run_module: RunModule, profile: str, error: str) -> None:
     agent = ScriptedAgent(profile)
     result = run_module("suspend", agent, silence=silence_of(profile))
     assert result["failed"] and result["error"] == error and "guest-suspend-ram" not in commands(agent)
 
 
-def test_no_endpoint(run_module: RunModule, tmp_path: t.Any) -> None:
+def test_missing_endpoint_is_an_error(run_module: RunModule, tmp_path: t.Any) -> None:
     assert run_module("suspend", f"unix:{tmp_path}/nothing")["error"] == "endpoint_unavailable"
 
 
@@ -166,7 +166,7 @@ def test_check_mode(run_module: RunModule, mode: str) -> None:
     assert result["diff"]["after"]["state"] == ("off" if mode == "disk" else "suspended")
 
 
-def test_waking_up_takes_libvirt(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_resume_needs_libvirt_and_memory(run_module: RunModule, hypervisor: Hypervisor) -> None:
     agent = ScriptedAgent()
     result = run_module("suspend", agent, resume=True)
     assert result["failed"] and result["error"] == "invalid_request" and agent.requests == []
@@ -178,7 +178,7 @@ def test_waking_up_takes_libvirt(run_module: RunModule, hypervisor: Hypervisor) 
 
 
 @pytest.mark.parametrize("mode", COMMANDS)
-def test_a_domain_is_seen_suspended(run_module: RunModule, hypervisor: Hypervisor, mode: str) -> None:
+def test_domain_is_seen_suspended(run_module: RunModule, hypervisor: Hypervisor, mode: str) -> None:
     state, evidence = ("off", "domain_off") if mode == "disk" else ("suspended", "domain_suspended")
     for changed in (True, False):
         result = run_module("suspend", "libvirt", domain="db1", mode=mode)
@@ -186,14 +186,14 @@ def test_a_domain_is_seen_suspended(run_module: RunModule, hypervisor: Hyperviso
     assert suspended_by(hypervisor) == [TARGETS[mode]]
 
 
-def test_a_domain_is_suspended_and_woken_up(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_domain_is_suspended_and_woken_up(run_module: RunModule, hypervisor: Hypervisor) -> None:
     result = run_module("suspend", "libvirt", domain="db1", resume=True)
     assert result["changed"] and result["resumed"] and result["state"] == "running"
     assert result["evidence"] == "domain_suspended"
     assert suspended_by(hypervisor) == [0] and ("pMWakeup", 0) in hypervisor.native_calls
 
 
-def test_a_suspended_domain_is_only_woken_up(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_suspended_domain_is_only_woken_up(run_module: RunModule, hypervisor: Hypervisor) -> None:
     hypervisor.power = SUSPENDED
     check = run_module("suspend", "libvirt", domain="db1", resume=True, check_mode=True)
     assert check["changed"] and not check["resumed"] and check["state"] == "suspended"
@@ -209,7 +209,7 @@ def test_check_mode_through_libvirt(run_module: RunModule, hypervisor: Hyperviso
     assert hypervisor.native_calls == []
 
 
-def test_what_libvirt_refuses(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_refusal_of_libvirt_fails_task(run_module: RunModule, hypervisor: Hypervisor) -> None:
     def refuse(target: int, duration: int, flags: int) -> t.NoReturn:
         raise Failure(84, "Operation not supported: S3 state is disabled for this domain")
 
@@ -219,14 +219,14 @@ def test_what_libvirt_refuses(run_module: RunModule, hypervisor: Hypervisor) -> 
     assert ("pMWakeup", 0) not in hypervisor.native_calls
 
 
-def test_a_domain_that_goes_on(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_domain_that_keeps_running_is_outcome_unknown(run_module: RunModule, hypervisor: Hypervisor) -> None:
     hypervisor.own["pMSuspendForDuration"] = lambda *given: 0
     result = run_module("suspend", "libvirt", domain="db1", resume=True, wait_timeout=0.1)
     assert result["failed"] and result["error"] == "outcome_unknown" and "the domain is running" in result["msg"]
     assert ("pMWakeup", 0) not in hypervisor.native_calls
 
 
-def test_a_domain_that_does_not_wake_up(run_module: RunModule, hypervisor: Hypervisor, clock: Clock) -> None:
+def test_domain_that_does_not_wake_up(run_module: RunModule, hypervisor: Hypervisor, clock: Clock) -> None:
     clock.skips_sleep = True
     hypervisor.own["pMWakeup"] = lambda flags: setattr(hypervisor, "power", RUNNING)
     result = run_module("suspend", "libvirt", domain="db1", resume=True)
@@ -234,7 +234,7 @@ def test_a_domain_that_does_not_wake_up(run_module: RunModule, hypervisor: Hyper
     assert "the guest was suspended, and is not up again" in result["msg"]
 
 
-def test_libvirt_does_not_wake_it_up(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_libvirt_refuses_to_wake_it_up(run_module: RunModule, hypervisor: Hypervisor) -> None:
     def refuse(flags: int) -> t.NoReturn:
         raise Failure(84, "this function is not supported")
 
@@ -244,7 +244,7 @@ def test_libvirt_does_not_wake_it_up(run_module: RunModule, hypervisor: Hypervis
     assert "libvirt did not wake the guest up: this function is not supported" in result["msg"]
 
 
-def test_libvirt_does_not_say_whether_it_woke_it_up(run_module: RunModule, hypervisor: Hypervisor) -> None:
+def test_lost_answer_to_wakeup_is_outcome_unknown(run_module: RunModule, hypervisor: Hypervisor) -> None:
     def hang(flags: int) -> t.NoReturn:
         raise TimeoutError
 
@@ -255,7 +255,7 @@ def test_libvirt_does_not_say_whether_it_woke_it_up(run_module: RunModule, hyper
 
 
 @pytest.mark.parametrize(("state", "mode", "message"), [(OFF, "ram", "is off"), (SUSPENDED, "disk", "dompmwakeup")])
-def test_a_domain_in_another_state(
+def test_domain_in_another_state_is_not_suspended(
     run_module: RunModule, hypervisor: Hypervisor, state: int, mode: str, message: str
 ) -> None:
     hypervisor.power = state

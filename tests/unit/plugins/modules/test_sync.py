@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Syncing with an agent as a module."""
+"""Tests of the module that syncs with an agent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.netless.qga.tests.guests.scripted_agent import Scripted
 from .conftest import RunModule, silence_of
 
 
-def test_tells_what_it_found(run_module: RunModule) -> None:
+def test_returns_what_the_sync_found(run_module: RunModule) -> None:
     result = run_module("sync", ScriptedAgent("stale"))
     assert not result["changed"]
     assert 0 < result["sync_id"] < 2**63
@@ -24,7 +24,7 @@ def test_tells_what_it_found(run_module: RunModule) -> None:
     assert result["agent_version"] == "9.2.0"
 
 
-def test_agents_without_a_sentinel(run_module: RunModule) -> None:
+def test_agent_without_delimited_sync(run_module: RunModule) -> None:
     assert run_module("sync", ScriptedAgent("no_delimited"))["delimited"] is False
 
 
@@ -36,7 +36,7 @@ def test_waits_for_an_agent(run_module: RunModule) -> None:
     agent = ScriptedAgent("silence")
 
     def sync(arguments: dict[str, t.Any]) -> t.Any:
-        # One came before this one.
+        # The first sync is not answered.
         agent.silent = not agent.requests[1:]
         return arguments["id"]
 
@@ -45,7 +45,7 @@ def test_waits_for_an_agent(run_module: RunModule) -> None:
     assert result["attempts"] > 1 and 0.9 < result["waited"] < 60
 
 
-def test_gives_up_when_the_time_is_over(run_module: RunModule) -> None:
+def test_gives_up_after_wait_timeout(run_module: RunModule) -> None:
     result = run_module("sync", ScriptedAgent("silence"), silence=0.2, wait_timeout=0.5)
     assert result["failed"] and result["error"] == "agent_silent" and "unix:" in result["msg"]
 
@@ -59,8 +59,8 @@ def test_gives_up_when_the_time_is_over(run_module: RunModule) -> None:
         ("wrong_types", "protocol_violation"),
     ],
 )
-def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
-    """The sync itself goes well with all of them."""
+def test_errors_after_the_sync_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
+    """All these agents answer the sync itself."""
     result = run_module("sync", ScriptedAgent(profile), silence=silence_of(profile))
     assert result["failed"] and result["error"] == error
 
