@@ -3,8 +3,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# The tests that ansible-core has for its own connection plugins, on virtual machines and over every endpoint of theirs
-# that is quick enough for them, and the simplest tasks over the serial line. VM_GUESTS names other guests.
+# Run ansible-core's tests for connection plugins on virtual machines, over each of their endpoints that is fast enough,
+# and simple tasks over the serial line. VM_GUESTS selects other guests.
 set -euxo pipefail
 
 collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"
@@ -14,7 +14,7 @@ collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"
 read -ra guests <<< "${VM_GUESTS:-bookworm qemu}"
 lab up "${guests[@]}"
 
-# They go through the hosts one by one. So the guests are worked on at the same time, each with its endpoints in turn.
+# The tests go through the hosts one by one. So run them on all guests at once, each with one endpoint after the other.
 tests=()
 for guest in "${guests[@]}"; do
     "${collection}/tests/guests/connection_tests.sh" "${inventory}" "~^${guest}(-(channel|unix|tcp))?$" "$@" \

@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# A guest that is not there, comes, and goes: each state is told from the others, and Ansible's own tasks for it work.
+# Guests that are off, absent, paused or frozen: each state has its own error. Ansible's own tasks for rebooting work.
 set -euxo pipefail
 
 collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"

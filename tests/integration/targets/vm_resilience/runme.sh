@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# What happens to virtual machines while they are worked on.
+# Tasks survive what happens to virtual machines: snapshots, a restarted libvirtd, and other plays.
 set -euxo pipefail
 
 collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"
@@ -15,7 +15,7 @@ lab up bookworm qemu
 ansible-playbook -i "${inventory}" snapshots.yml -e lab="${work}/lab" "$@"
 ansible-playbook -i "${inventory}" libvirtd.yml -e lab="${work}/lab" -e collection="${collection}" "$@"
 
-# Two plays on the same guests at once.
+# Run two plays on the same guests at once.
 ansible-playbook -i "${inventory}" together.yml -e play=first "$@" &
 first=$!
 ansible-playbook -i "${inventory}" together.yml -e play=second "$@"

@@ -3,9 +3,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Ordinary tasks on virtual machines: those that every guest has to be able to do, those for which there has to be a
-# whole system, and privilege escalation. VM_GUESTS and VM_HOSTS name other guests than the usual ones, and a pattern for
-# their endpoints.
+# Run ordinary tasks on virtual machines: those that work in every guest, those that need a whole system, and privilege
+# escalation. VM_GUESTS selects other guests than the default ones, and VM_HOSTS is a pattern for their endpoints.
 set -euxo pipefail
 
 collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"
@@ -20,7 +19,7 @@ lab up "${guests[@]}"
 ansible-playbook -i "${inventory}" "${targets}/connection_tasks/tasks.yml" -e work="${work}" -e tested="${tested}" \
     -e other_guest=qemu "$@"
 
-# A package that is nowhere but here, with a service in it.
+# Build a package that exists nowhere else and contains a service.
 mkdir -p "${work}/package/DEBIAN" "${work}/package/usr/lib/systemd/system"
 cat > "${work}/package/DEBIAN/control" <<CONTROL
 Package: netless-test

@@ -2,8 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``leave_unread.py unix:PATH COMMAND...``: runs a command while replies of an agent's are unread and it has half of
-another request."""
+"""Run a command while an agent's replies are unread and the agent has received half of another request.
+
+Usage: ``leave_unread.py unix:PATH COMMAND...``
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ if __name__ == "__main__":
     endpoint, *command = sys.argv[1:]
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(endpoint.removeprefix("unix:"))
-        # What the agent says until it has understood, and no more.
+        # Read the first byte of a reply and no more: the agent has then processed the requests.
         client.settimeout(60)
         client.sendall(REQUESTS)
         client.recv(1)

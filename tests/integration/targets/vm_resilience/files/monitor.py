@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``monitor.py SOCKET WORD...``: gives a command to the human monitor of a QEMU, by its QMP socket."""
+"""Pass a command to the human monitor of a QEMU, through its QMP socket.
+
+Usage: ``monitor.py SOCKET WORD...``
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,9 @@ if __name__ == "__main__":
             stream.write(json.dumps(request) + "\n")
             stream.flush()
             reply = json.loads(stream.readline())
-            # Events, of the machine's stopping and going on, come in between.
+            # Events arrive in between, as the machine stops and resumes.
             while "event" in reply:
                 reply = json.loads(stream.readline())
-    # Nothing is what it says when all is well.
+    # The monitor prints nothing on success.
     if reply.get("return") != "":
         sys.exit(f"{' '.join(words)}: {reply}")
