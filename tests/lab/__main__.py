@@ -1,27 +1,29 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Virtual machines without a network to try the collection on: ``python3 -m tests.lab up`` starts them and prints the
-inventory to use, ``python3 -m tests.lab down`` removes every trace of them, and ``python3 -m tests.lab
-restart-libvirtd`` does just that, under their feet. Run it as root from the collection's root.
+"""Virtual machines without a network to try the collection on.
+
+``python3 -m tests.lab up`` starts them and prints the inventory to use, ``python3 -m tests.lab down`` removes every
+trace of them, and ``python3 -m tests.lab restart-libvirtd`` restarts libvirtd while they run. Run it as root from the
+collection's root.
 
 =========  ==========================================================================================================
 bookworm   Debian 12 in the libvirt domain netless-bookworm, agent of QEMU 7.2
 trixie     Debian 13 in the libvirt domain netless-trixie, agent of QEMU 10.0
-qemu       Debian 13 straight under QEMU, with its agents on a Unix socket and on a local TCP port
+qemu       Debian 13 directly under QEMU, with its agents on a Unix socket and on a local TCP port
 fleet      four more guests like bookworm, in the libvirt domains netless-fleet-1 to netless-fleet-4
-ssh        one more guest like bookworm, with a network from which nothing but a local port leads to its sshd
+ssh        one more guest like bookworm, with a network on which only its sshd can be reached, through a local port
 =========  ==========================================================================================================
 
 Each guest has more agents: one on a second virtio channel, one on a serial port, and one that may neither run programs
-nor handle files, as on RHEL. Domains that are off, have no channel or no agent are there to see what that looks like.
-In a guest alice may use sudo, and bob with his password. The machine of qemu takes commands on the QMP socket
+nor handle files, as on RHEL. There are also domains that are off, have no channel or have no agent. In a guest, alice
+may use sudo, and bob may use it with his password. The virtual machine of qemu accepts commands on the QMP socket
 qemu/qmp.sock in the lab's directory.
 
-The first start makes the guests' disks out of Debian packages, which takes a minute or two and some 700 MB in
-``${XDG_CACHE_HOME:-~/.cache}/netless-qga``, boots them, in seconds with KVM and in half a minute without, and saves
-what they are then. All later starts go on from there. KVM is used where it works. A guest takes 512 MiB of memory.
-libvirt's daemons are started where nobody runs them, and ended with the lab.
+The first start builds the guests' disks from Debian packages, which takes a minute or two and some 700 MB in
+``${XDG_CACHE_HOME:-~/.cache}/netless-qga``. It then boots the guests, in seconds with KVM and in half a minute without,
+and saves their state. All later starts resume from that state. The lab uses KVM where it works. A guest takes 512 MiB
+of memory. The lab starts libvirt's daemons where they do not run, and stops them when it is removed.
 """
 
 from __future__ import annotations
@@ -52,19 +54,19 @@ PROGRAMS = {
     "ssh-keygen": "openssh-client",
     "virsh": "libvirt-clients",
 }
-"""What the lab runs, and the Debian packages that have it."""
+"""The programs that the lab runs, and the Debian packages that contain them."""
 DEFAULT_GUESTS = ("bookworm", "trixie", "qemu")
 
 
 @contextlib.contextmanager
 def _claimed(state: pathlib.Path) -> Iterator[None]:
-    """Keeps other processes from starting or removing the lab in ``state``."""
+    """Keep other processes from starting or removing the lab in ``state``."""
     directory = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise RuntimeError(f"another process is at work on the lab in {state}") from None
+        raise RuntimeError(f"another process is using the lab in {state}") from None
     finally:
         os.close(directory)
 
@@ -77,7 +79,7 @@ def _check_programs() -> None:
 
 
 def prepare(guests: list[str]) -> None:
-    """Makes what is kept for later starts, so that these take seconds."""
+    """Build what is kept for later starts, so that these take seconds."""
     _check_programs()
     with tempfile.TemporaryDirectory() as directory:
         state = pathlib.Path(directory, "lab")
@@ -90,12 +92,12 @@ def prepare(guests: list[str]) -> None:
 
 
 def up(state: pathlib.Path, guests: list[str]) -> None:
-    """Starts the lab in the background and prints how to use it."""
+    """Start the lab in the background and print how to use it."""
     _check_programs()
     state.mkdir(parents=True, exist_ok=True)
     with _claimed(state):
         if any(state.iterdir()):
-            raise RuntimeError(f"there is a lab in {state} already; remove it first: python3 -m tests.lab down")
+            raise RuntimeError(f"there is already a lab in {state}; remove it first: python3 -m tests.lab down")
         lab = Lab(state)
         try:
             inventory = lab.start(guests)
@@ -109,29 +111,29 @@ def up(state: pathlib.Path, guests: list[str]) -> None:
 
 
 def down(state: pathlib.Path) -> None:
-    """Removes the lab and all that belongs to it but what is cached; no lab to remove is fine."""
+    """Remove the lab and everything that belongs to it, except the cache. Do nothing if there is no lab."""
     if state.is_dir():
         with _claimed(state):
             Lab(state).remove()
 
 
 def restart_libvirtd(state: pathlib.Path) -> None:
-    """Restarts the lab's libvirtd."""
+    """Restart the lab's libvirtd."""
     if not state.is_dir():
         raise RuntimeError(f"there is no lab in {state}")
     with _claimed(state):
         Libvirt(state).restart()
 
 
-def _end_by_exception(number: int, frame: object) -> NoReturn:
-    # A second signal shall not cut the cleaning up short.
+def _exit_on_signal(number: int, frame: object) -> NoReturn:
+    # A second signal must not interrupt the cleanup.
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     sys.exit(128 + number)
 
 
 def main(arguments: list[str]) -> None:
-    """The program's command line."""
+    """Run the program's command line."""
     parser = argparse.ArgumentParser(
         prog="python3 -m tests.lab", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -141,7 +143,7 @@ def main(arguments: list[str]) -> None:
         "--state",
         type=pathlib.Path,
         default=trees.cache_directory().with_name("lab"),
-        help="directory for all that runs, by default %(default)s",
+        help="directory for everything that runs, by default %(default)s",
     )
     options = parser.parse_intermixed_args(arguments)
     if unknown := set(options.guest) - set(GUESTS):
@@ -149,7 +151,7 @@ def main(arguments: list[str]) -> None:
     if os.geteuid() != 0:
         parser.error("the lab needs root")
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, _end_by_exception)
+        signal.signal(number, _exit_on_signal)
     try:
         if options.action == "up":
             up(options.state.absolute(), options.guest or list(DEFAULT_GUESTS))

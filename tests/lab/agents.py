@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A client of guest agents that shares nothing with the collection."""
+"""A client of guest agents that shares no code with the collection."""
 
 from __future__ import annotations
 
@@ -16,56 +16,56 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_ANSWER_SECONDS = 2.0
-_PAUSE_SECONDS = 0.5
-_COMMAND_SECONDS = 60.0
+_ANSWER_TIMEOUT = 2.0
+_POLL_INTERVAL = 0.5
+_COMMAND_TIMEOUT = 60.0
 
 
 def wait_for_answer(endpoint: str, deadline: float) -> None:
-    """Waits until an agent answers on ``unix:PATH``, ``tcp:HOST:PORT`` or ``serial:DEVICE``, and lets go of it.
+    """Wait until an agent answers on ``unix:PATH``, ``tcp:HOST:PORT`` or ``serial:DEVICE``, and close the channel.
 
     :param deadline: when to give up, in seconds of the monotonic clock.
-    :raises TimeoutError: none answered.
+    :raises TimeoutError: no agent answered.
     """
     while not _answers(endpoint):
         if time.monotonic() > deadline:
             raise TimeoutError(f"no guest agent answers on {endpoint}")
-        time.sleep(_PAUSE_SECONDS)
+        time.sleep(_POLL_INTERVAL)
 
 
 def ask(endpoint: str, command: str, arguments: Mapping[str, object]) -> Any:
-    """What an agent that answers returns for a command.
+    """Send a command to an agent, and return its reply.
 
-    :raises OSError: it cannot be reached, or does not answer any more.
-    :raises RuntimeError: it refuses.
+    :raises OSError: the agent cannot be reached, or stops answering.
+    :raises RuntimeError: the agent refuses.
     """
     with _opened(endpoint) as channel:
         if not _handshake(channel):
             raise TimeoutError(f"no guest agent answers on {endpoint}")
         request = {"execute": command, "arguments": arguments}
         os.write(channel, json.dumps(request).encode() + b"\n")
-        reply = json.loads(_receive(channel, b"\n", time.monotonic() + _COMMAND_SECONDS))
+        reply = json.loads(_receive(channel, b"\n", time.monotonic() + _COMMAND_TIMEOUT))
     if "error" in reply:
         raise RuntimeError(f"{command} on {endpoint}: {reply['error']['desc']}")
     return reply["return"]
 
 
 def run(endpoint: str, command: Sequence[str], stdin: str) -> str:
-    """Runs a program in the guest and returns what it prints.
+    """Run a program in the guest and return what it prints.
 
     :raises OSError: the agent cannot be reached, or the program does not end within a minute.
-    :raises RuntimeError: it failed; the message is what it said.
+    :raises RuntimeError: the program failed; the message contains its standard error.
     """
     arguments = {"path": command[0], "arg": command[1:], "capture-output": True, "input-data": _base64(stdin)}
     process = ask(endpoint, "guest-exec", arguments)
-    deadline = time.monotonic() + _COMMAND_SECONDS
+    deadline = time.monotonic() + _COMMAND_TIMEOUT
     while not (status := ask(endpoint, "guest-exec-status", process))["exited"]:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{command[0]} on {endpoint} does not end")
-        time.sleep(_PAUSE_SECONDS)
+        time.sleep(_POLL_INTERVAL)
     if status.get("exitcode") != 0:
-        said = base64.b64decode(status.get("err-data", "")).decode(errors="replace").strip()
-        raise RuntimeError(f"{command[0]} on {endpoint} failed: {said}")
+        errors = base64.b64decode(status.get("err-data", "")).decode(errors="replace").strip()
+        raise RuntimeError(f"{command[0]} on {endpoint} failed: {errors}")
     return base64.b64decode(status.get("out-data", "")).decode()
 
 
@@ -91,7 +91,7 @@ def _opened(endpoint: str) -> Iterator[int]:
 
 
 def _open(endpoint: str) -> int:
-    """Returns a descriptor of the channel.
+    """Open the channel and return its file descriptor.
 
     :raises OSError: it cannot be opened.
     """
@@ -111,20 +111,20 @@ def _open(endpoint: str) -> int:
 
 
 def _handshake(channel: int) -> bool:
-    number = secrets.randbits(62)
-    request = {"execute": "guest-sync-delimited", "arguments": {"id": number}}
+    sync_id = secrets.randbits(62)
+    request = {"execute": "guest-sync-delimited", "arguments": {"id": sync_id}}
     os.write(channel, b"\xff" + json.dumps(request).encode() + b"\n")
     try:
-        _receive(channel, b'\xff{"return": %d}\n' % number, time.monotonic() + _ANSWER_SECONDS)
+        _receive(channel, b'\xff{"return": %d}\n' % sync_id, time.monotonic() + _ANSWER_TIMEOUT)
     except OSError:
         return False
     return True
 
 
 def _receive(channel: int, end: bytes, deadline: float) -> bytes:
-    """Reads until what was received ends with ``end``.
+    """Read until the received data ends with ``end``.
 
-    :raises OSError: it did not come to that.
+    :raises OSError: that did not happen.
     """
     received = b""
     while not received.endswith(end):

@@ -1,8 +1,11 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Daemons by their pidfiles. A pidfile counts only as long as its process holds the lock on it, as libvirt's daemons
-and QEMU do, so that no other process is ever taken for it."""
+"""Finding and ending daemons by their pidfiles.
+
+A pidfile counts only as long as its process holds a lock on it, as libvirt's daemons and QEMU do. So no other process
+is ever mistaken for the daemon.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _TIMEOUT = 10.0
 
 
 def process_of(pidfile: pathlib.Path) -> int | None:
-    """The id of the daemon that runs with ``pidfile``; None if none does."""
+    """Return the process id of the daemon that runs with ``pidfile``; None if none does."""
     question = struct.pack(_LOCK_FORMAT, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
         with open(pidfile, "rb") as file:
@@ -32,7 +35,7 @@ def process_of(pidfile: pathlib.Path) -> int | None:
 
 
 def end(pidfile: pathlib.Path) -> None:
-    """Ends the daemon of ``pidfile`` and returns when it is gone: with SIGTERM, and after 10 seconds with SIGKILL."""
+    """End the daemon of ``pidfile``, with SIGTERM and after 10 seconds with SIGKILL, and return when it is gone."""
     with contextlib.suppress(ProcessLookupError):
         while (process := process_of(pidfile)) is not None:
             _end_process(process, pidfile)
@@ -42,7 +45,7 @@ def end(pidfile: pathlib.Path) -> None:
 def _end_process(process: int, pidfile: pathlib.Path) -> None:
     handle = os.pidfd_open(process)
     try:
-        # The handle may be of another process if the daemon ended after it was found.
+        # The handle may belong to another process if the daemon ended after it was found.
         if process_of(pidfile) == process:
             signal.pidfd_send_signal(handle, signal.SIGTERM)
             if not select.select([handle], [], [], _TIMEOUT)[0]:

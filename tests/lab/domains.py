@@ -1,8 +1,10 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Domains of the lab in libvirt. They are known by UUIDs that derive from the lab's directory, so that a domain which
-somebody else gave the same name is never touched."""
+"""Domains of the lab in libvirt.
+
+Their UUIDs are derived from the lab's directory, so that the lab never touches somebody else's domain of the same name.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,9 @@ from .machine import AGENT_CHANNEL, MEMORY_MIB, RESTRICTED_CHANNEL, SECOND_CHANN
 from .saved_states import SNAPSHOT
 from .virtual_machine import VirtualMachine
 
-_PAUSE_SECONDS = 0.5
+_POLL_INTERVAL = 0.5
 _CHANNEL = "<channel type='unix'>{}<target type='virtio' name='{}'/></channel>"
-_GO_ON = f"<qemu:commandline><qemu:arg value='-loadvm'/><qemu:arg value='{SNAPSHOT}'/></qemu:commandline>"
+_LOADVM = f"<qemu:commandline><qemu:arg value='-loadvm'/><qemu:arg value='{SNAPSHOT}'/></qemu:commandline>"
 
 
 class Domain(VirtualMachine):
@@ -35,9 +37,9 @@ class Domain(VirtualMachine):
             _define(self.machine.directory, self.definition())
             virsh("start", self.machine.name)
         else:
-            _define(self.machine.directory, self._definition(_GO_ON))
+            _define(self.machine.directory, self._definition(_LOADVM))
             virsh("start", self.machine.name)
-            # It goes on from there only once: after it has been off it boots.
+            # The domain resumes from the saved state only once: after it was off, it boots.
             _define(self.machine.directory, self.definition())
 
     def end(self) -> None:
@@ -57,7 +59,7 @@ class Domain(VirtualMachine):
         }
 
     def free_bus(self) -> str:
-        """The bus that a device can be plugged in while it runs: libvirt always leaves one, the last."""
+        """Return the bus for a device that is plugged in at run time: libvirt always leaves the last one free."""
         ports = self._running().findall("devices/controller[@model='pcie-root-port']")
         return f"pci.{max(int(port.get('index', '0')) for port in ports)}"
 
@@ -72,7 +74,7 @@ class Domain(VirtualMachine):
             except RuntimeError as error:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"no guest agent answers in the domain {self.machine.name}: {error}") from None
-                time.sleep(_PAUSE_SECONDS)
+                time.sleep(_POLL_INTERVAL)
             else:
                 return
 
@@ -106,9 +108,10 @@ class Domain(VirtualMachine):
 
 
 def define_empty(directory: pathlib.Path, name: str, *, channel: bool, started: bool) -> None:
-    """Defines a domain with no guest in it, where no agent will ever answer.
+    """Define a domain with no guest in it, where no agent will ever answer.
 
-    :param channel: it has the channel of the agent.
+    :param channel: whether it has the channel of the agent.
+    :param started: whether to start it.
     :raises RuntimeError: libvirt refuses.
     """
     directory.mkdir()
@@ -118,13 +121,14 @@ def define_empty(directory: pathlib.Path, name: str, *, channel: bool, started: 
 
 
 def remove(directories: list[pathlib.Path]) -> None:
-    """Ends and undefines the domains of these directories, as far as there are any.
+    """End and undefine the domains of these directories, as far as they exist.
 
     :raises RuntimeError: libvirt does not answer or refuses.
     """
     identities = {_identity(directory) for directory in directories}
     for domain in identities & set(virsh("list", "--all", "--uuid").split()):
-        # Waits for one that is being started, whoever asked for that may be gone already; fails for one that is off.
+        # virsh waits for a domain that is being started, even if the client that started it is gone. It fails if the
+        # domain is off.
         with contextlib.suppress(RuntimeError):
             virsh("destroy", domain)
         virsh("undefine", domain, "--managed-save", "--snapshots-metadata")
@@ -149,7 +153,8 @@ def _xml(
     cpu: str = "",
     more: str = "",
 ) -> str:
-    # QEMU runs as the lab's user: libvirt's own might not get at files in somebody's home, and would own them after.
+    # QEMU runs as the lab's user: libvirt's own user may have no access to files in a home directory, and would own
+    # them afterwards.
     return f"""
     <domain type='{kind}' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
       <name>{escape(name)}</name>

@@ -1,10 +1,11 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Disk images of Debian suites whose agents listen on every channel that the lab has, and the kernels to boot them.
+"""Disk images of Debian suites whose agents listen on every channel of the lab, and the kernels to boot them.
 
-An image is built once, needs root and mmdebstrap, and is kept in ``${XDG_CACHE_HOME:-~/.cache}/netless-qga/images``
-under a name that changes with the recipe. The recipe includes every file of ``guest/``, which is copied into it.
+Building an image needs root and mmdebstrap. It is built once, and kept in
+``${XDG_CACHE_HOME:-~/.cache}/netless-qga/images`` under a name that changes with the recipe. The recipe includes every
+file of ``guest/``, which is copied into the image.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ _PACKAGES = (
     "passwd",
     "procps",
     "python3",
-    # without which Ansible's apt module would want to install it
+    # Ansible's apt module would otherwise try to install it.
     "python3-apt",
     "qemu-guest-agent",
     "sudo",
     "systemd-sysv",
     "udev",
-    # hwclock, without which agents before QEMU 9 do not set the time
+    # It contains hwclock, without which agents before QEMU 9 do not set the time.
     "util-linux-extra",
 )
-# A clock that jumps past the time of a timer would start it at once.
+# These timers are masked: a clock that jumps past the time of a timer would start it at once.
 _TIMERS = "apt-daily apt-daily-upgrade dpkg-db-backup e2scrub_all fstrim systemd-tmpfiles-clean"
 _CUSTOMIZE = f"""
 set -eu
@@ -61,28 +62,28 @@ _OPTIONS = (
 )
 _CONTAINED = ("unshare", "--mount-proc", "--pid", "--fork", "--kill-child")
 _DISK_SIZE = "4G"
-"""Virtual; only what is written takes space."""
+"""The virtual size; only what is written takes space."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """A bootable guest. The disk is a base for overlays, and one that was written to is made anew."""
+    """A bootable guest. Its disk is a base for overlays, and is built again if it was written to."""
 
     directory: pathlib.Path
 
     @property
     def disk(self) -> pathlib.Path:
-        """qcow2; holds one ext4 filesystem and no partition table."""
+        """The qcow2 disk, with one ext4 filesystem and no partition table."""
         return self.directory / "disk.qcow2"
 
     @property
     def version(self) -> str:
-        """Another one if the disk was made anew or written to, as a block job of a guest's can."""
+        """A version that changes if the disk is built again or written to, as a block job of a guest can do."""
         return str(self.disk.stat().st_mtime_ns)
 
     @property
     def is_intact(self) -> bool:
-        """Whether it is there and as it was made."""
+        """Whether the image exists and is as it was built."""
         try:
             return self.version == (self.directory / "version").read_text(encoding="ascii")
         except FileNotFoundError:
@@ -98,7 +99,7 @@ class Image:
 
 
 def image_of(suite: str) -> Image:
-    """The image of ``suite``, which is there once :func:`build` has made it."""
+    """Return the image of ``suite``, which exists once :func:`build` has built it."""
     recipe = hashlib.sha256("\0".join((suite, _DISK_SIZE, *_OPTIONS)).encode())
     for file in sorted(path for path in _GUEST_FILES.rglob("*") if path.is_file()):
         recipe.update(b"\0%s\0%s" % (bytes(file.relative_to(_GUEST_FILES)), file.read_bytes()))
@@ -106,9 +107,9 @@ def image_of(suite: str) -> Image:
 
 
 def build(suite: str) -> Image:
-    """Builds the image of ``suite`` unless it is there. Other processes may call this at the same time.
+    """Build the image of ``suite`` unless it exists. Other processes may call this at the same time.
 
-    :raises RuntimeError: a program failed; the message ends with what it said.
+    :raises RuntimeError: a program failed; the message ends with its output.
     """
     image = image_of(suite)
     image.directory.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +118,7 @@ def build(suite: str) -> Image:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not image.is_intact:
             shutil.rmtree(image.directory, ignore_errors=True)
-            # What a killed builder left; nothing is mounted there, since it mounts in a namespace of its own.
+            # A killed builder may have left this. Nothing is mounted there, since it mounts in a namespace of its own.
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             try:
@@ -131,7 +132,7 @@ def build(suite: str) -> Image:
 def _build_in(directory: pathlib.Path, suite: str, lock: int) -> None:
     image, root, raw = Image(directory), directory / "root", directory / "disk.raw"
     mirror = trees.debian_mirror()
-    # Not one of the options that make the recipe, which is the same wherever these files are.
+    # This is not part of the recipe, which has to be the same wherever these files are.
     copy = f"--customize-hook=cp --recursive --no-preserve=all '{_GUEST_FILES}/.' \"$1\""
     _run("mmdebstrap", copy, *_OPTIONS, suite, str(root), *([mirror] if mirror else []), lock=lock)
     (kernel,), (initrd,) = root.glob("boot/vmlinuz-*"), root.glob("boot/initrd.img-*")
@@ -145,10 +146,10 @@ def _build_in(directory: pathlib.Path, suite: str, lock: int) -> None:
 
 
 def _run(*command: str, lock: int) -> None:
-    """Runs a program that ends with this one however that ends, along with its processes and mounts, and that holds the
-    lock until then.
+    """Run a program that ends with this process in any case, along with its processes and mounts.
 
-    :raises RuntimeError: it failed.
+    :param lock: a file descriptor of the lock, which the program holds until it ends.
+    :raises RuntimeError: the program failed.
     """
     with subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", *_CONTAINED, *command],
@@ -162,7 +163,7 @@ def _run(*command: str, lock: int) -> None:
             output, dummy = process.communicate()
         except BaseException:
             process.kill()
-            # Ends when the last of its processes has ended.
+            # This returns when the last of its processes has ended.
             process.communicate()
             raise
     if process.returncode != 0:

@@ -21,41 +21,41 @@ _GROUPS = ("guests", "fleet", "with_network", "other_endpoints", "restricted", "
 
 
 class Inventory:
-    """The ways to the lab's guests, an inventory host each, in groups."""
+    """The endpoints of the lab's guests, with one inventory host each, in groups."""
 
     def __init__(self) -> None:
         self.guests: Hosts = {}
-        """Each guest once, but for the fleet and the one with a network."""
+        """Each guest once, except the fleet and the guest with a network."""
         self.fleet: Hosts = {}
-        """Guests of one kind, to work on at the same time."""
+        """Guests of one kind, for plays on many hosts at the same time."""
         self.with_network: Hosts = {}
-        """The guest with a network, by its agent and by ssh."""
+        """The guest with a network, through its agent and through ssh."""
         self.other_endpoints: Hosts = {}
-        """The same guests by the other endpoints of theirs."""
+        """The same guests through their other endpoints."""
         self.restricted: Hosts = {}
-        """Their agents that may neither run programs nor handle files."""
+        """The guests' agents that may neither run programs nor handle files."""
         self.not_answering: Hosts = {}
         """Domains without an agent."""
 
     def add_domain(self, name: str, guest: Domain, hosts: Hosts) -> None:
-        """Adds the guest in a running domain as ``name``.
+        """Add the guest in a running domain as ``name``.
 
-        :param hosts: group of its first endpoint.
+        :param hosts: the group of its first endpoint.
         """
 
-        def by(endpoint: str) -> dict[str, str | int]:
+        def variables(endpoint: str) -> dict[str, str | int]:
             return {"ansible_host": guest.machine.name, "ansible_qga_endpoint": endpoint}
 
-        places = guest.endpoints()
-        hosts[name] = by("libvirt")
-        # One agent, on the channel that these two lead to: it serves one of them at a time.
-        self.other_endpoints[f"{name}-channel"] = by(f"libvirt:{SECOND_CHANNEL}")
-        self.other_endpoints[f"{name}-unix"] = by(places["unix"])
-        self.other_endpoints[f"{name}-serial"] = by(places["serial"])
-        self.restricted[f"{name}-restricted"] = by(f"libvirt:{RESTRICTED_CHANNEL}")
+        endpoints = guest.endpoints()
+        hosts[name] = variables("libvirt")
+        # These two lead to the same channel, whose agent serves one of them at a time.
+        self.other_endpoints[f"{name}-channel"] = variables(f"libvirt:{SECOND_CHANNEL}")
+        self.other_endpoints[f"{name}-unix"] = variables(endpoints["unix"])
+        self.other_endpoints[f"{name}-serial"] = variables(endpoints["serial"])
+        self.restricted[f"{name}-restricted"] = variables(f"libvirt:{RESTRICTED_CHANNEL}")
 
     def add_ssh(self, name: str, access: SshAccess) -> None:
-        """Adds the way by ssh to a guest."""
+        """Add a guest that ssh reaches."""
         known_hosts = shlex.quote(f'UserKnownHostsFile="{access.known_hosts}"')
         self.with_network[name] = {
             "ansible_connection": "ansible.builtin.ssh",
@@ -67,18 +67,18 @@ class Inventory:
         }
 
     def add_qemu(self, name: str, guest: Qemu) -> None:
-        """Adds the guest of a running QEMU as ``name``."""
-        by: Hosts = {kind: {"ansible_qga_endpoint": endpoint} for kind, endpoint in guest.endpoints().items()}
-        self.guests[name] = by["unix"]
-        self.other_endpoints |= {f"{name}-{kind}": by[kind] for kind in ("tcp", "serial")}
-        self.restricted[f"{name}-restricted"] = by["restricted"]
+        """Add the guest of a running QEMU as ``name``."""
+        hosts: Hosts = {kind: {"ansible_qga_endpoint": endpoint} for kind, endpoint in guest.endpoints().items()}
+        self.guests[name] = hosts["unix"]
+        self.other_endpoints |= {f"{name}-{kind}": hosts[kind] for kind in ("tcp", "serial")}
+        self.restricted[f"{name}-restricted"] = hosts["restricted"]
 
     def add_empty_domain(self, name: str, domain: str) -> None:
-        """Adds a domain where nothing answers as ``name``."""
+        """Add a domain where nothing answers as ``name``."""
         self.not_answering[name] = {"ansible_host": domain, "ansible_qga_endpoint": "libvirt"}
 
     def yaml(self) -> str:
-        """The text of the inventory file."""
+        """Return the text of the inventory file."""
         lines = ["---", "all:", "  vars:"]
         lines += ["    ansible_connection: netless.qga.guest_agent", f"    ansible_libvirt_uri: {URI}"]
         for group in _GROUPS:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The virtual machines of a lab, together."""
+"""Starting and removing all virtual machines of a lab together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .virtual_machine import VirtualMachine
 
 @dataclass(frozen=True)
 class Kind:
-    """Guests that go on from the same saved state."""
+    """Guests that resume from the same saved state."""
 
     name: str
     suite: str
@@ -41,21 +41,21 @@ GUESTS = {
     "fleet": {f"fleet-{number}": _BOOKWORM for number in range(1, 5)},
     "ssh": {"ssh": _BOOKWORM},
 }
-"""What can be started: guests and their kinds."""
+"""What can be started: names of the command line, and their guests with their kinds."""
 EMPTY_DOMAINS = {
     "off": {"channel": True, "started": False},
     "without-channel": {"channel": False, "started": True},
     "without-agent": {"channel": True, "started": True},
 }
 _BOOT_TIMEOUT = 600.0
-_GO_ON_SECONDS = 120.0
-_CONSOLE_CHARACTERS = 2000
+_RESUME_TIMEOUT = 120.0
+_CONSOLE_EXCERPT_LENGTH = 2000
 
 
 class Lab:
     """The virtual machines of one state directory.
 
-    :param state: directory for all that runs; each machine has one in it, by its name.
+    :param state: directory for everything that runs; each machine has a subdirectory with its name.
     """
 
     def __init__(self, state: pathlib.Path) -> None:
@@ -64,11 +64,11 @@ class Lab:
         self._states: dict[Kind, pathlib.Path] = {}
 
     def start(self, names: Iterable[str]) -> pathlib.Path:
-        """Starts machines, waits until all their agents answer, and returns the path of the inventory.
+        """Start machines, wait until all their agents answer, and return the path of the inventory.
 
-        :param names: which ones of :data:`GUESTS`.
-        :raises RuntimeError: a program failed, or an agent did not answer within 10 minutes; the message says what was
-            printed.
+        :param names: keys of :data:`GUESTS`.
+        :raises RuntimeError: a program failed, or an agent did not answer within 10 minutes; the message contains what
+            was printed.
         """
         kinds = self.prepare(names)
         with_domains = any(kind.runner is Domain for kind in kinds.values())
@@ -85,14 +85,14 @@ class Lab:
                 inventory.add_domain(name, guest, inventory.fleet if in_fleet else inventory.guests)
         if with_domains:
             for name, properties in EMPTY_DOMAINS.items():
-                domains.define_empty(self._state / name, _full(name), **properties)
-                inventory.add_empty_domain(name, _full(name))
+                domains.define_empty(self._state / name, _full_name(name), **properties)
+                inventory.add_empty_domain(name, _full_name(name))
         file = self._state / "inventory.yml"
         file.write_text(inventory.yaml(), encoding="utf-8")
         return file
 
     def prepare(self, names: Iterable[str]) -> dict[str, Kind]:
-        """Makes what is kept for later starts: disks, and the states of guests that are up. Returns the guests' kinds.
+        """Build what is kept for later starts, disks and saved states of guests, and return the guests' kinds.
 
         :raises RuntimeError: as :meth:`start` does.
         """
@@ -103,19 +103,19 @@ class Lab:
         return kinds
 
     def remove(self) -> None:
-        """Ends and removes all that there is of the lab, also of one that was only half started."""
+        """End and remove everything of the lab, even if it was only partly started."""
         directories = [path for path in self._state.iterdir() if path.is_dir()]
         for directory in directories:
             qemu.end(directory)
         if with_domains := [path for path in directories if (path / "domain.xml").exists()]:
-            # Its daemons may have died, and the domains gone on.
+            # The lab's daemons may have died while its domains kept running.
             self._libvirt.start()
             domains.remove(with_domains)
         self._libvirt.end()
         shutil.rmtree(self._state)
 
     def _save_states(self, kinds: Iterable[Kind]) -> None:
-        """Boots a guest of each kind of which no state is saved, and saves it."""
+        """Boot a guest of each kind that has no saved state, and save its state."""
         with contextlib.ExitStack() as claims:
             booting: dict[Kind, VirtualMachine] = {}
             for kind in sorted(kinds, key=lambda kind: kind.name):
@@ -150,7 +150,7 @@ class Lab:
                 guests[name] = self._boot_instead(guests[name], error)
         for name, guest in guests.items():
             try:
-                _wait(guest, time.monotonic() + (_GO_ON_SECONDS if guest.machine.saved_state else _BOOT_TIMEOUT))
+                _wait(guest, time.monotonic() + (_RESUME_TIMEOUT if guest.machine.saved_state else _BOOT_TIMEOUT))
                 guest.set_clock_and_name()
             except (OSError, RuntimeError) as error:
                 guests[name] = self._boot_instead(guest, error)
@@ -159,14 +159,14 @@ class Lab:
         return guests
 
     def _boot_instead(self, guest: VirtualMachine, error: Exception) -> VirtualMachine:
-        """Starts a guest anew, without the saved state that is of no use.
+        """Boot a guest that could not resume from its saved state.
 
-        :raises Exception: it had none.
+        :raises Exception: the error, if it had no saved state.
         """
         state = guest.machine.saved_state
         if state is None:
             raise error
-        print(f"{guest.machine.name} cannot go on from {state}, which is removed: {error}", flush=True)
+        print(f"{guest.machine.name} cannot resume from {state}, which is removed: {error}", flush=True)
         guest.end()
         shutil.rmtree(guest.machine.directory, ignore_errors=True)
         state.unlink(missing_ok=True)
@@ -176,10 +176,10 @@ class Lab:
 
     def _machine(self, name: str, kind: Kind, state: pathlib.Path | None = None) -> Machine:
         if not images.image_of(kind.suite).is_intact:
-            print(f"making a disk of Debian {kind.suite}, once", flush=True)
+            print(f"building a disk of Debian {kind.suite}, once", flush=True)
         image = images.build(kind.suite)
         fastest = accelerator(image.kernel, trees.cache_directory().with_name("accelerator"))
-        return Machine(_full(name), image, fastest, self._state / name, state)
+        return Machine(_full_name(name), image, fastest, self._state / name, state)
 
 
 def _start(guest: VirtualMachine) -> None:
@@ -195,9 +195,9 @@ def _wait(guest: VirtualMachine, deadline: float) -> None:
         guest.wait(deadline)
     except TimeoutError as error:
         console = guest.machine.console.read_text(encoding="utf-8", errors="replace")
-        raise RuntimeError(f"{error}. Its console ends with\n{console[-_CONSOLE_CHARACTERS:]}") from None
+        raise RuntimeError(f"{error}. Its console ends with\n{console[-_CONSOLE_EXCERPT_LENGTH:]}") from None
 
 
-def _full(name: str) -> str:
-    """The name of a guest, or domain, on the machine."""
+def _full_name(name: str) -> str:
+    """Return the name of a virtual machine: of its guest, and of its domain."""
     return f"netless-{name}"

@@ -1,8 +1,10 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The libvirt that serves qemu:///system, started for the lab where nobody runs it, as in a container without an init
-system."""
+"""The libvirt daemons that serve qemu:///system.
+
+The lab starts them where they do not run, for example in a container without an init system.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,12 @@ URI = "qemu:///system"
 _START_TIMEOUT = 30.0
 _LOG_DAEMON_SOCKET = "/run/libvirt/virtlogd-sock"
 _CONFIGURATION = 'user = "root"\ngroup = "root"\n'
-"""Where /dev/kvm is not for libvirt's usual user, libvirtd keeps probing QEMU, a minute for every domain."""
+"""Where libvirt's usual user may not use /dev/kvm, libvirtd keeps probing QEMU, a minute for every domain."""
 _RUN_CONFIGURED = 'mount --bind "$1" /etc/libvirt/qemu.conf && shift && exec "$@"'
 
 
 def virsh(*arguments: str) -> str:
-    """Runs a command of virsh and returns what it prints.
+    """Run a command of virsh and return what it prints.
 
     :raises RuntimeError: it failed; the message is virsh's.
     """
@@ -43,14 +45,14 @@ def virsh(*arguments: str) -> str:
 
 
 class Libvirt:
-    """The daemons, as far as they are the lab's: their pidfiles are in ``directory``."""
+    """The daemons that the lab has started: their pidfiles are in ``directory``."""
 
     def __init__(self, directory: pathlib.Path) -> None:
         self._configuration = directory / "qemu.conf"
         self._pidfiles = {name: directory / f"{name}.pid" for name in ("virtlogd", "libvirtd")}
 
     def start(self) -> None:
-        """Starts the daemons unless libvirt answers already, and returns when it does.
+        """Start the daemons unless libvirt answers already, and return when it does.
 
         :raises RuntimeError: they do not start.
         """
@@ -58,7 +60,7 @@ class Libvirt:
             return
         if not _listens(_LOG_DAEMON_SOCKET):
             self._start_daemon("virtlogd")
-        # A mount in a namespace that goes with the daemon leaves the machine's own configuration as it is.
+        # The mount is in a namespace that ends with the daemon, so the machine's own configuration stays as it is.
         self._configuration.write_text(_CONFIGURATION, encoding="ascii")
         configured = ["unshare", "--mount", "sh", "-c", _RUN_CONFIGURED, "sh", str(self._configuration)]
         self._start_daemon("libvirtd", configured)
@@ -69,18 +71,18 @@ class Libvirt:
             time.sleep(0.2)
 
     def restart(self) -> None:
-        """Ends libvirtd and starts it again; the domains go on meanwhile.
+        """End libvirtd and start it again, while the domains keep running.
 
-        :raises RuntimeError: the lab has not started it, or it does not start again.
+        :raises RuntimeError: the lab did not start libvirtd, or it does not start again.
         """
         pidfile = self._pidfiles["libvirtd"]
         if daemons.process_of(pidfile) is None:
-            raise RuntimeError("libvirtd is not the lab's own")
+            raise RuntimeError("the lab did not start this libvirtd")
         daemons.end(pidfile)
         self.start()
 
     def end(self) -> None:
-        """Ends those daemons that :meth:`start` has started."""
+        """End the daemons that :meth:`start` has started."""
         for name in ("libvirtd", "virtlogd"):
             daemons.end(self._pidfiles[name])
 

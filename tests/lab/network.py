@@ -1,8 +1,11 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A network for one guest, to compare with ssh: nothing leads out of it, and into it only a port of this machine's
-loopback to the guest's sshd. It is plugged in while the guest runs, so that the guest is the same as all others."""
+"""A network for one guest, for comparisons with ssh.
+
+Nothing leads out of it, and only a port of this machine's loopback leads into it, to the guest's sshd. It is plugged in
+while the guest runs, so that the guest is the same as all others.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,15 @@ from dataclasses import dataclass
 from .domains import Domain
 
 _ADDRESS = "10.0.2.15"
-"""The one that QEMU's user-mode network expects a guest at."""
+"""The address at which QEMU's user-mode network expects a guest."""
 _CONFIGURE = f"""
 set -eu
 for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    # The other one is lo.
+    # lo is there from the start.
     ls /sys/class/net | grep -qv '^lo$' && break
     sleep 0.5
 done
-# It gets its name from the kernel first, and then another from udev.
+# The kernel names the device first, and udev renames it then.
 udevadm settle
 device=$(ls /sys/class/net | grep -v '^lo$')
 ip address add {_ADDRESS}/24 dev "$device"
@@ -39,15 +42,15 @@ class SshAccess:
     """How to log in to a guest as root."""
 
     port: int
-    """Of the local loopback."""
+    """A port of the local loopback."""
     key: pathlib.Path
     known_hosts: pathlib.Path
 
 
 def plug_in(guest: Domain) -> SshAccess:
-    """Gives a running guest a network, and starts its sshd.
+    """Give a running guest a network, and start its sshd.
 
-    :raises OSError: its agent does not answer any more.
+    :raises OSError: its agent stops answering.
     :raises RuntimeError: a program failed.
     """
     forward = f"hostfwd=tcp:127.0.0.1:0-{_ADDRESS}:22"
@@ -68,6 +71,6 @@ def plug_in(guest: Domain) -> SshAccess:
 
 
 def _command(guest: Domain, command: str) -> None:
-    said = guest.monitor(command).strip()
-    if said:
-        raise RuntimeError(f"QEMU refuses {command}: {said}")
+    message = guest.monitor(command).strip()
+    if message:
+        raise RuntimeError(f"QEMU refuses {command}: {message}")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the netless.qga authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A virtual machine straight under QEMU, without libvirt: its agents are on sockets, and on a serial line."""
+"""A virtual machine directly under QEMU, without libvirt, with agents on sockets and on a serial line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .virtual_machine import VirtualMachine
 
 
 class Qemu(VirtualMachine):
-    """A QEMU in the background. It takes commands on the QMP socket ``qmp.sock``, from one client at a time."""
+    """A QEMU in the background. It accepts commands on the QMP socket ``qmp.sock``, from one client at a time."""
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine)
@@ -42,7 +42,7 @@ class Qemu(VirtualMachine):
         return str(self._execute("human-monitor-command", {"command-line": command}))
 
     def endpoints(self) -> dict[str, str]:
-        # QEMU says which terminal and which port it got: pty:/dev/pts/1, disconnected:tcp:127.0.0.1:40123,server=on.
+        # QEMU reports which terminal and which port it got: pty:/dev/pts/1, disconnected:tcp:127.0.0.1:40123,server=on.
         reply = self._execute("query-chardev", {})
         if not isinstance(reply, list):
             raise TypeError(f"QEMU lists its devices as {reply}")
@@ -99,7 +99,7 @@ class Qemu(VirtualMachine):
 
 
 def end(directory: pathlib.Path) -> None:
-    """Ends the QEMU of a machine's directory if it runs."""
+    """End the QEMU of a machine's directory if it runs."""
     daemons.end(_pidfile(directory))
 
 
@@ -108,5 +108,5 @@ def _pidfile(directory: pathlib.Path) -> pathlib.Path:
 
 
 def _quoted(path: pathlib.Path) -> str:
-    """``path`` in an option of QEMU, where a comma separates."""
+    """Return ``path`` for an option of QEMU, where a comma separates values."""
     return str(path).replace(",", ",,")

@@ -3,11 +3,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# For the runme.sh of a target that needs virtual machines, which sources this: `lab up bookworm qemu` starts guests in
-# a lab of the target's own, with ${inventory} for them, and whatever happens nothing of it is left at the end.
+# The runme.sh of a target that needs virtual machines sources this. `lab up bookworm qemu` starts guests in a lab of the
+# target's own, and ${inventory} is their inventory. Nothing of the lab is left when the script ends, however it ends.
 
 work="$(mktemp -d)"
-# shellcheck disable=SC2034 # For the target.
+# shellcheck disable=SC2034 # The target uses it.
 inventory="${work}/lab/inventory.yml"
 
 lab() {
@@ -19,9 +19,9 @@ remove_lab() {
     rm -rf "${work}"
 }
 trap remove_lab EXIT
-# Bash ends by a signal without the trap above, unless it has one for the signal too.
+# Bash skips the trap above when a signal ends it, unless there is a trap for that signal too.
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# Finding the Python of a guest takes it seconds, once a play.
+# Ansible needs seconds to find the Python of a guest, once in each play.
 export ANSIBLE_PYTHON_INTERPRETER=/usr/bin/python3

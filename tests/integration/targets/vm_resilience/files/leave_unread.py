@@ -19,7 +19,7 @@ if __name__ == "__main__":
     endpoint, *command = sys.argv[1:]
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(endpoint.removeprefix("unix:"))
-        # Read the first byte of a reply and no more: the agent has then processed the requests.
+        # Wait until the agent replies, and read no more than the first byte.
         client.settimeout(60)
         client.sendall(REQUESTS)
         client.recv(1)
