@@ -120,7 +120,7 @@ def run_on_ending_qemu(run_module: RunModule, guest: Guest, **options: t.Any) ->
     """Run the module on a guest whose QEMU ends when the guest shuts down."""
     with contextlib.ExitStack() as stack:
         path = stack.enter_context(guest.listening())
-        # Not in the agent's own thread, whose end it waits for.
+        # Use another thread, as closing waits for the agent's own thread to end.
         guest.on_shutdown = threading.Thread(target=stack.close).start
         return run_module("shutdown", f"unix:{path}", **options)
 
@@ -556,8 +556,8 @@ def test_button_reboots_the_guest(run_module: RunModule, hypervisor: Hypervisor)
 
     def reboot(flags: int) -> None:
         assert flags == 1
-        looks = iter([False])
-        agent_returns(hypervisor, served, lambda: next(looks, True))
+        polls = iter([False])
+        agent_returns(hypervisor, served, lambda: next(polls, True))
 
     hypervisor.leave()
     hypervisor.own["reboot"] = reboot

@@ -100,7 +100,7 @@ def test_channel_closes_when_qemu_ends(run_module: RunModule) -> None:
         path = stack.enter_context(agent.listening())
 
         def end(arguments: dict[str, t.Any]) -> object:
-            # Not in the agent's own thread, whose end it waits for.
+            # Use another thread, as closing waits for the agent's own thread to end.
             threading.Thread(target=stack.close).start()
             return NO_REPLY
 
