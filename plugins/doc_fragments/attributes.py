@@ -30,3 +30,10 @@ attributes:
     membership:
       - netless.qga.qga
 """
+
+    FACTS = r"""
+options: {}
+attributes:
+  facts:
+    description: Returns C(ansible_facts), which Ansible adds to the facts of the host.
+"""

@@ -66,7 +66,7 @@ seealso:
   - name: QEMU Guest Agent Protocol Reference
     description: The commands, their arguments and what they return.
     link: https://www.qemu.org/docs/master/interop/qemu-ga-ref.html
-  - module: netless.qga.info
+  - module: netless.qga.guest_info
   - module: netless.qga.exec
 """
 

@@ -39,7 +39,7 @@ notes:
   - What is missing in the guest for a module of Ansible's own, like a library, it does not know.
 seealso:
   - module: netless.qga.sync
-  - module: netless.qga.info
+  - module: netless.qga.guest_info
   - ref: ansible_collections.netless.qga.docsite.permissions_guide
     description: Who may do what on the whole way, and how to allow it.
 """

@@ -55,7 +55,7 @@ notes:
     which is in the package C(util-linux-extra) in Debian and Ubuntu, and refuse to do anything without it.
   - A time service in the guest, like C(chrony), may set the clock back.
 seealso:
-  - module: netless.qga.info
+  - module: netless.qga.guest_info
 """
 
 EXAMPLES = r"""

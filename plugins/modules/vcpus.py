@@ -53,7 +53,7 @@ notes:
   - The agent may be able to take some of them online or offline and not the others. The module then fails with
     RV(ignore:error) V(partly_done), and its results tell how they are now.
 seealso:
-  - module: netless.qga.info
+  - module: netless.qga.guest_info
 """
 
 EXAMPLES = r"""

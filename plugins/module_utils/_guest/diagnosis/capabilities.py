@@ -37,7 +37,7 @@ _COMMANDS_OF_MODULES = {
     ),
     "fsfreeze": ("guest-fsfreeze-status", "guest-fsfreeze-freeze", "guest-fsfreeze-thaw"),
     "fstrim": ("guest-fstrim",),
-    "info": ("guest-get-osinfo", "guest-get-host-name", "guest-get-fsinfo", "guest-network-get-interfaces"),
+    "guest_info": ("guest-get-osinfo", "guest-get-host-name", "guest-get-fsinfo", "guest-network-get-interfaces"),
     "shutdown": ("guest-shutdown",),
     "suspend": ("guest-suspend-ram", "guest-suspend-disk", "guest-suspend-hybrid"),
     "time": ("guest-get-time", "guest-set-time"),
@@ -50,8 +50,8 @@ _FIRST_WITH_IDS = (4, 0)
 
 _UPGRADE = "Upgrade the package qemu-guest-agent in the guest, from another repository if its own is too old"
 _WITHOUT = (
-    "Until then, those modules of netless.qga that need neither programs nor files in the guest work: info, fsfreeze, "
-    "shutdown and others"
+    "Until then, those modules of netless.qga that need neither programs nor files in the guest work: guest_info, "
+    "fsfreeze, shutdown and others"
 )
 _LIGHTEN = (
     "See what keeps the guest, its hypervisor or the way there busy. If it stays like this, raise "

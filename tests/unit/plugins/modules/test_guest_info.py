@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a guest's agent tells, as a module."""
+"""The module guest_info: what an agent reports about its guest."""
 
 from __future__ import annotations
 
@@ -17,73 +17,7 @@ from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadl
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorReply, ScriptedAgent
 
 from .conftest import RunModule, silence_of
-
-ADDRESS = {
-    "pci-controller": {"domain": 0, "bus": 0, "slot": 4, "function": 0},
-    "bus-type": "virtio",
-    "bus": 0,
-    "target": 0,
-    "unit": 0,
-    "dev": "/dev/vda1",
-}
-REPLIES: dict[str, t.Any] = {
-    "guest-get-cpustats": [{"type": "linux", "cpu": 0, "user": 1, "nice": 2, "system": 3, "idle": 4, "guestnice": 5}],
-    "guest-get-devices": [{"driver-name": "viostor", "id": {"type": "pci", "vendor-id": 6900, "device-id": 4097}}],
-    "guest-get-diskstats": [{"name": "vda", "major": 254, "minor": 0, "stats": {"read-ios": 7}}],
-    "guest-get-disks": [{"name": "/dev/vda1", "partition": True, "dependencies": ["/dev/vda"], "address": ADDRESS}],
-    "guest-get-fsinfo": [
-        {"name": "vda1", "mountpoint": "/", "type": "ext4", "used-bytes": 1, "total-bytes": 2, "disk": [ADDRESS]}
-    ],
-    "guest-get-load": {"load1m": 0.5, "load5m": 0.25, "load15m": 0},
-    "guest-get-memory-block-info": {"size": 2**27},
-    "guest-get-memory-blocks": [
-        {"phys-index": 0, "online": True, "can-offline": False},
-        {"phys-index": 1, "online": False, "can-offline": True},
-    ],
-    "guest-get-osinfo": {"id": "debian", "pretty-name": "Debian GNU/Linux 12 (bookworm)"},
-    "guest-get-time": 1767225600123456000,
-    "guest-get-timezone": {"zone": "CET", "offset": 3600},
-    "guest-get-users": [{"user": "root", "login-time": 1767225600.5}],
-    "guest-get-vcpus": [{"logical-id": 0, "online": True, "can-offline": False}],
-    "guest-network-get-interfaces": [
-        {
-            "name": "eth0",
-            "hardware-address": "52:54:00:00:00:01",
-            "ip-addresses": [{"ip-address": "192.0.2.17", "ip-address-type": "ipv4", "prefix": 24}],
-        }
-    ],
-    "guest-network-get-route": [{"iface": "eth0", "destination": "0.0.0.0", "metric": 100, "version": 4}],
-}
-SUBSETS = {
-    "agent",
-    "cpu_statistics",
-    "devices",
-    "disk_statistics",
-    "disks",
-    "filesystems",
-    "fsfreeze",
-    "hostname",
-    "interfaces",
-    "load",
-    "memory",
-    "os",
-    "routes",
-    "time",
-    "timezone",
-    "users",
-    "vcpus",
-}
-
-
-def telling_agent(*profiles: str) -> ScriptedAgent:
-    """An agent that can tell everything."""
-    agent = ScriptedAgent(*profiles)
-
-    def tell(command: str) -> t.Callable[[t.Any], t.Any]:
-        return lambda arguments: REPLIES[command]
-
-    agent.handlers.update({command: tell(command) for command in REPLIES})
-    return agent
+from .reporting_agent import REPLIES, SUBSETS, reporting_agent
 
 
 def asked(agent: ScriptedAgent) -> list[str]:
@@ -104,9 +38,9 @@ def test_each_answer_has_the_time_and_not_all_of_them(run_module: RunModule) -> 
 
         return tell_slowly
 
-    agent = telling_agent()
+    agent = reporting_agent()
     agent.handlers.update({name: slowly(tell) for name, tell in agent.handlers.items() if name in REPLIES})
-    result = run_module("info", agent, silence=3)
+    result = run_module("guest_info", agent, silence=3)
     assert "failed" not in result and set(result["qga"]) == SUBSETS
 
 
@@ -119,13 +53,13 @@ def test_all_answers_may_take_the_time_that_each_has(run_module: RunModule, monk
         return usual(channel, calls, deadline)
 
     monkeypatch.setattr(StreamChannel, "exchange", exchange)
-    run_module("info", telling_agent(), timeout=60.0, subset=["os", "memory"])
+    run_module("guest_info", reporting_agent(), timeout=60.0, subset=["os", "memory"])
     # It is reached, tells of itself, and answers three commands more.
     assert limits[0][0] == 60 and limits[0][1] > 4 * 60
 
 
 def test_tells_everything(run_module: RunModule) -> None:
-    result = run_module("info", telling_agent())
+    result = run_module("guest_info", reporting_agent())
     qga = result["qga"]
     assert not result["changed"] and not result["unavailable"] and "ansible_facts" not in result
     assert set(qga) == SUBSETS
@@ -147,9 +81,9 @@ def test_tells_everything(run_module: RunModule) -> None:
     }
 
 
-def test_as_facts(run_module: RunModule) -> None:
-    result = run_module("info", telling_agent(), facts=True, subset=["os"], check_mode=True)
-    assert result["ansible_facts"] == {"qga": {"os": {"id": "debian", "pretty_name": "Debian GNU/Linux 12 (bookworm)"}}}
+def test_check_mode_reports_the_same(run_module: RunModule) -> None:
+    agent = reporting_agent()
+    assert run_module("guest_info", agent, check_mode=True) == run_module("guest_info", agent)
 
 
 @pytest.mark.parametrize(
@@ -163,12 +97,12 @@ def test_as_facts(run_module: RunModule) -> None:
     ],
 )
 def test_subsets(run_module: RunModule, subset: list[str], found: set[str]) -> None:
-    assert set(run_module("info", telling_agent(), subset=subset)["qga"]) == found
+    assert set(run_module("guest_info", reporting_agent(), subset=subset)["qga"]) == found
 
 
 def test_asks_only_for_what_was_asked_of_it(run_module: RunModule) -> None:
-    agent = telling_agent()
-    run_module("info", agent, subset=["os", "hostname"])
+    agent = reporting_agent()
+    run_module("guest_info", agent, subset=["os", "hostname"])
     assert asked(agent)[0] == "guest-info"
     assert {"guest-get-osinfo", "guest-get-host-name"} <= set(asked(agent))
     assert not set(asked(agent)) & (set(REPLIES) - {"guest-get-osinfo"})
@@ -176,19 +110,19 @@ def test_asks_only_for_what_was_asked_of_it(run_module: RunModule) -> None:
 
 @pytest.mark.parametrize("subset", [["disk"], ["!disk"], ["!all"]])
 def test_unknown_subsets(run_module: RunModule, subset: list[str]) -> None:
-    agent = telling_agent()
-    result = run_module("info", agent, subset=subset)
+    agent = reporting_agent()
+    result = run_module("guest_info", agent, subset=subset)
     assert result["failed"] and result["error"] == "invalid_request" and "disk_statistics" in result["msg"]
     assert not agent.requests
 
 
 def test_what_an_agent_cannot_do(run_module: RunModule) -> None:
-    agent = telling_agent()
+    agent = reporting_agent()
     agent.version = "7.2.22"
     for command in ("guest-network-get-route", "guest-get-load", "guest-get-memory-block-info"):
         del agent.handlers[command]
     agent.disabled = {"guest-get-devices", "guest-get-users"}
-    result = run_module("info", agent)
+    result = run_module("guest_info", agent)
     assert reasons(result) == {
         "devices": "command_disabled",
         "load": "command_missing",
@@ -204,13 +138,13 @@ def test_what_an_agent_cannot_do(run_module: RunModule) -> None:
 
 @pytest.mark.parametrize("profile", ["frozen", "frozen_newer_text"])
 def test_while_frozen(run_module: RunModule, profile: str) -> None:
-    result = run_module("info", telling_agent(profile))
+    result = run_module("guest_info", reporting_agent(profile))
     assert set(result["qga"]) == {"agent", "fsfreeze"} and result["qga"]["fsfreeze"] == "frozen"
     assert set(reasons(result).values()) == {"filesystems_frozen"}
 
 
 def test_while_frozen_and_nobody_asked(run_module: RunModule) -> None:
-    result = run_module("info", telling_agent("frozen"), subset=["users"])
+    result = run_module("guest_info", reporting_agent("frozen"), subset=["users"])
     assert not result["qga"] and reasons(result) == {"users": "filesystems_frozen"}
 
 
@@ -219,30 +153,30 @@ def refuse(arguments: dict[str, t.Any]) -> t.Any:
 
 
 def test_what_an_agent_refuses(run_module: RunModule) -> None:
-    agent = telling_agent()
+    agent = reporting_agent()
     agent.handlers["guest-get-users"] = refuse
-    result = run_module("info", agent)
+    result = run_module("guest_info", agent)
     assert reasons(result) == {"users": "agent_refused"}
     assert "no such file" in result["unavailable"]["users"]["msg"]
 
 
 def test_frozen_in_between(run_module: RunModule) -> None:
-    agent = telling_agent()
+    agent = reporting_agent()
 
     def freeze(arguments: dict[str, t.Any]) -> t.Any:
         agent.frozen = True
         return REPLIES["guest-get-cpustats"]
 
     agent.handlers["guest-get-cpustats"] = freeze
-    result = run_module("info", agent, subset=["cpu_statistics", "os"])
+    result = run_module("guest_info", agent, subset=["cpu_statistics", "os"])
     assert set(result["qga"]) == {"cpu_statistics"} and reasons(result) == {"os": "filesystems_frozen"}
 
 
 def test_an_agent_that_says_nothing_about_itself(run_module: RunModule) -> None:
-    agent = telling_agent()
+    agent = reporting_agent()
     agent.disabled = {"guest-info"}
     del agent.handlers["guest-get-load"]
-    result = run_module("info", agent)
+    result = run_module("guest_info", agent)
     assert set(result["qga"]) == SUBSETS - {"agent", "load"}
     assert reasons(result) == {"agent": "agent_refused", "load": "agent_refused"}
 
@@ -258,9 +192,9 @@ def test_an_agent_that_says_nothing_about_itself(run_module: RunModule) -> None:
     ],
 )
 def test_hostile_replies(run_module: RunModule, command: str, reply: t.Any, where: str) -> None:
-    agent = telling_agent()
+    agent = reporting_agent()
     agent.handlers[command] = lambda arguments: reply
-    result = run_module("info", agent)
+    result = run_module("guest_info", agent)
     assert result["failed"] and result["error"] == "protocol_violation"
     assert command in result["msg"] and where in result["msg"] and "unix:" in result["msg"]
 
@@ -270,10 +204,10 @@ def test_hostile_replies(run_module: RunModule, command: str, reply: t.Any, wher
     [("silence", "agent_silent"), ("never", "outcome_unknown"), ("garbage", "protocol_violation")],
 )
 def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
-    result = run_module("info", telling_agent(profile), silence=silence_of(profile))
+    result = run_module("guest_info", reporting_agent(profile), silence=silence_of(profile))
     assert result["failed"] and result["error"] == error
 
 
 def test_nobody_there(run_module: RunModule, tmp_path: t.Any) -> None:
-    result = run_module("info", f"unix:{tmp_path}/nothing")
+    result = run_module("guest_info", f"unix:{tmp_path}/nothing")
     assert result["failed"] and result["error"] == "endpoint_unavailable"

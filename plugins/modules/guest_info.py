@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: info
+module: guest_info
 short_description: Tell what a guest agent knows about its guest
 version_added: 0.1.0
 author:
@@ -42,13 +42,8 @@ options:
     type: list
     elements: str
     default: [all]
-  facts:
-    description:
-      - Whether to keep the result as facts of the host, in C(ansible_facts.qga).
-      - They replace what was there from an earlier time.
-    type: bool
-    default: false
 seealso:
+  - module: netless.qga.guest_facts
   - module: ansible.builtin.setup
   - module: netless.qga.time
   - module: netless.qga.vcpus
@@ -56,7 +51,7 @@ seealso:
 
 EXAMPLES = r"""
 - name: Ask a guest for everything over its own connection
-  netless.qga.info:
+  netless.qga.guest_info:
   register: guest
 
 - name: Show its addresses
@@ -65,19 +60,14 @@ EXAMPLES = r"""
       {{ guest.qga.interfaces | map(attribute='ip_addresses', default=[]) | flatten | map(attribute='ip_address') }}
 
 - name: On the hypervisor, ask a domain for its operating system and host name
-  netless.qga.info:
+  netless.qga.guest_info:
     domain: web1
     subset: [os, hostname]
 
-- name: Keep everything but the disks of a virtual machine of QEMU's as facts
-  netless.qga.info:
+- name: Ask a QEMU virtual machine for everything except its disks
+  netless.qga.guest_info:
     endpoint: unix:/run/vms/web1.sock
     subset: ["!disks", "!disk_statistics"]
-    facts: true
-
-- name: Use the facts
-  ansible.builtin.debug:
-    msg: "{{ ansible_facts.qga.os.pretty_name | default('an unknown system') }}"
 """
 
 RETURN = r"""
@@ -651,32 +641,20 @@ unavailable:
         since QEMU 9.1, and not on every operating system"
 """
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.facts import calls_for, gather, select
+from ansible_collections.netless.qga.plugins.module_utils._guest.guest_report import read_guest, unavailable_result
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 
 
 def run(task: Task) -> Result:
-    """Ask, and tell."""
-    subsets = select(task.params["subset"])
-    facts = gather(task.agent, subsets, task.target.overall_deadline(calls_for(subsets)))
-    result: Result = {
-        "qga": facts.found,
-        "unavailable": {
-            name: {"reason": subset.reason, "msg": subset.message} for name, subset in facts.unavailable.items()
-        },
-    }
-    if task.params["facts"]:
-        result["ansible_facts"] = {"qga": facts.found}
-    return result
+    """Return what the agent reports about its guest."""
+    facts = read_guest(task.agent, task.params["subset"], task.target.overall_deadline)
+    return {"qga": facts.found, "unavailable": unavailable_result(facts)}
 
 
 OPERATION = Operation(
     run,
-    {
-        "subset": {"type": "list", "elements": "str", "default": ["all"]},
-        "facts": {"type": "bool", "default": False},
-    },
+    {"subset": {"type": "list", "elements": "str", "default": ["all"]}},
     limit_each_reply=True,
 )
 
