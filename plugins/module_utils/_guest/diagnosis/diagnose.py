@@ -68,6 +68,15 @@ def summary(findings: t.Sequence[Finding]) -> str:
     return "The agent works, and tasks over it do: there is nothing to be done."
 
 
+def as_result(findings: t.Sequence[Finding]) -> dict[str, t.Any]:
+    """Return the findings as the result of a module."""
+    return {
+        "ok": all(finding.status != PROBLEM for finding in findings),
+        "summary": summary(findings),
+        "findings": [finding.as_result() for finding in findings],
+    }
+
+
 def _carry_out(name: str, check: Check, context: Context) -> t.Iterator[Finding]:
     """The check's findings, and one for what kept it from finding more."""
     try:

@@ -37,7 +37,7 @@ class Finding:
     advice: str = ""
     ends: bool = False
 
-    def result(self) -> dict[str, str]:
+    def as_result(self) -> dict[str, str]:
         """It as part of a module's result."""
         return {"check": self.check, "status": self.status, "message": self.message, "advice": self.advice}
 

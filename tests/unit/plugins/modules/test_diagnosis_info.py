@@ -23,7 +23,7 @@ from ansible_collections.netless.qga.plugins.module_utils._channels.stream_chann
 from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis import capabilities, reachability
 from ansible_collections.netless.qga.plugins.module_utils._schema.commands import COMMANDS
 from ansible_collections.netless.qga.plugins.module_utils.errors import LibraryMissing
-from ansible_collections.netless.qga.plugins.modules import diagnose as diagnose_module
+from ansible_collections.netless.qga.plugins.modules import diagnosis_info
 from ansible_collections.netless.qga.tests.guests.agent_profiles import PROFILES
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorReply, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._guest.local_guest import LocalGuest
@@ -85,7 +85,7 @@ def diagnose(run_module: RunModule) -> Diagnose:
     """Diagnoses an agent, and gives the findings by their checks, besides the result as ``result``."""
 
     def run(agent: ScriptedAgent | str, **options: t.Any) -> dict[str, t.Any]:
-        result = run_module("diagnose", agent, **options)
+        result = run_module("diagnosis_info", agent, **options)
         assert_well_formed(result)
         return {"result": result, **{finding["check"]: finding for finding in result["findings"]}}
 
@@ -209,16 +209,16 @@ def test_diagnoses_and_unchecked_commands_take_no_jsonschema(
     def fail(*arguments: t.Any) -> t.NoReturn:
         raise LibraryMissing("Python's jsonschema is needed")
 
-    for module in (reachability, diagnose_module, target_module):
+    for module in (reachability, diagnosis_info, target_module):
         monkeypatch.setattr(module, "require_jsonschema", fail)
-    result = run_module("diagnose", agent_with())
+    result = run_module("diagnosis_info", agent_with())
     assert not result["ok"] and "jsonschema" in result["summary"]
     assert run_module("command", agent_with(), command="guest-ping", validate=False)["reply"] == {}
     assert run_module("command", agent_with(), command="guest-ping")["error"] == "library_missing"
 
 
 def test_an_endpoint_that_is_none_is_an_error_of_the_options(run_module: RunModule) -> None:
-    result = run_module("diagnose", "carrier-pigeon:web1")
+    result = run_module("diagnosis_info", "carrier-pigeon:web1")
     assert result["failed"] and result["error"] == "invalid_request"
 
 
@@ -250,7 +250,7 @@ def hypervisor(monkeypatch: pytest.MonkeyPatch) -> HypervisorWithVersions:
 def diagnose_domain(name: str = "db1", endpoint: str = "libvirt") -> dict[str, t.Any]:
     """As ``diagnose`` does."""
     params = {"domain": name, "uri": None, "endpoint": endpoint, "timeout": TEST_TIMEOUT}
-    result = operation_of("diagnose").carry_out(params, Target(Address()), check_mode=False, diff_mode=False)
+    result = operation_of("diagnosis_info").carry_out(params, Target(Address()), check_mode=False, diff_mode=False)
     assert_well_formed(result)
     return {"result": result, **{finding["check"]: finding for finding in result["findings"]}}
 

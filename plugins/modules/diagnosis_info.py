@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: diagnose
+module: diagnosis_info
 short_description: Find out why a guest agent, or tasks over it, do not work
 version_added: 0.1.0
 author:
@@ -26,7 +26,7 @@ attributes:
     support: full
   diff_mode:
     support: N/A
-    description: It changes nothing.
+    details: It changes nothing.
   idempotent:
     support: full
   platform:
@@ -46,7 +46,7 @@ seealso:
 
 EXAMPLES = r"""
 - name: See what is wrong with a virtual machine, over its own connection
-  netless.qga.diagnose:
+  netless.qga.diagnosis_info:
   register: diagnosis
 
 - name: Tell what to do first
@@ -54,11 +54,11 @@ EXAMPLES = r"""
     var: diagnosis.summary
 
 - name: See on the hypervisor what is wrong with a domain
-  netless.qga.diagnose:
+  netless.qga.diagnosis_info:
     domain: web1
 
 - name: See what is wrong with a virtual machine of QEMU's, and be patient
-  netless.qga.diagnose:
+  netless.qga.diagnosis_info:
     endpoint: unix:/run/vms/web1.sock
     timeout: 30
 
@@ -69,7 +69,7 @@ EXAMPLES = r"""
         state: frozen
   rescue:
     - name: Look at it
-      netless.qga.diagnose:
+      netless.qga.diagnosis_info:
       register: diagnosis
 
     - name: End with what is to be done
@@ -126,8 +126,8 @@ findings:
 
 import typing as t
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.diagnose import diagnose, summary
-from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.finding import PROBLEM, Context
+from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.diagnose import as_result, diagnose
+from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.finding import Context
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import AGENT_CHANNEL
 from ansible_collections.netless.qga.plugins.module_utils._schema.validation import require_jsonschema
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
@@ -139,12 +139,7 @@ def run(task: Task) -> Result:
     """Look at everything, and tell."""
     channel = task.target.address.endpoint.partition(":")[2] if task.domain is not None else ""
     context = Context(task.agent, task.domain, channel or AGENT_CHANNEL, patience=task.target.connect_timeout)
-    findings = diagnose(context)
-    return {
-        "ok": all(finding.status != PROBLEM for finding in findings),
-        "summary": summary(findings),
-        "findings": [finding.result() for finding in findings],
-    }
+    return as_result(diagnose(context))
 
 
 def _can_check(params: t.Mapping[str, t.Any]) -> bool:
