@@ -7,13 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: time
-short_description: Tell and set a guest's clock
+short_description: Set a guest's clock
 version_added: 0.1.0
 author:
   - The netless.qga authors (@netless)
 description:
-  - Tells what time it is in the guest, and how far that is off the clock of the host where the module runs.
   - Sets the guest's clock if it is too far off, for example after the guest was suspended or restored.
+  - One of O(sync) and O(time) is required. To read the clock only, use M(netless.qga.time_info).
 extends_documentation_fragment:
   - netless.qga.endpoint
   - netless.qga.attributes
@@ -55,12 +55,13 @@ notes:
     which is in the package C(util-linux-extra) in Debian and Ubuntu, and refuse to do anything without it.
   - A time service in the guest, like C(chrony), may set the clock back.
 seealso:
-  - module: netless.qga.guest_info
+  - module: netless.qga.time_info
 """
 
 EXAMPLES = r"""
-- name: Tell how far a guest's clock is off
+- name: Set a guest's clock to the controller's, over the host's own connection
   netless.qga.time:
+    sync: host
   register: clock
 
 - name: Set the clock of a domain that was just restored from a saved state, on its hypervisor
@@ -110,64 +111,25 @@ drift_before:
   sample: -3600.0421
 """
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.clock import Adjustment, Clock, Reading, moment, parse
+from ansible_collections.netless.qga.plugins.module_utils._guest.clock import Clock, parse
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
-from ansible_collections.netless.qga.plugins.module_utils.errors import TaskFailed
-
-_NANOSECONDS = 10**9
 
 
 def run(task: Task) -> Result:
     """Read the clock, set it if it is off, and read it again."""
     wanted = None if task.params["time"] is None else parse(task.params["time"])
     clock = Clock(task.agent, task.deadline, max_drift=task.params["max_drift"], check_mode=task.check_mode)
-    if task.params["sync"] == "host":
-        adjustment = clock.follow_host()
+    if wanted is not None:
+        adjustment = clock.set(wanted)
     elif task.params["sync"] == "rtc":
         adjustment = clock.follow_rtc()
-    elif wanted is not None:
-        adjustment = clock.set(wanted)
     else:
-        reading = clock.read()
-        adjustment = Adjustment(reading, reading, changed=False)
-    result = _result(task, adjustment)
-    refusal = adjustment.refusal
-    if adjustment.reached:
-        if refusal is not None:
-            task.warnings.append(f"The guest's clock was set, and its agent reports an error all the same: {refusal}")
-        return result
-    if refusal is not None:
-        raise TaskFailed(
-            f"{refusal}. The guest's clock is {result['drift']:.3f} s ahead of this host's, and that is not where it "
-            f"should be",
-            error="agent_refused",
-            **result,
-        )
-    raise TaskFailed(
-        f"{task.agent.endpoint}: the agent says that it has set the guest's clock, which is {result['drift']:.3f} s "
-        f"ahead of this host's, and that is not where it should be. A time service in the guest may have set it back",
-        error="clock_not_set",
-        **result,
-    )
-
-
-def _result(task: Task, adjustment: Adjustment) -> Result:
-    before, after = adjustment.before, adjustment.after
-    result: Result = {
-        "changed": adjustment.changed,
-        "time": moment(after.nanoseconds),
-        "drift": after.drift / _NANOSECONDS,
-        "uncertainty": after.uncertainty / _NANOSECONDS,
-        "drift_before": before.drift / _NANOSECONDS,
-    }
-    if task.diff_mode and adjustment.changed:
-        result["diff"] = {"before": _summary(before), "after": _summary(after)}
+        adjustment = clock.follow_host()
+    result = adjustment.as_result(diff_mode=task.diff_mode)
+    adjustment.require_reached(task.agent.endpoint, result)
+    task.warnings.extend(adjustment.warnings)
     return result
-
-
-def _summary(reading: Reading) -> dict[str, str]:
-    return {"drift": f"{reading.drift / _NANOSECONDS:+.3f} s", "time": moment(reading.nanoseconds)["iso8601"]}
 
 
 OPERATION = Operation(
@@ -177,7 +139,7 @@ OPERATION = Operation(
         "time": {"type": "str"},
         "max_drift": {"type": "float", "default": 1},
     },
-    {"mutually_exclusive": [("sync", "time")]},
+    {"mutually_exclusive": [("sync", "time")], "required_one_of": [("sync", "time")]},
 )
 
 

@@ -18,6 +18,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CommandUnavailable,
     InvalidRequest,
+    TaskFailed,
 )
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
@@ -27,11 +28,20 @@ _NANOSECONDS = 10**9
 _ATTEMPTS = 3
 
 
+def moment(nanoseconds: int) -> dict[str, t.Any]:
+    """A point in time as results have it."""
+    date = _EPOCH + datetime.timedelta(microseconds=nanoseconds // 1000)
+    return {
+        "nanoseconds": nanoseconds,
+        "iso8601": date.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z",
+    }
+
+
 @dataclass(frozen=True)
 class Reading:
-    """What a guest's clock said.
+    """What a guest's clock showed at one moment.
 
-    :param nanoseconds: since 1970.
+    :param nanoseconds: since 1970 in UTC.
     :param drift: nanoseconds that it was ahead of the host's clock.
     :param uncertainty: nanoseconds that the drift may be wrong, half of the round trip.
     """
@@ -40,16 +50,28 @@ class Reading:
     drift: int
     uncertainty: int
 
+    def as_result(self) -> dict[str, t.Any]:
+        """Return it as a part of a module's result."""
+        return {
+            "time": moment(self.nanoseconds),
+            "drift": self.drift / _NANOSECONDS,
+            "uncertainty": self.uncertainty / _NANOSECONDS,
+        }
+
+    def as_diff(self) -> dict[str, str]:
+        """Return it as one side of a diff."""
+        return {"drift": f"{self.drift / _NANOSECONDS:+.3f} s", "time": moment(self.nanoseconds)["iso8601"]}
+
 
 @dataclass(frozen=True)
 class Adjustment:
-    """What became of a clock.
+    """What an attempt to set a clock led to.
 
-    :param before: what it said.
-    :param after: what it says now, or would say if it were set.
-    :param changed: whether it was set, or would be if this was not to change anything.
-    :param reached: whether it now says what it should.
-    :param refusal: what the agent said against it.
+    :param before: what the clock showed before.
+    :param after: what it shows now, or would show in check mode.
+    :param changed: whether the clock was set, or would be in check mode.
+    :param reached: whether the clock now shows what it should.
+    :param refusal: the error that the agent reported.
     """
 
     before: Reading
@@ -58,14 +80,46 @@ class Adjustment:
     reached: bool = True
     refusal: AgentRefused | None = None
 
+    def as_result(self, *, diff_mode: bool) -> dict[str, t.Any]:
+        """Return it as the result of a module."""
+        result = {
+            "changed": self.changed,
+            **self.after.as_result(),
+            "drift_before": self.before.drift / _NANOSECONDS,
+        }
+        if diff_mode and self.changed:
+            result["diff"] = {"before": self.before.as_diff(), "after": self.after.as_diff()}
+        return result
 
-def moment(nanoseconds: int) -> dict[str, t.Any]:
-    """A point in time as results have it."""
-    date = _EPOCH + datetime.timedelta(microseconds=nanoseconds // 1000)
-    return {
-        "nanoseconds": nanoseconds,
-        "iso8601": date.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z",
-    }
+    @property
+    def warnings(self) -> list[str]:
+        """Why the user should look at the guest although its clock was set."""
+        if self.refusal is None or not self.reached:
+            return []
+        return [f"The guest's clock was set, and its agent reports an error all the same: {self.refusal}"]
+
+    def require_reached(self, endpoint: str, result: t.Mapping[str, t.Any]) -> None:
+        """Raise an error if the clock does not show what it should.
+
+        :param endpoint: of the guest's agent.
+        :param result: goes into the error.
+        :raises TaskFailed: the agent refused to set the clock, or the clock shows something else.
+        """
+        if self.reached:
+            return
+        ahead = f"{self.after.drift / _NANOSECONDS:.3f} s ahead of this host's"
+        if self.refusal is not None:
+            raise TaskFailed(
+                f"{self.refusal}. The guest's clock is {ahead}, and that is not where it should be",
+                error="agent_refused",
+                **result,
+            )
+        raise TaskFailed(
+            f"{endpoint}: the agent says that it has set the guest's clock, which is {ahead}, and that is not where it "
+            f"should be. A time service in the guest may have set it back",
+            error="clock_not_set",
+            **result,
+        )
 
 
 def parse(text: str) -> int:
@@ -97,6 +151,22 @@ def _parse_date(text: str) -> int:
     return (date - _EPOCH) // datetime.timedelta(microseconds=1) * 1000
 
 
+def read_clock(agent: Agent, deadline: t.Callable[[], Deadline]) -> Reading:
+    """Read a guest's clock.
+
+    :param deadline: makes the deadline of one command.
+    :returns: the best of several readings.
+    """
+    return min((_read_once(agent, deadline()) for dummy in range(_ATTEMPTS)), key=lambda reading: reading.uncertainty)
+
+
+def _read_once(agent: Agent, deadline: Deadline) -> Reading:
+    host, started = time.time_ns(), time.monotonic_ns()
+    nanoseconds: int = agent.call("guest-get-time", deadline=deadline, repeatable=True)
+    half = (time.monotonic_ns() - started) // 2
+    return Reading(nanoseconds, nanoseconds - (host + half), half)
+
+
 class Clock:
     """A guest's clock.
 
@@ -114,26 +184,22 @@ class Clock:
         self._max_drift = max_drift * _NANOSECONDS
         self._check_mode = check_mode
 
-    def read(self) -> Reading:
-        """What it says."""
-        return min((self._read() for attempt in range(_ATTEMPTS)), key=lambda reading: reading.uncertainty)
-
     def follow_host(self) -> Adjustment:
         """Set it to the host's time if it is off."""
-        return self._adjust(self.read(), 0)
+        return self._adjust(self._read(), 0)
 
     def set(self, nanoseconds: int) -> Adjustment:
         """Set it to a point in time if it is off, from where it goes on."""
-        before = self.read()
+        before = self._read()
         return self._adjust(before, nanoseconds - time.time_ns())
 
     def follow_rtc(self) -> Adjustment:
         """Set it to the guest's real-time clock. The agent does not tell what that says, so this is always done."""
-        before = self.read()
+        before = self._read()
         if self._check_mode:
             return Adjustment(before, before, changed=True)
         self._agent.call("guest-set-time", deadline=self._deadline())
-        after = self.read()
+        after = self._read()
         doubt = before.uncertainty + after.uncertainty
         return Adjustment(before, after, changed=abs(after.drift - before.drift) > self._max_drift + doubt)
 
@@ -156,13 +222,10 @@ class Clock:
             refusal = exc
         # At which point of this time the clock was set is not known.
         doubt = time.monotonic_ns() - started
-        after = self.read()
+        after = self._read()
         reached = abs(after.drift - drift) <= self._max_drift + after.uncertainty + doubt
         moved = abs(after.drift - before.drift) > before.uncertainty + after.uncertainty
         return Adjustment(before, after, changed=moved, reached=reached, refusal=refusal)
 
     def _read(self) -> Reading:
-        host, started = time.time_ns(), time.monotonic_ns()
-        nanoseconds: int = self._agent.call("guest-get-time", deadline=self._deadline(), repeatable=True)
-        half = (time.monotonic_ns() - started) // 2
-        return Reading(nanoseconds, nanoseconds - (host + half), half)
+        return read_clock(self._agent, self._deadline)
