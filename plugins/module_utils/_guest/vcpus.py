@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, excerpt
+from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, TaskFailed, excerpt
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,18 @@ class Vcpus:
     def offline(self) -> list[int]:
         """The logical ids of the others."""
         return [number for number, vcpu in self.by_id.items() if not vcpu.online]
+
+    def as_result(self) -> dict[str, t.Any]:
+        """Return them as a part of a module's result."""
+        return {"vcpus": self.as_list(), "online_count": len(self.online)}
+
+    def as_list(self) -> list[dict[str, t.Any]]:
+        """Return each as a dict, in the order of their ids."""
+        return [asdict(vcpu) for vcpu in self.by_id.values()]
+
+    def as_diff(self) -> dict[str, list[int]]:
+        """Return them as one side of a diff."""
+        return {"online": self.online, "offline": self.offline}
 
     def switched(self, *, online: t.Collection[int], offline: t.Collection[int]) -> Vcpus:
         """The same, but with some online and some offline.
@@ -121,6 +133,29 @@ def switch_vcpus(agent: Agent, changes: t.Sequence[Vcpu], deadline: Deadline) ->
     """
     vcpus = [{"logical-id": vcpu.logical_id, "online": vcpu.online} for vcpu in changes]
     agent.call("guest-set-vcpus", {"vcpus": vcpus}, deadline=deadline)
+
+
+def require_switched(changes: t.Sequence[Vcpu], after: Vcpus, result: t.Mapping[str, t.Any]) -> None:
+    """Raise an error if the guest did not switch all vCPUs.
+
+    :param changes: the vCPUs to switch, as they should be.
+    :param after: all vCPUs as they are now.
+    :param result: goes into the error.
+    :raises TaskFailed: it did not switch some of them.
+    """
+    missing = [
+        vcpu
+        for vcpu in changes
+        if vcpu.logical_id not in after.by_id or after.by_id[vcpu.logical_id].online != vcpu.online
+    ]
+    if missing:
+        tried = "; ".join(f"{vcpu.logical_id} {'online' if vcpu.online else 'offline'}" for vcpu in missing)
+        raise TaskFailed(
+            f"{after.endpoint}: the guest did not take these vCPUs where they should be: {tried}. The log of its "
+            f"kernel may tell why",
+            error="partly_done",
+            **result,
+        )
 
 
 def _listed(numbers: t.Iterable[int]) -> str:

@@ -2,61 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Virtual CPUs as a module."""
+"""The module vcpus: taking virtual CPUs online and offline."""
 
 from __future__ import annotations
 
 import typing as t
 
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorReply, ScriptedAgent
-
-from .conftest import RunModule, silence_of
-
-
-class GuestWithVcpus:
-    """A guest with four, of which the last is offline, and the first cannot be.
-
-    :param stubborn: does not follow.
-    """
-
-    def __init__(self, *profiles: str, stubborn: int | None = None) -> None:
-        self.agent = ScriptedAgent(*profiles)
-        self.online = {2: True, 0: True, 3: False, 1: True}
-        self.stubborn = stubborn
-        self.agent.handlers["guest-get-vcpus"] = self._get
-        self.agent.handlers["guest-set-vcpus"] = self._set
-
-    @property
-    def was_told(self) -> list[t.Any]:
-        """The changes that its agent was told to make."""
-        return [
-            request["arguments"]["vcpus"] for request in self.agent.requests if request["execute"] == "guest-set-vcpus"
-        ]
-
-    def _get(self, arguments: dict[str, t.Any]) -> t.Any:
-        return [
-            {"logical-id": number, "online": online, "can-offline": number != 0}
-            for number, online in self.online.items()
-        ]
-
-    def _set(self, arguments: dict[str, t.Any]) -> t.Any:
-        for done, vcpu in enumerate(arguments["vcpus"]):
-            if vcpu["logical-id"] == self.stubborn:
-                if not done:
-                    raise ErrorReply("failed to do that")
-                return done
-            self.online[vcpu["logical-id"]] = vcpu["online"]
-        return len(arguments["vcpus"])
+from .conftest import RunModule, operation_of, silence_of
+from .guest_with_vcpus import GuestWithVcpus
 
 
-def test_tells_which_there_are(run_module: RunModule) -> None:
-    guest = GuestWithVcpus()
-    result = run_module("vcpus", guest.agent)
-    assert not result["changed"] and result["online_count"] == 3 and result["vcpus"] == result["before"]
-    assert [vcpu["logical_id"] for vcpu in result["vcpus"]] == [0, 1, 2, 3]
-    assert result["vcpus"][0] == {"logical_id": 0, "online": True, "can_offline": False}
+@pytest.mark.parametrize("options", [{}, {"count": 1, "online": [1]}, {"count": 1, "offline": [1]}])
+def test_count_or_ids_are_required(options: dict[str, t.Any]) -> None:
+    operation = operation_of("vcpus")
+    validated = ArgumentSpecValidator(operation.argument_spec, **operation.constraints).validate(options)
+    assert validated.error_messages
 
 
 @pytest.mark.parametrize(
