@@ -29,6 +29,8 @@ from ansible_collections.netless.qga.plugins.module_utils._task.operation import
 from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 
+from .diagnosed_agent import findings_by_check
+
 MODULES = "ansible_collections.netless.qga.plugins.modules"
 
 #: Seconds for what has to go well, on a machine that is busy with other tests.
@@ -189,3 +191,15 @@ def run_module() -> t.Iterator[RunModule]:
                 )
 
         yield run
+
+
+class Diagnose(t.Protocol):
+    """Runs diagnosis_info on an agent; returns its findings by their checks, and the result as ``result``."""
+
+    def __call__(self, agent: ScriptedAgent | str, **options: t.Any) -> dict[str, t.Any]: ...
+
+
+@pytest.fixture
+def diagnose(run_module: RunModule) -> Diagnose:
+    """Run diagnosis_info on agents."""
+    return lambda agent, **options: findings_by_check(run_module("diagnosis_info", agent, **options))

@@ -1,0 +1,101 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module diagnosis_info: findings about the agent, its version, what it may do and how fast it is."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis import capabilities
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorReply
+
+from .conftest import Diagnose
+from .diagnosed_agent import agent_with, requested
+
+
+def test_old_agents(diagnose: Diagnose) -> None:
+    found = diagnose(agent_with("no_ids"))
+    assert found["version"]["status"] == "warning" and "2.12.0" in found["version"]["message"]
+    assert found["result"]["ok"] and found["result"]["summary"].startswith("The agent works")
+
+
+def test_a_version_like_no_other(diagnose: Diagnose) -> None:
+    agent = agent_with()
+    agent.version = "\x1b[31mnewest\n" + "x" * 5000
+    found = diagnose(agent)
+    assert found["version"]["status"] == "unknown"
+    assert "\x1b" not in found["version"]["message"] and len(found["version"]["message"]) < 400
+
+
+@pytest.mark.parametrize("profile", ["frozen", "frozen_newer_text"])
+def test_frozen(diagnose: Diagnose, profile: str) -> None:
+    agent = agent_with(profile)
+    found = diagnose(agent)
+    assert found["frozen"]["status"] == "problem" and "netless.qga.fsfreeze" in found["frozen"]["advice"]
+    assert list(found)[-1] == "frozen" and "guest-exec" not in requested(agent)
+
+
+def test_whether_it_is_frozen_is_not_known(diagnose: Diagnose) -> None:
+    agent = agent_with()
+    agent.disabled.add("guest-fsfreeze-status")
+    found = diagnose(agent)
+    assert found["frozen"]["status"] == "unknown" and found["commands"]["status"] == "warning"
+    assert "fsfreeze" in found["commands"]["message"]
+
+
+def test_an_agent_that_cannot_freeze(diagnose: Diagnose) -> None:
+    agent = agent_with()
+    for name in ("guest-fsfreeze-status", "guest-fsfreeze-freeze", "guest-fsfreeze-thaw"):
+        del agent.handlers[name]
+    assert diagnose(agent)["frozen"]["status"] == "ok"
+
+
+def test_an_agent_that_does_not_tell(diagnose: Diagnose) -> None:
+    agent = agent_with()
+    agent.disabled.add("guest-info")
+    found = diagnose(agent)
+    assert found["version"]["status"] == "problem" and "guest-info" in found["version"]["advice"]
+
+
+def test_blocked(diagnose: Diagnose) -> None:
+    agent = agent_with("blocked")
+    found = diagnose(agent)
+    assert found["exec"]["status"] == found["files"]["status"] == "problem"
+    message = "The agent of this guest (AlmaLinux 9.4) cannot run programs: the agent's configuration blocks guest-exec"
+    assert found["exec"]["message"].startswith(message)
+    assert "/etc/sysconfig/qemu-ga" in found["exec"]["advice"] and "qemu-ga.conf" in found["exec"]["advice"]
+    assert found["commands"]["status"] == "ok" and "shell" not in found
+    assert "guest-exec" not in requested(agent)
+    assert found["result"]["summary"].endswith("Then see files.")
+
+
+def test_blocked_by_an_agent_that_says_little(diagnose: Diagnose) -> None:
+    def refuse(arguments: t.Any) -> t.Any:
+        raise ErrorReply("no such file")
+
+    agent = agent_with("blocked")
+    agent.handlers["guest-get-osinfo"] = refuse
+    assert diagnose(agent)["exec"]["message"].startswith("The agent cannot run programs")
+    agent.disabled.add("guest-get-osinfo")
+    found = diagnose(agent)
+    assert found["exec"]["status"] == "problem" and found["commands"]["status"] == "warning"
+
+
+def test_commands_that_the_agent_has_not(diagnose: Diagnose) -> None:
+    agent = agent_with()
+    for name in ("guest-exec", "guest-exec-status", "guest-ssh-add-authorized-keys"):
+        del agent.handlers[name]
+    found = diagnose(agent)
+    assert found["exec"]["status"] == "problem" and "guest-exec (QEMU 2.5)" in found["exec"]["message"]
+    assert "Upgrade" in found["exec"]["advice"]
+    assert found["commands"]["status"] == "warning" and "authorized_keys" in found["commands"]["message"]
+
+
+def test_slow(diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capabilities, "_SLOW_SECONDS", 0.0)
+    found = diagnose(agent_with())
+    assert found["speed"]["status"] == "warning" and "ansible_qga_reply_timeout" in found["speed"]["advice"]
