@@ -138,7 +138,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import LibraryM
 def run(task: Task) -> Result:
     """Look at everything, and tell."""
     channel = task.target.address.endpoint.partition(":")[2] if task.domain is not None else ""
-    context = Context(task.agent, task.domain, channel or AGENT_CHANNEL, patience=task.target.connect_timeout)
+    context = Context(task.agent, task.domain, channel or AGENT_CHANNEL, timeout=task.target.connect_timeout)
     return as_result(diagnose(context))
 
 

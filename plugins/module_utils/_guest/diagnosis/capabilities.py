@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Looking at an agent that answers: its version, what it may do, and how fast it answers."""
+"""Checks of an agent that answers: its version, what it may do, and how fast it answers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,19 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.findi
 from ansible_collections.netless.qga.plugins.module_utils._schema.validation import since
 from ansible_collections.netless.qga.plugins.module_utils.errors import AgentRefused, excerpt
 
-#: What it takes to run programs.
+#: The commands that running programs needs.
 EXEC_COMMANDS = ("guest-exec", "guest-exec-status")
-#: What it takes to copy files, and to read what programs have written.
+#: The commands that copying files, and reading the output of programs, needs.
 FILE_COMMANDS = ("guest-file-open", "guest-file-read", "guest-file-write", "guest-file-flush", "guest-file-close")
 
-# What else modules are good for.
+# A selection: these modules list every subset that the agent lacks as unavailable.
+_COMMANDS_OF_GUEST_INFO = (
+    "guest-get-osinfo",
+    "guest-get-host-name",
+    "guest-get-fsinfo",
+    "guest-network-get-interfaces",
+)
+# The commands that each module needs, except for running programs and handling files.
 _COMMANDS_OF_MODULES = {
     "authorized_keys": (
         "guest-ssh-get-authorized-keys",
@@ -36,25 +43,29 @@ _COMMANDS_OF_MODULES = {
         "guest-ssh-remove-authorized-keys",
     ),
     "fsfreeze": ("guest-fsfreeze-status", "guest-fsfreeze-freeze", "guest-fsfreeze-thaw"),
+    "fsfreeze_info": ("guest-fsfreeze-status",),
     "fstrim": ("guest-fstrim",),
-    "guest_info": ("guest-get-osinfo", "guest-get-host-name", "guest-get-fsinfo", "guest-network-get-interfaces"),
+    "guest_facts": _COMMANDS_OF_GUEST_INFO,
+    "guest_info": _COMMANDS_OF_GUEST_INFO,
     "shutdown": ("guest-shutdown",),
     "suspend": ("guest-suspend-ram", "guest-suspend-disk", "guest-suspend-hybrid"),
     "time": ("guest-get-time", "guest-set-time"),
+    "time_info": ("guest-get-time",),
     "user_password": ("guest-set-user-password",),
     "vcpus": ("guest-get-vcpus", "guest-set-vcpus"),
+    "vcpus_info": ("guest-get-vcpus",),
 }
 
-# Agents before it refuse requests with an id.
+# Older agents refuse requests with an id.
 _FIRST_WITH_IDS = (4, 0)
 
 _UPGRADE = "Upgrade the package qemu-guest-agent in the guest, from another repository if its own is too old"
-_WITHOUT = (
+_WORKS_WITHOUT = (
     "Until then, those modules of netless.qga that need neither programs nor files in the guest work: guest_info, "
     "fsfreeze, shutdown and others"
 )
-_LIGHTEN = (
-    "See what keeps the guest, its hypervisor or the way there busy. If it stays like this, raise "
+_RAISE_TIMEOUTS = (
+    "Find out what keeps the guest, its hypervisor or the connection to them busy. If this does not change, raise "
     "ansible_qga_connect_timeout and ansible_qga_reply_timeout, or the option timeout"
 )
 
@@ -63,40 +74,40 @@ _SLOW_SECONDS = 1.0
 
 
 def version(context: Context) -> t.Iterator[Finding]:
-    """Which agent it is."""
+    """Report the version of the agent."""
     try:
         found = excerpt(context.agent.info(context.deadline()).version)
     except AgentRefused as exc:
-        message = f"The agent does not tell what it can do: {exc}"
-        yield Finding("version", PROBLEM, message, f"Allow it guest-info. {HOW_TO_ALLOW}", ends=True)
+        message = f"The agent does not report which commands it has: {exc}"
+        yield Finding("version", PROBLEM, message, f"Allow the agent to use guest-info. {HOW_TO_ALLOW}", ends=True)
         return
     numbers = re.match(r"(\d{1,4})\.(\d{1,4})", found)
     if numbers is None:
         yield Finding("version", UNKNOWN, f"The agent's version is {found}")
     elif (int(numbers[1]), int(numbers[2])) < _FIRST_WITH_IDS:
-        message = f"The agent's version is {found}; before 4.0 it takes no ids, so commands are sent to it one by one"
+        message = f"The agent's version is {found}; agents before 4.0 know no ids, so commands are sent one by one"
         yield Finding("version", WARNING, message, _UPGRADE)
     else:
         yield Finding("version", OK, f"The agent's version is {found}")
 
 
 def frozen(context: Context) -> t.Iterator[Finding]:
-    """Whether the guest's filesystems are frozen, in which case an agent refuses nearly everything."""
+    """Check whether the guest's filesystems are frozen, in which case an agent refuses nearly everything."""
     command = "guest-fsfreeze-status"
     enabled = context.agent.info(context.deadline()).commands.get(command)
     if enabled is None:
-        yield Finding("frozen", OK, "The agent knows no freezing")
+        yield Finding("frozen", OK, "The agent cannot freeze filesystems")
     elif not enabled:
-        message = f"Whether the guest's filesystems are frozen is not known: {command} is blocked"
+        message = f"It is not known whether the guest's filesystems are frozen: {command} is blocked"
         yield Finding("frozen", UNKNOWN, message, HOW_TO_ALLOW)
     elif context.agent.call(command, deadline=context.deadline(), repeatable=True) == "frozen":
-        yield Finding("frozen", PROBLEM, "Nearly everything is refused for now", HOW_TO_THAW, ends=True)
+        yield Finding("frozen", PROBLEM, "The agent refuses nearly everything for now", HOW_TO_THAW, ends=True)
     else:
         yield Finding("frozen", OK, "The guest's filesystems are not frozen")
 
 
 def programs_and_files(context: Context) -> t.Iterator[Finding]:
-    """Whether the agent is allowed what the connection takes."""
+    """Check whether the agent allows what the connection needs."""
     for check, purpose, commands in (
         ("exec", "run programs", EXEC_COMMANDS),
         ("files", "handle files", FILE_COMMANDS),
@@ -105,59 +116,62 @@ def programs_and_files(context: Context) -> t.Iterator[Finding]:
         if not missing and not blocked:
             yield Finding(check, OK, f"The agent may {purpose}")
         else:
-            message = f"The agent{_of(context)} cannot {purpose}: {_described(missing, blocked)}"
-            yield Finding(check, PROBLEM, message, f"{_advice(missing, blocked)}. {_WITHOUT}")
+            message = f"The agent{_of_guest(context)} cannot {purpose}: {_reason(missing, blocked)}"
+            yield Finding(check, PROBLEM, message, f"{_advice(missing, blocked)}. {_WORKS_WITHOUT}")
 
 
 def other_commands(context: Context) -> t.Iterator[Finding]:
-    """Which modules lack a command."""
+    """Check which modules lack a command."""
     lacking = {name: _unavailable(context, commands) for name, commands in _COMMANDS_OF_MODULES.items()}
-    missing = [command for found, dummy in lacking.values() for command in found]
-    blocked = [command for dummy, found in lacking.values() for command in found]
+    # Several modules may need the same command.
+    missing = list(dict.fromkeys(command for found, dummy in lacking.values() for command in found))
+    blocked = list(dict.fromkeys(command for dummy, found in lacking.values() for command in found))
     if not missing and not blocked:
         yield Finding("commands", OK, "The agent has the commands of all modules")
         return
-    modules = ", ".join(name for name, (gone, refused) in lacking.items() if gone or refused)
-    reason = _described(missing, blocked)
-    message = f"These modules do less than they could, or nothing: {modules}. Of what they need {reason}"
+    modules = ", ".join(name for name, commands in lacking.items() if any(commands))
+    message = (
+        f"These modules can do only a part of their work, or nothing: {modules}. The reason is that "
+        f"{_reason(missing, blocked)}"
+    )
     yield Finding("commands", WARNING, message, _advice(missing, blocked))
 
 
 def speed(context: Context) -> t.Iterator[Finding]:
-    """How long the agent takes for an answer."""
+    """Measure how long the agent takes to answer."""
     taken = []
     for dummy in range(_PINGS):
         started = time.monotonic()
         context.agent.call("guest-ping", deadline=context.deadline(), repeatable=True)
         taken.append(time.monotonic() - started)
-    message = f"The agent takes {min(taken):.4f} to {max(taken):.4f} s for an answer"
+    message = f"The agent takes {min(taken):.4f} to {max(taken):.4f} s to answer"
     slow = max(taken) > _SLOW_SECONDS
-    yield Finding("speed", WARNING if slow else OK, message, _LIGHTEN if slow else "")
+    yield Finding("speed", WARNING if slow else OK, message, _RAISE_TIMEOUTS if slow else "")
 
 
 def _unavailable(context: Context, commands: t.Iterable[str]) -> tuple[list[str], list[str]]:
-    """Which of the commands the agent does not know, and which are blocked."""
+    """Return the commands that the agent does not know, and those that are blocked."""
     known = context.agent.info(context.deadline()).commands
     missing = [command for command in commands if command not in known]
     return missing, [command for command in commands if not known.get(command, True)]
 
 
-def _described(missing: t.Sequence[str], blocked: t.Sequence[str]) -> str:
-    parts = []
+def _reason(missing: t.Sequence[str], blocked: t.Sequence[str]) -> str:
+    reasons = []
     if blocked:
-        parts.append(f"the agent's configuration blocks {', '.join(blocked)}")
+        reasons.append(f"the agent's configuration blocks {', '.join(blocked)}")
     if missing:
         names = ", ".join(f"{command} (QEMU {since(command)})" for command in missing)
-        parts.append(f"the agent does not know {names}")
-    return ", and ".join(parts)
+        reasons.append(f"the agent does not know {names}")
+    return ", and ".join(reasons)
 
 
 def _advice(missing: t.Sequence[str], blocked: t.Sequence[str]) -> str:
     return ". ".join([HOW_TO_ALLOW] * bool(blocked) + [_UPGRADE] * bool(missing))
 
 
-def _of(context: Context) -> str:
-    """The guest's distribution, if the agent tells; what its agent blocks depends on it."""
+def _of_guest(context: Context) -> str:
+    """Name the guest's distribution if the agent reports it: what its agent blocks depends on it."""
     command = "guest-get-osinfo"
     if not context.agent.info(context.deadline()).allows(command):
         return ""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Why an agent, or tasks over it, do not work, and what to do."""
+"""The checks of a diagnosis in their order, and the summary of their findings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 
 Check = t.Callable[[Context], t.Iterator[Finding]]
 
-# Each needs what those before it have found to be so.
+# Each check relies on what the checks before it have found.
 _CHECKS: tuple[tuple[str, Check], ...] = (
     ("libraries", reachability.libraries),
     ("libvirt", reachability.libvirt),
@@ -39,17 +39,17 @@ _CHECKS: tuple[tuple[str, Check], ...] = (
     ("speed", capabilities.speed),
     ("shell", environment),
 )
-# Without these there is no agent to look at.
+# If one of these fails, there is no agent to check.
 _ESSENTIAL = ("libraries", "libvirt", "domain", "agent")
 
-_MAKE_IT_POSSIBLE = "See to what the message names, on the host where this module runs"
+_CORRECT_THE_HOST = "Correct what the message names, on the host where this module runs"
 
 
 def diagnose(context: Context) -> list[Finding]:
-    """What all checks find, up to the first finding after which nothing else can be looked at."""
+    """Run all checks, up to the first finding that makes the other checks impossible."""
     findings: list[Finding] = []
     for name, check in _CHECKS:
-        for finding in _carry_out(name, check, context):
+        for finding in _run_check(name, check, context):
             findings.append(finding)
             if finding.ends:
                 return findings
@@ -57,15 +57,15 @@ def diagnose(context: Context) -> list[Finding]:
 
 
 def summary(findings: t.Sequence[Finding]) -> str:
-    """What to do first."""
-    for status, nothing_else in ((PROBLEM, ""), (WARNING, "The agent works, and tasks over it do. ")):
+    """Return the first problem, or else the first warning, and what to do about it."""
+    for status, introduction in ((PROBLEM, ""), (WARNING, "The agent works, and so do tasks that use it. ")):
         found = [finding for finding in findings if finding.status == status]
         if found:
             sentences = [found[0].message, found[0].advice]
             if len(found) > 1:
                 sentences.append(f"Then see {', '.join(finding.check for finding in found[1:])}")
-            return nothing_else + " ".join(text if text.endswith("?") else f"{text}." for text in sentences if text)
-    return "The agent works, and tasks over it do: there is nothing to be done."
+            return introduction + " ".join(text if text.endswith("?") else f"{text}." for text in sentences if text)
+    return "The agent works, and so do tasks that use it: there is nothing to be done."
 
 
 def as_result(findings: t.Sequence[Finding]) -> dict[str, t.Any]:
@@ -77,15 +77,15 @@ def as_result(findings: t.Sequence[Finding]) -> dict[str, t.Any]:
     }
 
 
-def _carry_out(name: str, check: Check, context: Context) -> t.Iterator[Finding]:
-    """The check's findings, and one for what kept it from finding more."""
+def _run_check(name: str, check: Check, context: Context) -> t.Iterator[Finding]:
+    """Run one check, and turn an error that stops it into a finding."""
     try:
         yield from check(context)
     except (Unreachable, OutcomeUnknown, ProtocolViolation) as exc:
         yield reachability.no_agent(name, context, exc)
     except (QgaError, OSError) as exc:
-        message = f"This could not be looked at: {exc}"
+        message = f"This could not be checked: {exc}"
         if name in _ESSENTIAL:
-            yield Finding(name, PROBLEM, message, _MAKE_IT_POSSIBLE, ends=True)
+            yield Finding(name, PROBLEM, message, _CORRECT_THE_HOST, ends=True)
         else:
             yield Finding(name, UNKNOWN, message)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Looking at what programs find that an agent starts: a shell, the user, SELinux, Python, and what tasks take."""
+"""Checks of what programs find in the guest: a shell, the user, SELinux, Python, and what tasks need."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     excerpt,
 )
 
-# Where Ansible looks for Python, and where the system's own is in RHEL 8.
+# Where Ansible looks for Python. The last one is the system's own in RHEL 8.
 _PYTHONS = (*(f"python3.{minor}" for minor in range(14, 7, -1)), "/usr/bin/python3", "python3")
 _PLATFORM_PYTHON = "/usr/libexec/platform-python"
-# The oldest in guests for ansible-core 2.19, and for later ones.
-_OLDEST_PYTHON = (3, 8)
-_PYTHON_OF_LATER = (3, 9)
+# The oldest versions that ansible-core supports in guests: 2.19, and 2.20 and later.
+_MIN_PYTHON = (3, 8)
+_MIN_PYTHON_OF_2_20 = (3, 9)
 
-# Changes nothing. What it says is a word a line, and a value.
-_LOOK = f"""\
+# Changes nothing. Each line of its output is a word and a value.
+_SCRIPT = f"""\
 export PATH="${{PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}}"
 exec 2>/dev/null
 echo "uid $(id -u)"
@@ -64,68 +64,71 @@ _LINE = re.compile(r"(?P<word>[a-z]{1,10}) (?P<value>.{1,200})")
 _CONFINED = "virt_qemu_ga_t"
 
 _SLOW_SECONDS = 10.0
-# As many times what one answer may take; Python alone takes a second where there is no KVM.
+# How many times the timeout of one check the script may take; Python alone takes a second where there is no KVM.
 _TIMEOUT_FACTOR = 3
 
-_GIVE_A_SHELL = (
-    "Give the guest a POSIX shell at /bin/sh that the agent may start; ausearch -m avc -ts recent in the guest shows "
-    "what SELinux denied it. Modules of netless.qga that run no program work all the same"
+_PROVIDE_SHELL = (
+    "Provide a POSIX shell at /bin/sh in the guest that the agent may start; ausearch -m avc -ts recent in the guest "
+    "shows what SELinux denied. Modules of netless.qga that run no program work without it"
 )
 _MAKE_PERMISSIVE = (
-    "For ordinary tasks run semanage permissive -a virt_qemu_ga_t in the guest, or give it a policy module with what "
-    "your tasks need. The boolean virt_qemu_ga_run_unconfined does not help, as /bin/sh is not of the type that it is "
-    "for. The guide to permissions tells more"
+    "For ordinary tasks run semanage permissive -a virt_qemu_ga_t in the guest, or install a policy module there with "
+    "what your tasks need. The boolean virt_qemu_ga_run_unconfined does not help, because /bin/sh does not have the "
+    "type that it is for. The guide to permissions explains more"
 )
-_BE_ROOT = (
-    "Tasks act as this user. Use become where it may, or have the service qemu-guest-agent run as root. If "
+_RUN_AS_ROOT = (
+    "Tasks run as this user. Use become where it may, or have the service qemu-guest-agent run as root. If "
     "ansible_user is set, it has to be this user"
 )
 _INSTALL_PYTHON = (
-    "Install Python in the guest with ansible.builtin.raw, or name it in ansible_python_interpreter if it is somewhere "
-    "else. raw, script, netless.qga.exec and the agent's own commands work without it"
+    "Install Python in the guest with ansible.builtin.raw, or set ansible_python_interpreter if it is installed "
+    "somewhere else. raw, script, netless.qga.exec and the agent's own commands work without it"
 )
-_NEWER_PYTHON = (
-    "Install a newer Python in the guest and name it in ansible_python_interpreter: in guests ansible-core 2.19 takes "
-    "3.8, later ones 3.9 or newer. raw, script and the modules of netless.qga work without it"
+_INSTALL_NEWER_PYTHON = (
+    "Install a newer Python in the guest and set ansible_python_interpreter: ansible-core 2.19 needs 3.8 or newer in "
+    "guests, later versions need 3.9 or newer. raw, script and the modules of netless.qga work without it"
 )
-_LIGHTEN = "Let tasks have long timeouts, and see what keeps the guest busy; an emulated processor is this slow"
+_ALLOW_MORE_TIME = (
+    "Give tasks long timeouts, and find out what keeps the guest busy; an emulated processor is this slow"
+)
 
 
 def environment(context: Context) -> t.Iterator[Finding]:
-    """What a program finds in the guest, if one may be run."""
+    """Run a script in the guest, if the agent allows it, and report what it finds."""
     if not context.agent.info(context.deadline()).allows(*EXEC_COMMANDS):
         return
     started = time.monotonic()
-    seconds_given = _TIMEOUT_FACTOR * context.patience
+    timeout = _TIMEOUT_FACTOR * context.timeout
     try:
-        ended = guest_exec.run_script(context.agent, _LOOK, deadline=Deadline.after(seconds_given))
+        ended = guest_exec.run_script(context.agent, _SCRIPT, deadline=Deadline.after(timeout))
     except CommandUnavailable:
         raise
     except AgentRefused as exc:
-        message = f"The agent may run programs, and did not start {guest_exec.SHELL}: {exc}"
-        yield Finding("shell", PROBLEM, message, _GIVE_A_SHELL)
+        message = f"The agent may run programs, but did not start {guest_exec.SHELL}: {exc}"
+        yield Finding("shell", PROBLEM, message, _PROVIDE_SHELL)
         return
     except ProcessTimedOut as exc:
-        message = f"{exc}; it is a script that looks around, and was given {seconds_given:g} s"
-        yield Finding("shell", PROBLEM, message, f"{_LIGHTEN}, or with a longer timeout run this again")
+        message = f"{exc}; it is the script of this check, which may take {timeout:g} s"
+        yield Finding("shell", PROBLEM, message, f"{_ALLOW_MORE_TIME}, or run this check again with a longer timeout")
         return
     seconds = time.monotonic() - started
     seen = _parse(ended.stdout)
     if "end" not in seen:
-        said = excerpt(ended.stderr.decode("utf-8", errors="replace")) or "nothing"
+        error = excerpt(ended.stderr.decode("utf-8", errors="replace")) or "nothing"
         message = (
-            f"{guest_exec.SHELL} in the guest did not carry out a script; it ended with {ended.rc} and said {said}"
+            f"{guest_exec.SHELL} in the guest did not run a script to its end; its exit status is {ended.rc}, and its "
+            f"standard error is {error}"
         )
-        yield Finding("shell", PROBLEM, message, _GIVE_A_SHELL)
+        yield Finding("shell", PROBLEM, message, _PROVIDE_SHELL)
         return
     slow = seconds > _SLOW_SECONDS
-    message = f"Programs run in the guest; a look around took {seconds:.1f} s"
-    yield Finding("shell", WARNING if slow else OK, message, _LIGHTEN if slow else "")
+    message = f"Programs run in the guest; the script of this check took {seconds:.1f} s"
+    yield Finding("shell", WARNING if slow else OK, message, _ALLOW_MORE_TIME if slow else "")
     yield from (_user(seen), _selinux(seen), _spool(seen), _python(seen), *_tools(seen))
 
 
 def _parse(text: bytes) -> dict[str, str]:
-    """The words that the script said, and their values. It is the guest who says them."""
+    """Return the words and values that the script printed. The guest is not trusted, so each value is cut short."""
     seen: dict[str, str] = {}
     for line in text.decode("utf-8", errors="replace").split("\n"):
         found = _LINE.fullmatch(line.strip("\r\0"))
@@ -137,14 +140,14 @@ def _parse(text: bytes) -> dict[str, str]:
 def _user(seen: t.Mapping[str, str]) -> Finding:
     name = seen.get("user") or seen.get("uid")
     if name is None:
-        return Finding("user", UNKNOWN, "Whom the agent runs as is not known, as there is no id in the guest")
+        return Finding("user", UNKNOWN, "It is not known which user the agent runs as, because the guest has no id")
     if seen.get("uid") == "0":
         return Finding("user", OK, f"The agent runs as {name}")
-    return Finding("user", WARNING, f"The agent runs as {name}, and not as root", _BE_ROOT)
+    return Finding("user", WARNING, f"The agent runs as {name}, and not as root", _RUN_AS_ROOT)
 
 
 def _selinux(seen: t.Mapping[str, str]) -> Finding:
-    """Judged by what the program could do: a domain of its own may be permissive, which nothing tells it."""
+    """Judge by what a program could do: its domain alone may be permissive, and nothing shows that to the program."""
     context, enforce = seen.get("context", "unknown"), seen.get("enforce")
     if enforce is None:
         return Finding("selinux", OK, "The guest has no SELinux")
@@ -153,18 +156,18 @@ def _selinux(seen: t.Mapping[str, str]) -> Finding:
     if _CONFINED not in context.split(":"):
         return Finding("selinux", OK, f"SELinux in the guest is enforcing; programs run as {context}")
     if "writes" in seen:
-        message = f"SELinux in the guest is enforcing, but lets programs do what they want as {context}"
+        message = f"SELinux in the guest is enforcing, but does not confine programs as {context}"
         return Finding("selinux", OK, message)
-    message = f"SELinux in the guest confines the agent's programs as {context}: they start, and most tasks cannot work"
+    message = f"SELinux in the guest confines the agent's programs as {context}: they start, but most tasks fail"
     return Finding("selinux", PROBLEM, message, _MAKE_PERMISSIVE)
 
 
 def _spool(seen: t.Mapping[str, str]) -> Finding:
     if "spool" in seen:
         return Finding("spool", OK, f"The output of programs is kept in {seen['spool']}")
-    places = ", ".join(launch_script.BASES)
-    message = f"The agent cannot write to any of {places}, where the output of programs is kept"
-    return Finding("spool", PROBLEM, message, "Let the agent's user write to one of them, best to a tmpfs")
+    directories = ", ".join(launch_script.BASES)
+    message = f"The agent cannot write to any of {directories}, one of which has to keep the output of programs"
+    return Finding("spool", PROBLEM, message, "Let the agent's user write to one of them, preferably to a tmpfs")
 
 
 def _python(seen: t.Mapping[str, str]) -> Finding:
@@ -174,10 +177,12 @@ def _python(seen: t.Mapping[str, str]) -> Finding:
         return Finding("python", WARNING, "No Python was found in the guest, which most modules need", _INSTALL_PYTHON)
     message = f"{path} in the guest is Python {number}"
     version = (int(found[1]), int(found[2]))
-    if version < _OLDEST_PYTHON:
-        return Finding("python", WARNING, f"{message}, which is too old for Ansible's modules", _NEWER_PYTHON)
-    if version < _PYTHON_OF_LATER:
-        return Finding("python", WARNING, f"{message}, which is too old for ansible-core from 2.20 on", _NEWER_PYTHON)
+    if version < _MIN_PYTHON:
+        return Finding("python", WARNING, f"{message}, which is too old for Ansible's modules", _INSTALL_NEWER_PYTHON)
+    if version < _MIN_PYTHON_OF_2_20:
+        return Finding(
+            "python", WARNING, f"{message}, which is too old for ansible-core from 2.20 on", _INSTALL_NEWER_PYTHON
+        )
     return Finding("python", OK, message)
 
 
@@ -185,9 +190,9 @@ def _tools(seen: t.Mapping[str, str]) -> list[Finding]:
     return [
         Finding(name, OK, f"The guest has {name}")
         if name in seen
-        else Finding(name, WARNING, f"The guest has no {name}: {lacking}", f"Install {package} in the guest")
-        for name, package, lacking in (
-            ("gzip", "gzip", "large files and inputs are sent as they are, which is slower"),
-            ("setsid", "util-linux", "of a task that runs into its timeout, what it started goes on"),
+        else Finding(name, WARNING, f"The guest has no {name}: {consequence}", f"Install {package} in the guest")
+        for name, package, consequence in (
+            ("gzip", "gzip", "large files and inputs are sent uncompressed, which is slower"),
+            ("setsid", "util-linux", "when a task runs into its timeout, the programs that it started go on"),
         )
     ]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a diagnosis looks at, and what it finds."""
+"""What the checks of a diagnosis receive, and what they return."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import
 OK = "ok"
 #: Most things work, and some do not.
 WARNING = "warning"
-#: The agent, or tasks over it, do not work.
+#: The agent, or tasks that use it, do not work.
 PROBLEM = "problem"
 UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found.
+    """The finding of one check.
 
-    :param check: its name.
-    :param status: one of those above.
-    :param message: what is so.
+    :param check: the name of the check.
+    :param status: one of the constants above.
+    :param message: what the check found.
     :param advice: what to do about it.
-    :param ends: whether what comes after it cannot be looked at.
+    :param ends: whether the checks that come after it are impossible.
     """
 
     check: str
@@ -38,25 +38,25 @@ class Finding:
     ends: bool = False
 
     def as_result(self) -> dict[str, str]:
-        """It as part of a module's result."""
+        """Return it as a part of a module's result."""
         return {"check": self.check, "status": self.status, "message": self.message, "advice": self.advice}
 
 
 @dataclass(frozen=True)
 class Context:
-    """A guest that is looked at.
+    """The guest to diagnose.
 
-    :param agent: its agent.
-    :param domain: its domain, if libvirt can be asked about it.
+    :param agent: the guest's agent.
+    :param domain: the guest's domain, if libvirt can be asked about it.
     :param channel: the name of the domain's channel that leads to the agent.
-    :param patience: seconds for each look.
+    :param timeout: seconds that one check may take.
     """
 
     agent: Agent
     domain: LibvirtDomain | None = None
     channel: str = AGENT_CHANNEL
-    patience: float = 10.0
+    timeout: float = 10.0
 
     def deadline(self) -> Deadline:
-        """When a look that begins now is over."""
-        return Deadline.after(self.patience)
+        """Return the deadline of a check that begins now."""
+        return Deadline.after(self.timeout)

@@ -95,6 +95,13 @@ def test_commands_that_the_agent_has_not(diagnose: Diagnose) -> None:
     assert found["commands"]["status"] == "warning" and "authorized_keys" in found["commands"]["message"]
 
 
+def test_command_of_several_modules_is_listed_once(diagnose: Diagnose) -> None:
+    agent = agent_with()
+    agent.disabled.add("guest-get-vcpus")
+    message = diagnose(agent)["commands"]["message"]
+    assert "vcpus, vcpus_info" in message and message.count("guest-get-vcpus") == 1
+
+
 def test_slow(diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capabilities, "_SLOW_SECONDS", 0.0)
     found = diagnose(agent_with())
