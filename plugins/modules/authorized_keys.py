@@ -120,15 +120,13 @@ removed:
   sample: []
 """
 
-import typing as t
-
-from ansible_collections.netless.qga.plugins.module_utils._guest.accounts.authorized_keys import (
-    AuthorizedKeys,
-    check_keys,
-    key_lines,
+from ansible_collections.netless.qga.plugins.module_utils._guest.accounts.authorized_keys import AuthorizedKeys
+from ansible_collections.netless.qga.plugins.module_utils._guest.accounts.key_plan import (
+    as_text,
     plan_absent,
     plan_present,
 )
+from ansible_collections.netless.qga.plugins.module_utils._guest.accounts.public_keys import parse_keys
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
@@ -137,37 +135,19 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidR
 def run(task: Task) -> Result:
     """Add or remove keys."""
     user, present, exclusive = task.params["user"], task.params["state"] == "present", task.params["exclusive"]
-    lines = key_lines(task.params["keys"])
-    if not lines:
-        raise InvalidRequest("there is no key among the keys. Nothing was done, so that nobody is locked out by that")
     if exclusive and not present:
         raise InvalidRequest("exclusive=true is for state=present, and not for state=absent")
-    check_keys(lines)
+    lines = parse_keys(task.params["keys"])
     keys = AuthorizedKeys(task.agent, user, task.deadline)
     known = keys.read()
-    before = known or []
-    plan = plan_present(before, lines, exclusive=exclusive) if present else plan_absent(before, lines)
-    if known is None and task.check_mode:
-        task.warnings.append(
-            f"{task.agent.endpoint}: the keys of {user} cannot be read. That is so if there are none, and also if "
-            f"there is no such user, or if the agent may not look"
-        )
+    plan = plan_present(known or [], lines, exclusive=exclusive) if present else plan_absent(known or [], lines)
+    if task.check_mode:
+        task.warnings.extend([keys.unreadable_warning] if known is None else [])
     elif known is None and not present:
         keys.verify_absent(lines)
-    if plan.changes and not task.check_mode and keys.carry_out(plan, exclusive=exclusive) and not exclusive:
-        task.warnings.append(f"the file with the keys of {user} was written anew, and comments in it are lost")
-    return {
-        **task.changed(_text(plan.before), _text(plan.after)),
-        "changed": plan.changes,
-        "user": user,
-        "authorized_keys": plan.after,
-        "added": plan.add,
-        "removed": plan.remove,
-    }
-
-
-def _text(lines: t.Sequence[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
+    else:
+        task.warnings.extend(keys.carry_out(plan))
+    return {**task.changed(as_text(plan.before), as_text(plan.after)), **plan.as_result(), "user": user}
 
 
 OPERATION = Operation(

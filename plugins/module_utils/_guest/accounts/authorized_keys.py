@@ -2,19 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The keys that let in a user of the guest's by ssh."""
+"""The file of public keys that let a user of the guest in by ssh, read and changed through the agent."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-import struct
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.accounts.key_plan import KeyPlan
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CommandUnavailable,
@@ -27,103 +23,26 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     excerpt,
 )
 
-# A field of a line: options come before the key, and have blanks in quotes.
-_FIELD = re.compile(r'(?:[^\s"]|"(?:\\.|[^"\\])*")+')
-
-# How the agent's refusal ends where a file is not there. It has this from the guest's kernel, and never speaks another
-# language: qemu-ga sets no locale.
+# How the agent's error ends if the file does not exist. The text is the guest system's, and never in another language:
+# qemu-ga sets no locale.
 _NO_FILE = "No such file or directory"
 
-# How much a file of keys may hold, in characters. sshd looks through all of it for each login.
+# How much a file of keys may hold, in characters. sshd reads all of it for each login.
 _MAX_SIZE = 1024 * 1024
-
-
-def key_lines(texts: t.Iterable[str]) -> list[str]:
-    """The keys in some texts, each of one or more lines. Empty lines and comments are left out."""
-    lines = (line.strip() for text in texts for line in text.split("\n"))
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def key_of(line: str) -> str | None:
-    """The key in a line, without its options and comment; None if there is none."""
-    fields = _FIELD.findall(line)
-    for kind, blob in zip(fields[:2], fields[1:3]):
-        try:
-            data = base64.b64decode(blob, validate=True)
-        except (binascii.Error, ValueError):
-            continue
-        # A public key says itself of which kind it is (RFC 4253, 6.6).
-        if data.startswith(struct.pack(">I", len(kind)) + kind.encode("utf-8", errors="replace")):
-            return f"{kind} {blob}"
-    return None
-
-
-def check_keys(lines: t.Sequence[str]) -> None:
-    """See that each line has a public key. The agent takes anything for one.
-
-    :raises InvalidRequest: one has none. The message does not tell what it has, which may be a private key.
-    """
-    for number, line in enumerate(lines, 1):
-        if key_of(line) is None:
-            raise InvalidRequest(
-                f"line {number} of the keys has no public key in it, as in a .pub file: options if there are any, its "
-                f"type, the key in base64, and a comment. Options that have a comma have to be in a list"
-            )
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to do with a user's keys.
-
-    :param before: the lines there are.
-    :param after: the lines there will be.
-    :param add: lines to add.
-    :param remove: lines to remove.
-    """
-
-    before: t.Sequence[str]
-    after: t.Sequence[str]
-    add: t.Sequence[str] = ()
-    remove: t.Sequence[str] = ()
-
-    @property
-    def changes(self) -> bool:
-        """Whether there is anything to do."""
-        return bool(self.add or self.remove)
-
-
-def plan_present(before: t.Sequence[str], wanted: t.Sequence[str], *, exclusive: bool) -> Plan:
-    """How to have the wanted lines, and no other line with one of their keys.
-
-    :param exclusive: whether to have no other line at all.
-    """
-    # Of two lines with the same key the last one counts.
-    lines = {key_of(line): line for line in wanted}
-    kept, known = set(lines.values()), set(before)
-    add = [line for line in lines.values() if line not in known]
-    remove = {line: None for line in before if line not in kept and (exclusive or key_of(line) in lines)}
-    return Plan(before, [line for line in before if line not in remove] + add, add, list(remove))
-
-
-def plan_absent(before: t.Sequence[str], unwanted: t.Sequence[str]) -> Plan:
-    """How to have no line with one of the unwanted keys."""
-    keys = {key_of(line) for line in unwanted}
-    remove = {line: None for line in before if key_of(line) in keys}
-    return Plan(before, [line for line in before if line not in remove], remove=list(remove))
 
 
 class AuthorizedKeys:
     """The file of one user.
 
-    :param agent: of the guest.
-    :param user: whose keys they are.
-    :param deadline: gives a deadline for each command.
-    :raises InvalidRequest: there is no name.
+    :param agent: the guest's agent.
+    :param user: the user's name.
+    :param deadline: makes a deadline for each command.
+    :raises InvalidRequest: the name is empty.
     """
 
     def __init__(self, agent: Agent, user: str, deadline: t.Callable[[], Deadline]) -> None:
         if not user:
-            raise InvalidRequest("there is no user without a name")
+            raise InvalidRequest("the user's name is empty")
         self._agent = agent
         self._user = user
         self._deadline = deadline
@@ -131,10 +50,10 @@ class AuthorizedKeys:
         self._has_changed = False
 
     def read(self) -> list[str] | None:
-        """The lines with keys, in the order of the file.
+        """Read the lines with keys, in the order of the file.
 
-        :returns: None if the agent cannot read them. As a rule there is no file, but it may as well be that there is no
-            such user, or that the agent may not look.
+        :returns: None if the agent cannot read them. Usually the file does not exist, but it may also be that the user
+            does not exist, or that the agent is not allowed to read the file.
         """
         command = "guest-ssh-get-authorized-keys"
         try:
@@ -147,68 +66,84 @@ class AuthorizedKeys:
         lines = [line.strip() for line in reply["keys"]]
         if sum(map(len, lines)) > _MAX_SIZE:
             raise ProtocolViolation(f"{self._agent.endpoint}: {command}: more than {_MAX_SIZE} characters of keys")
-        # The agent begins with the last one.
+        # The agent begins with the last line.
         return [line for line in reversed(lines) if line]
 
-    def carry_out(self, plan: Plan, *, exclusive: bool) -> bool:
-        """Do what is planned.
+    @property
+    def unreadable_warning(self) -> str:
+        """The warning in check mode if :meth:`read` has returned None."""
+        return (
+            f"{self._agent.endpoint}: the keys of {self._user} cannot be read. Either there are none, or there is no "
+            f"such user, or the agent may not look at them"
+        )
 
-        At no time is the user without the keys that stay.
+    def carry_out(self, plan: KeyPlan) -> list[str]:
+        """Carry out a plan, if there is anything to do.
 
-        :param exclusive: whether the lines after it are to be all of the file.
-        :returns: whether the file was written anew, without its comments.
-        :raises AgentRefused: among others, there is no such user.
-        :raises TaskFailed: the agent says that it has done it, and its file shows that it has not; or something went
-            wrong when it had done a part.
+        The keys that stay are in the file at any time.
+
+        :returns: warnings for the user.
+        :raises AgentRefused: for example, the user does not exist.
+        :raises TaskFailed: the agent reports success, but the file shows something else; or an error occurred when a
+            part was done.
         """
+        if not plan.changes:
+            return []
         try:
-            return self._carry_out(plan, exclusive=exclusive)
+            is_rewritten = self._carry_out(plan)
         except QgaError as exc:
             if self._has_changed or isinstance(exc, OutcomeUnknown):
                 raise TaskFailed(str(exc), error=error_name(exc), changed=True) from exc
             raise
+        if not is_rewritten or plan.exclusive:
+            return []
+        return [f"the file with the keys of {self._user} was rewritten, and comments in it are lost"]
 
     def verify_absent(self, lines: t.Sequence[str]) -> None:
-        """See that the lines are not there, where the agent has just not been able to read any.
+        """Verify that lines are absent, after :meth:`read` has returned None.
 
-        :raises AgentRefused: among others, there is no such user.
-        :raises TaskFailed: it is not for want of a file that it could not.
+        :raises AgentRefused: for example, the user does not exist.
+        :raises TaskFailed: the agent could not read the file for another reason than that it does not exist.
         """
-        # It succeeds without a file, and where the agent may not look for one. It fails without a user.
+        # It succeeds without a file, and also if the agent is not allowed to look for one. It fails without a user.
         self._remove(lines)
         if not self._refusal.endswith(_NO_FILE):
             raise TaskFailed(
                 f"{self._agent.endpoint}: the keys of {excerpt(self._user)} in the guest may be there all the same. "
-                f"The agent says that it has removed them, and cannot read the file: {excerpt(self._refusal)}",
+                f"The agent reports that it has removed them, but it cannot read the file: {excerpt(self._refusal)}",
                 error="agent_refused",
             )
 
-    def _carry_out(self, plan: Plan, *, exclusive: bool) -> bool:
-        if exclusive:
+    def _carry_out(self, plan: KeyPlan) -> bool:
+        """Carry out a plan, and return whether the file was rewritten without its comments."""
+        if plan.exclusive:
             self._add(plan.after, reset=True)
-            written_anew = True
+            is_rewritten = True
         else:
             if plan.add:
                 self._add(plan.add)
             if plan.remove:
                 self._remove(plan.remove)
-            written_anew = self._remove_unequal(plan.remove)
+            is_rewritten = self._remove_unequal(plan.remove)
         found = self.read()
         if found is None or set(found) & set(plan.remove) or set(plan.add) - set(found):
             raise TaskFailed(
                 f"{self._agent.endpoint}: the keys of {excerpt(self._user)} in the guest are not what the agent was "
-                f"asked to make them. Does somebody else write to the file?",
+                f"asked to make them. Does another program write to the file?",
                 error="not_carried_out",
                 changed=found != list(plan.before),
                 authorized_keys=found or [],
             )
-        return written_anew
+        return is_rewritten
 
     def _remove(self, lines: t.Sequence[str]) -> None:
         self._change("guest-ssh-remove-authorized-keys", {"keys": list(lines)})
 
     def _remove_unequal(self, removed: t.Sequence[str]) -> bool:
-        """Remove the lines that are there all the same: with blanks around them they are others to the agent."""
+        """Rewrite the file if it still has lines to remove: with blanks around them they are other lines to the agent.
+
+        :returns: whether it was rewritten.
+        """
         found = (self.read() or []) if removed else []
         if not set(found) & set(removed):
             return False

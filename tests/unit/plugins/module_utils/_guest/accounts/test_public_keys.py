@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.accounts.authorized_keys import key_lines, key_of
+from ansible_collections.netless.qga.plugins.module_utils._guest.accounts.public_keys import key_lines, key_of
 
 
 def public_key(kind: str) -> str:
