@@ -55,8 +55,8 @@ _CORRECT_THE_ENDPOINT = (
 )
 _CORRECT_THE_CHANNEL = (
     "Give the domain the channel that the message names, with virsh attach-device while it runs or with virsh edit "
-    "and a restart, use an endpoint that it has, or give this user access. The guides to endpoints and to permissions "
-    "explain more"
+    "before it is started again, use an endpoint that it has, or give this user access. The guides to endpoints and to "
+    "permissions explain more"
 )
 _END_THE_OTHER_CLIENT = (
     "End the other client, or wait for it. For a libvirt domain use the endpoint libvirt, or libvirt:NAME with a "
