@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The passwords of a guest's users: setting them, and seeing whether that changes anything."""
+"""The passwords of a guest's users: setting them, and finding out whether that changes anything."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 
 _SHADOW = "/etc/shadow"
 
-# Far more than there are users in a file, in bytes.
+# In bytes, far more than the users of a guest need.
 _MAX_SIZE = 4 * 1024 * 1024
 
 _SEPARATORS = ("\n", "\r", "\0")
@@ -31,12 +31,12 @@ _SEPARATORS = ("\n", "\r", "\0")
 
 @dataclass(frozen=True, repr=False)
 class Password:
-    """A password, as it is to be.
+    """The password that a user is to have.
 
-    :param user: whose it is.
+    :param user: the user's name.
     :param text: the password itself, or its hash.
     :param encrypted: whether it is the hash.
-    :raises InvalidRequest: neither user nor password can be like that. The message does not tell the password.
+    :raises InvalidRequest: no user or no password can be like that. The message does not contain the password.
     """
 
     user: str
@@ -45,17 +45,20 @@ class Password:
 
     def __post_init__(self) -> None:
         if not self.user or any(char in self.user for char in (":", *_SEPARATORS)):
-            raise InvalidRequest("a user's name is neither empty, nor has it colons or newlines in it")
+            raise InvalidRequest("the user's name must not be empty, and must not contain colons or newlines")
         if not self.text or any(char in self.text for char in _SEPARATORS):
-            raise InvalidRequest("a password is neither empty, nor has it newlines or null bytes in it")
+            raise InvalidRequest("the password must not be empty, and must not contain newlines or null bytes")
         if self.encrypted and not password_hash.is_hash(self.text):
             raise InvalidRequest(
-                "with encrypted=true the password has to be a hash of crypt(3), like those that begin with $6$ or $y$, "
-                "or * for an account without one. This one is neither, and was not sent"
+                "with encrypted=true the password has to be a hash of crypt(3), which begins for example with $6$ or "
+                "$y$, or * for an account without a password. This one is neither, and was not sent"
             )
 
     def is_set(self, agent: Agent, deadline: Deadline) -> bool | None:
-        """Whether the user has this password already; None if that cannot be told."""
+        """Check whether the user has this password already.
+
+        :returns: None if that cannot be found out.
+        """
         known = _known_hash(agent, self.user, deadline)
         if known is None:
             return None
@@ -64,9 +67,9 @@ class Password:
         return password_hash.is_hash_of(known, self.text)
 
     def set(self, agent: Agent, deadline: Deadline) -> None:
-        """Give it to the user.
+        """Set the password.
 
-        :raises AgentRefused: among others, there is no such user.
+        :raises AgentRefused: for example, the user does not exist.
         """
         arguments = {
             "username": self.user,
@@ -77,7 +80,7 @@ class Password:
 
 
 def _known_hash(agent: Agent, user: str, deadline: Deadline) -> str | None:
-    """What the guest has written down for the user; None if there is nothing to be had."""
+    """Return the user's hash in the guest; None if the agent cannot read it."""
     text = b""
     try:
         with Files(agent).open(_SHADOW, "r", deadline) as opened:
