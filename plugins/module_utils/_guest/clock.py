@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A guest's clock: how far it is off the clock of the host where this runs, and setting it."""
+"""A guest's clock: reading how far it is off the clock of the host where this runs, and setting it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 _NANOSECONDS = 10**9
 
-# The best of these counts: the first may have to open the channel, and any may be held up.
+# The best reading counts: the first one may include opening the channel, and any may be delayed.
 _ATTEMPTS = 3
 
 
 def moment(nanoseconds: int) -> dict[str, t.Any]:
-    """A point in time as results have it."""
+    """Return a point in time as a part of a module's result."""
     date = _EPOCH + datetime.timedelta(microseconds=nanoseconds // 1000)
     return {
         "nanoseconds": nanoseconds,
@@ -96,7 +96,7 @@ class Adjustment:
         """Why the user should look at the guest although its clock was set."""
         if self.refusal is None or not self.reached:
             return []
-        return [f"The guest's clock was set, and its agent reports an error all the same: {self.refusal}"]
+        return [f"The guest's clock was set, but its agent reports an error: {self.refusal}"]
 
     def require_reached(self, endpoint: str, result: t.Mapping[str, t.Any]) -> None:
         """Raise an error if the clock does not show what it should.
@@ -110,23 +110,23 @@ class Adjustment:
         ahead = f"{self.after.drift / _NANOSECONDS:.3f} s ahead of this host's"
         if self.refusal is not None:
             raise TaskFailed(
-                f"{self.refusal}. The guest's clock is {ahead}, and that is not where it should be",
+                f"{self.refusal}. The guest's clock is {ahead}, which is not what it should be",
                 error="agent_refused",
                 **result,
             )
         raise TaskFailed(
-            f"{endpoint}: the agent says that it has set the guest's clock, which is {ahead}, and that is not where it "
-            f"should be. A time service in the guest may have set it back",
+            f"{endpoint}: the agent reports that it has set the guest's clock, but the clock is {ahead}, which is not "
+            f"what it should be. A time service in the guest may have set it back",
             error="clock_not_set",
             **result,
         )
 
 
 def parse(text: str) -> int:
-    """Nanoseconds since 1970 of a point in time that a user wrote.
+    """Return the nanoseconds since 1970 of a point in time that a user wrote.
 
-    :param text: seconds since 1970, or a date and time of ISO 8601 with an offset from UTC, or ``Z``.
-    :raises InvalidRequest: it is neither, or out of an agent's range.
+    :param text: seconds since 1970, or an ISO 8601 date and time with an offset from UTC, or ``Z``.
+    :raises InvalidRequest: it is neither, or out of the range of an agent.
     """
     text = text.strip()
     try:
@@ -147,7 +147,7 @@ def _parse_date(text: str) -> int:
             f"time: {text!r} is neither a number of seconds since 1970 nor like 2026-01-31T12:00:00Z"
         ) from exc
     if date.tzinfo is None:
-        raise InvalidRequest(f"time: {text!r} has no zone: end it with Z for UTC, or with an offset like +01:00")
+        raise InvalidRequest(f"time: {text!r} has no time zone: end it with Z for UTC, or with an offset like +01:00")
     return (date - _EPOCH) // datetime.timedelta(microseconds=1) * 1000
 
 
@@ -168,11 +168,11 @@ def _read_once(agent: Agent, deadline: Deadline) -> Reading:
 
 
 class Clock:
-    """A guest's clock.
+    """A guest's clock, to be set.
 
-    :param agent: of the guest.
+    :param agent: the guest's agent.
     :param deadline: makes the deadline of one command.
-    :param max_drift: seconds that it may be off without being set.
+    :param max_drift: seconds that the clock may be off without being set.
     :param check_mode: whether to change nothing.
     """
 
@@ -185,16 +185,16 @@ class Clock:
         self._check_mode = check_mode
 
     def follow_host(self) -> Adjustment:
-        """Set it to the host's time if it is off."""
+        """Set the clock to the host's time if it is off."""
         return self._adjust(self._read(), 0)
 
     def set(self, nanoseconds: int) -> Adjustment:
-        """Set it to a point in time if it is off, from where it goes on."""
+        """Set the clock to a point in time if it is off, from where it continues."""
         before = self._read()
         return self._adjust(before, nanoseconds - time.time_ns())
 
     def follow_rtc(self) -> Adjustment:
-        """Set it to the guest's real-time clock. The agent does not tell what that says, so this is always done."""
+        """Set the clock to the guest's real-time clock, always: the agent does not report what that shows."""
         before = self._read()
         if self._check_mode:
             return Adjustment(before, before, changed=True)
@@ -204,12 +204,12 @@ class Clock:
         return Adjustment(before, after, changed=abs(after.drift - before.drift) > self._max_drift + doubt)
 
     def _adjust(self, before: Reading, drift: int) -> Adjustment:
-        """Set it to be that far ahead of the host's clock, if it is not."""
+        """Set the clock to be a number of nanoseconds ahead of the host's clock, if it is not."""
         if abs(before.drift - drift) <= self._max_drift + before.uncertainty:
             return Adjustment(before, before, changed=False)
         if self._check_mode:
-            there = Reading(before.nanoseconds - before.drift + drift, drift, before.uncertainty)
-            return Adjustment(before, there, changed=True)
+            predicted = Reading(before.nanoseconds - before.drift + drift, drift, before.uncertainty)
+            return Adjustment(before, predicted, changed=True)
         started = time.monotonic_ns()
         refusal: AgentRefused | None = None
         try:
@@ -218,9 +218,9 @@ class Clock:
         except CommandUnavailable:
             raise
         except AgentRefused as exc:
-            # It sets the system's time first, and may then fail to write that to the guest's real-time clock.
+            # The agent sets the system's time first, and may then fail to write it to the guest's real-time clock.
             refusal = exc
-        # At which point of this time the clock was set is not known.
+        # It is not known at which moment of this time the clock was set.
         doubt = time.monotonic_ns() - started
         after = self._read()
         reached = abs(after.drift - drift) <= self._max_drift + after.uncertainty + doubt

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A guest's virtual CPUs: which of them its operating system uses."""
+"""A guest's virtual CPUs: which of them its operating system uses, and switching them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidR
 
 @dataclass(frozen=True)
 class Vcpu:
-    """One of them (QAPI ``GuestLogicalProcessor``).
+    """One virtual CPU (QAPI ``GuestLogicalProcessor``).
 
-    :param can_offline: False if the guest's operating system cannot do without it.
+    :param can_offline: False if the guest's operating system cannot work without it.
     """
 
     logical_id: int
@@ -28,10 +28,10 @@ class Vcpu:
 
 @dataclass(frozen=True)
 class Vcpus:
-    """All of them, as they are or should be.
+    """All virtual CPUs of a guest, as they are or as they should be.
 
     :param endpoint: of the guest's agent, for messages.
-    :param by_id: each by its logical id, in the order of these.
+    :param by_id: each virtual CPU by its logical id, in the order of the ids.
     """
 
     endpoint: str
@@ -39,7 +39,7 @@ class Vcpus:
 
     @property
     def online(self) -> list[int]:
-        """The logical ids of those in use."""
+        """The logical ids of the virtual CPUs in use."""
         return [number for number, vcpu in self.by_id.items() if vcpu.online]
 
     @property
@@ -60,9 +60,9 @@ class Vcpus:
         return {"online": self.online, "offline": self.offline}
 
     def switched(self, *, online: t.Collection[int], offline: t.Collection[int]) -> Vcpus:
-        """The same, but with some online and some offline.
+        """Return the same vCPUs with some of them online and some offline.
 
-        :raises InvalidRequest: there is no such vCPU, it should be both, or it cannot be taken offline.
+        :raises InvalidRequest: a vCPU does not exist, should be both, or cannot be taken offline.
         """
         both = sorted(set(online) & set(offline))
         if both:
@@ -84,17 +84,17 @@ class Vcpus:
         )
 
     def counted(self, count: int) -> Vcpus:
-        """The same, but with that many online: the first ones come online, the last ones go offline.
+        """Return the same vCPUs with a number of them online: the first ones come online, the last ones go offline.
 
-        :raises InvalidRequest: there are too few, or too few that can be taken offline.
+        :raises InvalidRequest: there are too few vCPUs, or too few that can be taken offline.
         """
         if count < 1:
-            raise InvalidRequest(f"count: {count} vCPUs are too few for a guest to run on")
+            raise InvalidRequest(f"count: {count} vCPUs are too few for a guest")
         missing = count - len(self.online)
         if missing > len(self.offline):
             raise InvalidRequest(
-                f"{self.endpoint}: the guest has {len(self.by_id)} vCPUs, so there cannot be {count} online. More have "
-                f"to be plugged in on the hypervisor first"
+                f"{self.endpoint}: the guest has {len(self.by_id)} vCPUs, so there cannot be {count} online. Plug in "
+                f"more on the hypervisor first"
             )
         if missing >= 0:
             return self.switched(online=self.offline[:missing], offline=())
@@ -106,7 +106,7 @@ class Vcpus:
         return self.switched(online=(), offline=spare[missing:])
 
     def different(self, others: Vcpus) -> list[Vcpu]:
-        """Those of the others that are not online or offline as they are here."""
+        """Return those of the others that are not in the same state as here."""
         return [
             other
             for number, other in others.by_id.items()
@@ -115,21 +115,22 @@ class Vcpus:
 
 
 def read_vcpus(agent: Agent, deadline: Deadline) -> Vcpus:
-    """Ask the agent for all of them."""
+    """Read all vCPUs of the guest."""
     reply = agent.call("guest-get-vcpus", deadline=deadline, repeatable=True)
     found = [Vcpu(vcpu["logical-id"], vcpu["online"], vcpu.get("can-offline", True)) for vcpu in reply]
-    # Agents do not keep to an order.
+    # Agents return them in any order.
     found.sort(key=lambda vcpu: vcpu.logical_id)
     return Vcpus(agent.endpoint, {vcpu.logical_id: vcpu for vcpu in found})
 
 
 def switch_vcpus(agent: Agent, changes: t.Sequence[Vcpu], deadline: Deadline) -> None:
-    """Have vCPUs taken online and offline.
+    """Take vCPUs online and offline.
 
-    The agent does one after the other and gives up at the first that it cannot do. It says how many it has done, which
-    is not worth more than to ask for all of them again.
+    The agent switches one after the other, and stops at the first that it cannot switch. It returns how many it has
+    switched, which is not worth more than reading all of them again.
 
-    :raises AgentRefused: it has done none.
+    :param changes: the vCPUs to switch, as they should be.
+    :raises AgentRefused: the agent has switched none.
     """
     vcpus = [{"logical-id": vcpu.logical_id, "online": vcpu.online} for vcpu in changes]
     agent.call("guest-set-vcpus", {"vcpus": vcpus}, deadline=deadline)
@@ -141,7 +142,7 @@ def require_switched(changes: t.Sequence[Vcpu], after: Vcpus, result: t.Mapping[
     :param changes: the vCPUs to switch, as they should be.
     :param after: all vCPUs as they are now.
     :param result: goes into the error.
-    :raises TaskFailed: it did not switch some of them.
+    :raises TaskFailed: the guest did not switch some of them.
     """
     missing = [
         vcpu
@@ -149,10 +150,9 @@ def require_switched(changes: t.Sequence[Vcpu], after: Vcpus, result: t.Mapping[
         if vcpu.logical_id not in after.by_id or after.by_id[vcpu.logical_id].online != vcpu.online
     ]
     if missing:
-        tried = "; ".join(f"{vcpu.logical_id} {'online' if vcpu.online else 'offline'}" for vcpu in missing)
+        wanted = "; ".join(f"{vcpu.logical_id} {'online' if vcpu.online else 'offline'}" for vcpu in missing)
         raise TaskFailed(
-            f"{after.endpoint}: the guest did not take these vCPUs where they should be: {tried}. The log of its "
-            f"kernel may tell why",
+            f"{after.endpoint}: the guest did not switch these vCPUs: {wanted}. Its kernel log may explain why",
             error="partly_done",
             **result,
         )
