@@ -7,16 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: authorized_keys
-short_description: Let a guest's user in by ssh keys
+short_description: Manage the ssh keys that let in a guest's user
 version_added: 0.1.0
 author:
   - The netless.qga authors (@netless)
 description:
-  - Puts public keys into the file C(.ssh/authorized_keys) of a user in the guest, or removes them. The file and its
-    directory are made by the agent, for nobody but the user, if they are not there.
-  - This is the way into a guest that has no key yet, and works where the agent may not run programs nor handle files,
-    as in RHEL and its relatives. It takes an agent of QEMU 5.2 or newer.
-  - A key is the same with another comment or other options; the line that it is in is replaced then.
+  - Adds public keys to the file C(.ssh/authorized_keys) of a user in the guest, or removes them. If the file and its
+    directory do not exist, the agent creates them, with access for the user only.
+  - This works for a guest that has no key yet, and if the agent may not run programs or handle files, as in RHEL and
+    its relatives. It needs an agent of QEMU 5.2 or newer.
+  - A key with another comment or other options is the same key. The module then replaces its line.
 extends_documentation_fragment:
   - netless.qga.endpoint
   - netless.qga.attributes
@@ -24,7 +24,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: For a user who has no file with keys it cannot be told whether there is such a user.
+    details: If a user has no file with keys, the module cannot know whether the user exists.
   diff_mode:
     support: full
   idempotent:
@@ -35,27 +35,27 @@ attributes:
 options:
   user:
     description:
-      - The user in the guest, who has to exist there.
+      - The user in the guest. The user has to exist.
     type: str
     required: true
   keys:
     description:
-      - The public keys, each as the line of a C(.pub) file, with options before it or without.
-      - An element may be several lines, as a file with keys has them. Empty lines and comments are left out.
-      - Give a list, even for one key, if there are options with commas.
+      - The public keys, each as the line of a C(.pub) file, with or without options in front of it.
+      - An element may have several lines, as a file with keys has. Empty lines and comments are ignored.
+      - Use a list, even for one key, if there are options with commas.
     type: list
     elements: str
     required: true
   state:
     description:
-      - Whether the keys are to be there.
-      - With V(absent) the task fails where the agent may not look at the file, as they may be in it.
+      - Whether the keys have to be in the file.
+      - With V(absent) the task fails if the agent is not allowed to read the file, because the keys may be in it.
     type: str
     choices: [absent, present]
     default: present
   exclusive:
     description:
-      - Whether all other keys are to be removed. If there is anything to change, comments in the file are lost then.
+      - Whether to remove all other keys. If there is anything to change, comments in the file are lost.
       - Only for O(state=present).
     type: bool
     default: false
@@ -63,10 +63,10 @@ notes:
   - The agent always uses C(.ssh/authorized_keys) in the user's home directory, whatever C(AuthorizedKeysFile) in the
     guest's C(sshd_config) says.
   - With SELinux in the guest, it needs the boolean C(virt_qemu_ga_manage_ssh) there, which is off by default.
-  - The agent ends the file without a newline. Who adds a line by a shell has to begin with one.
+  - The agent ends the file without a newline. If you add a line with a shell, begin it with a newline.
 seealso:
   - module: ansible.posix.authorized_key
-    description: Works over the connection, and needs Python in the guest.
+    description: Does the same over the connection, and needs Python in the guest.
   - module: netless.qga.user_password
 """
 
@@ -77,7 +77,7 @@ EXAMPLES = r"""
     keys:
       - "{{ lookup('ansible.builtin.file', '~/.ssh/id_ed25519.pub') }}"
 
-- name: Let nobody else than these in as root, on the hypervisor
+- name: On the hypervisor, let only these in as root
   netless.qga.authorized_keys:
     domain: web1
     user: root
@@ -86,7 +86,7 @@ EXAMPLES = r"""
       - from="10.0.0.1",no-pty ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMFBLvqYdZ9Y5i9eAyzwfGOTWqBMlIHlV06i2DJbmDwN backup
     exclusive: true
 
-- name: Keep somebody out of a virtual machine of QEMU's
+- name: Remove the keys of people who left from a QEMU virtual machine
   netless.qga.authorized_keys:
     endpoint: unix:/run/vms/db1.sock
     user: root
@@ -101,19 +101,19 @@ user:
   returned: success
   sample: alice
 authorized_keys:
-  description: All lines with keys in the user's file, as they are now or would be.
+  description: All lines with keys in the user's file. In check mode as they would be.
   type: list
   elements: str
   returned: success
   sample: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO8mOh2BqsVUScKgZlBmZGAqYHcYbX2Fr5PmyHb1UsnO ops@example.org"]
 added:
-  description: The lines that were added, or would be.
+  description: The lines that were added. In check mode those that would be.
   type: list
   elements: str
   returned: success
   sample: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO8mOh2BqsVUScKgZlBmZGAqYHcYbX2Fr5PmyHb1UsnO ops@example.org"]
 removed:
-  description: The lines that were removed, or would be.
+  description: The lines that were removed. In check mode those that would be.
   type: list
   elements: str
   returned: success

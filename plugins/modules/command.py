@@ -12,12 +12,12 @@ version_added: 0.1.0
 author:
   - The netless.qga authors (@netless)
 description:
-  - Has a guest agent carry out one of its commands, as C(virsh qemu-agent-command) does. This does not run a program in
-    the guest, which is what M(netless.qga.exec) is for.
-  - Before it is sent, the command and its arguments are checked against QEMU's own description of them, and so is the
-    reply.
-  - Nothing else is done about it. Where there is a module for what a command does, use that. It knows what the reply
-    means, what to do if there is none, and whether something was changed.
+  - Sends one command to a guest agent, as C(virsh qemu-agent-command) does. This does not run a program in the guest,
+    which is what M(netless.qga.exec) is for.
+  - The module checks the command and its arguments against QEMU's own description of them before it sends them, and
+    then the reply.
+  - The module does nothing else. If there is another module for what a command does, use that module. It knows what the
+    reply means, what to do if there is none, and whether something was changed.
 extends_documentation_fragment:
   - netless.qga.endpoint
   - netless.qga.attributes
@@ -25,12 +25,12 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: partial
-    details: Commands that only read are carried out. The others are checked and not sent.
+    details: Commands that only read are sent. The others are checked and not sent.
   diff_mode:
     support: none
   idempotent:
     support: none
-    details: Commands that only read report no change, all others do. Use C(changed_when) if you know better.
+    details: Commands that only read report no change, all others report one. Use C(changed_when) if you know better.
   platform:
     support: full
     platforms: all
@@ -38,7 +38,7 @@ options:
   command:
     description:
       - The command's name, for example V(guest-get-osinfo).
-      - See U(https://www.qemu.org/docs/master/interop/qemu-ga-ref.html) for what there is.
+      - See U(https://www.qemu.org/docs/master/interop/qemu-ga-ref.html) for the list of commands.
     type: str
     required: true
   arguments:
@@ -48,20 +48,20 @@ options:
   validate:
     description:
       - Whether the command, its arguments and its reply have to be as QEMU describes them.
-      - With V(false) anything is sent, for example a command of an agent that is newer than this collection, or that is
-        not QEMU's.
+      - With V(false) the module sends anything, for example a command of an agent that is newer than this collection,
+        or that is not QEMU's.
     type: bool
     default: true
 notes:
-  - Commands that are silent when they succeed, like C(guest-shutdown) and C(guest-suspend-ram), are given five seconds,
-    or O(timeout), to report an error. What became of the guest is not looked after. M(netless.qga.shutdown) and
-    M(netless.qga.suspend) do that.
-  - C(guest-sync-delimited) is refused. M(netless.qga.sync) does the same without harm.
+  - Some commands, like C(guest-shutdown) and C(guest-suspend-ram), send no reply when they succeed. The module gives
+    them five seconds, or O(timeout), to report an error. It does not check what happens to the guest.
+    M(netless.qga.shutdown) and M(netless.qga.suspend) do that.
+  - The module refuses C(guest-sync-delimited). M(netless.qga.sync) does the same without harm.
   - Through libvirt, a reply of more than 4 MiB is lost, and one of more than 10 MiB breaks libvirt's link to the agent
     for all its users. Requests of more than 4 MiB, and a C(guest-file-read) of more than fits into such a reply, are
-    refused. Use M(netless.qga.file) and M(netless.qga.exec) for much data.
-  - Arguments are never part of the result. Yet Ansible shows and logs the options of a task, so use the keyword
-    C(no_log) if there is a secret among them, or better M(netless.qga.user_password).
+    refused. Use M(netless.qga.file) and M(netless.qga.exec) for large amounts of data.
+  - Arguments are never part of the result. However, Ansible shows and logs the options of a task, so use the keyword
+    C(no_log) if they contain a secret. For passwords, M(netless.qga.user_password) is better.
 seealso:
   - name: QEMU Guest Agent Protocol Reference
     description: The commands, their arguments and what they return.
@@ -76,7 +76,7 @@ EXAMPLES = r"""
     command: guest-get-fsinfo
   register: filesystems
 
-- name: On the hypervisor, have a domain take a block of its memory offline
+- name: On the hypervisor, take a block of a domain's memory offline
   netless.qga.command:
     domain: web1
     command: guest-set-memory-blocks
@@ -88,7 +88,7 @@ EXAMPLES = r"""
   changed_when: result is changed and (result.reply is not defined or result.reply[0].response == "success")
   failed_when: result is failed or (result.reply is defined and result.reply[0].response != "success")
 
-- name: Send a command to a virtual machine of QEMU's that only a newer agent knows
+- name: Send a QEMU virtual machine a command that only a newer agent knows
   netless.qga.command:
     endpoint: unix:/run/vms/web1.sock
     command: guest-get-something-new
@@ -99,8 +99,8 @@ EXAMPLES = r"""
 RETURN = r"""
 reply:
   description:
-    - What the agent returned, as it is.
-    - It is V(null) for a command that is silent when it succeeds.
+    - What the agent returned, unchanged.
+    - It is V(null) for a command that sends no reply when it succeeds.
   type: raw
   returned: success, if the command was sent
   sample: {"id": "debian", "version-id": "12"}
@@ -119,8 +119,8 @@ from ansible_collections.netless.qga.plugins.module_utils._schema.validation imp
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 
-# How long the error of a command is waited for that is silent otherwise.
-_GRACE_SECONDS = 5.0
+# How long to wait for the error of a command that sends no reply when it succeeds.
+_ERROR_TIMEOUT = 5.0
 
 
 def run(task: Task) -> Result:
@@ -138,10 +138,10 @@ def run(task: Task) -> Result:
 def _send(task: Task, command: str, arguments: t.Mapping[str, t.Any]) -> t.Any:
     if not is_silent(command):
         return task.agent.call(command, arguments, deadline=task.deadline(default_timeout(command, DEFAULT_TIMEOUT)))
-    # What it takes to get to the agent is no part of the silence.
+    # Reaching the agent must not use up the time for its error.
     task.agent.sync(Deadline.after(task.target.connect_timeout))
-    grace = _GRACE_SECONDS if task.target.limit is None else task.target.limit
-    task.agent.call_silent(command, arguments, deadline=Deadline.after(grace))
+    timeout = _ERROR_TIMEOUT if task.target.limit is None else task.target.limit
+    task.agent.call_silent(command, arguments, deadline=Deadline.after(timeout))
     return None
 
 

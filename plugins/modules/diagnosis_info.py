@@ -7,16 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: diagnosis_info
-short_description: Find out why a guest agent, or tasks over it, do not work
+short_description: Find out why a guest agent, or tasks that use it, do not work
 version_added: 0.1.0
 author:
   - The netless.qga authors (@netless)
 description:
-  - Looks at all that working through a guest agent takes, from the libraries on this side to the programs in the guest,
-    and tells what is wrong and what to do about it.
-  - It does not fail, whatever it finds, unless its options cannot be used. See RV(ok) and RV(findings).
-  - It looks in the order of RV(findings), and no further than what it found lets it. Each look takes O(timeout) seconds
-    at the most, and the one at what programs find in the guest three times as long.
+  - Checks everything that working through a guest agent needs, from the libraries on the host where the module runs to
+    the programs in the guest, and returns what is wrong and what to do about it.
+  - The module does not fail, whatever it finds, except if its options are invalid. See RV(ok) and RV(findings).
+  - The checks run in the order of RV(findings), and end where a finding makes the others impossible. Each check takes
+    O(timeout) seconds at most, and the one that runs a program in the guest three times as long.
 extends_documentation_fragment:
   - netless.qga.endpoint
   - netless.qga.attributes
@@ -26,7 +26,7 @@ attributes:
     support: full
   diff_mode:
     support: N/A
-    details: It changes nothing.
+    details: The module changes nothing.
   idempotent:
     support: full
   platform:
@@ -34,52 +34,52 @@ attributes:
     platforms: posix
 options: {}
 notes:
-  - Where programs may be run in the guest, it runs a shell script that looks around, and Python if there is one. These
-    change nothing, so they are run in check mode too.
-  - What is missing in the guest for a module of Ansible's own, like a library, it does not know.
+  - If the agent may run programs, the module runs a shell script in the guest, which also starts Python if there is
+    one. This changes nothing, so it runs in check mode too.
+  - The module does not check what single Ansible modules need in the guest, like a library.
 seealso:
   - module: netless.qga.sync
   - module: netless.qga.guest_info
   - ref: ansible_collections.netless.qga.docsite.permissions_guide
-    description: Who may do what on the whole way, and how to allow it.
+    description: Who may do what between the controller and the guest, and how to allow it.
 """
 
 EXAMPLES = r"""
-- name: See what is wrong with a virtual machine, over its own connection
+- name: Find out what is wrong with a virtual machine, over its own connection
   netless.qga.diagnosis_info:
   register: diagnosis
 
-- name: Tell what to do first
+- name: Show what to do first
   ansible.builtin.debug:
     var: diagnosis.summary
 
-- name: See on the hypervisor what is wrong with a domain
+- name: On the hypervisor, find out what is wrong with a domain
   netless.qga.diagnosis_info:
     domain: web1
 
-- name: See what is wrong with a virtual machine of QEMU's, and be patient
+- name: Find out what is wrong with a slow QEMU virtual machine
   netless.qga.diagnosis_info:
     endpoint: unix:/run/vms/web1.sock
     timeout: 30
 
-- name: Work on a virtual machine, and tell why it cannot be worked on
+- name: Work on a virtual machine, and explain why if that fails
   block:
     - name: Freeze its filesystems
       netless.qga.fsfreeze:
         state: frozen
   rescue:
-    - name: Look at it
+    - name: Find out why
       netless.qga.diagnosis_info:
       register: diagnosis
 
-    - name: End with what is to be done
+    - name: Fail with what to do first
       ansible.builtin.fail:
         msg: "{{ diagnosis.summary }}"
 """
 
 RETURN = r"""
 ok:
-  description: Whether the agent, and tasks over it, work. It is so if no check found a problem.
+  description: Whether the agent, and tasks that use it, work. It is V(true) if no check found a problem.
   type: bool
   returned: success
   sample: false
@@ -91,35 +91,37 @@ summary:
     The agent of this guest (AlmaLinux 9.4 (Seafoam Ocelot)) cannot run programs: the agent's configuration blocks
     guest-exec, guest-exec-status. To allow it, edit FILTER_RPC_ARGS in /etc/sysconfig/qemu-ga ...
 findings:
-  description: What each check found, in the order in which they were made. Checks that could not be made are not here.
+  description: What each check found, in the order of the checks. Checks that were impossible are missing.
   type: list
   elements: dict
   returned: success
   contains:
     check:
       description:
-        - What was looked at.
-        - V(libraries) are those of Python where the module runs. V(libvirt) is whether it can be asked about the
-          domain, V(domain) whether that runs; both only for endpoints of libvirt's. V(channel) is whether the endpoint
-          can be opened, V(agent) whether an agent answers.
-        - V(version) is the agent's, V(frozen) whether the guest's filesystems are, V(exec) and V(files) whether
-          programs may be run and files be handled, V(commands) what else modules of this collection need, V(speed) how
-          long it takes for an answer.
-        - V(shell) is whether programs run in the guest, V(user) as whom, V(selinux) how they are confined. V(spool) is
-          where their output is kept, V(python), V(gzip) and V(setsid) are whether the guest has these.
+        - The name of the check.
+        - V(libraries) checks the Python libraries where the module runs. V(libvirt) checks whether libvirt can be asked
+          about the domain, and V(domain) whether the domain runs; both are only for libvirt endpoints. V(channel)
+          checks whether the endpoint can be opened, and V(agent) whether an agent answers.
+        - V(version) checks the agent's version, and V(frozen) whether the guest's filesystems are frozen. V(exec) and
+          V(files) check whether the agent may run programs and handle files, and V(commands) whether it has the other
+          commands that modules of this collection need. V(speed) measures how long the agent takes to answer.
+        - V(shell) checks whether programs run in the guest, V(user) as which user, and V(selinux) how SELinux confines
+          them. V(spool) checks where the output of programs is kept until it is read. V(python), V(gzip) and V(setsid)
+          check whether the guest has these programs.
       type: str
       sample: exec
     status:
       description:
-        - V(ok), V(warning) if most things work, V(problem) if the agent or tasks over it do not, or V(unknown).
+        - V(ok), V(warning) if most things work, V(problem) if the agent or tasks that use it do not work, or
+          V(unknown).
       type: str
       sample: problem
     message:
-      description: What was found.
+      description: What the check found.
       type: str
       sample: "The agent cannot run programs: the agent's configuration blocks guest-exec, guest-exec-status"
     advice:
-      description: What to do about it; empty where nothing is to be done.
+      description: What to do about it. Empty if there is nothing to do.
       type: str
       sample: Edit FILTER_RPC_ARGS in /etc/sysconfig/qemu-ga, and restart the service qemu-guest-agent
 """
@@ -136,14 +138,14 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import LibraryM
 
 
 def run(task: Task) -> Result:
-    """Look at everything, and tell."""
+    """Run all checks and return their findings."""
     channel = task.target.address.endpoint.partition(":")[2] if task.domain is not None else ""
     context = Context(task.agent, task.domain, channel or AGENT_CHANNEL, timeout=task.target.connect_timeout)
     return as_result(diagnose(context))
 
 
-def _can_check(params: t.Mapping[str, t.Any]) -> bool:
-    """Whether replies can be checked. If not, that is what is found, and nothing is asked."""
+def _can_validate(params: t.Mapping[str, t.Any]) -> bool:
+    """Check whether replies can be validated. If not, that is the only finding, and the agent is not used."""
     try:
         require_jsonschema()
     except LibraryMissing:
@@ -151,7 +153,7 @@ def _can_check(params: t.Mapping[str, t.Any]) -> bool:
     return True
 
 
-OPERATION = Operation(run, validate_replies=_can_check)
+OPERATION = Operation(run, validate_replies=_can_validate)
 
 
 def main() -> None:

@@ -43,7 +43,8 @@ options:
       - Any of V(agent), V(cpu_statistics), V(devices), V(disk_statistics), V(disks), V(filesystems), V(fsfreeze),
         V(hostname), V(interfaces), V(load), V(memory), V(os), V(routes), V(time), V(timezone), V(users) and V(vcpus).
       - V(all) selects all of them.
-      - V(!) in front of a name, as in V(!disks), leaves that one out. Without other names it is left out of all.
+      - V(!) in front of a name, as in V(!disks), leaves that subset out. If you give no other names, it is left out of
+        all.
     type: list
     elements: str
     default: [all]

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: guest_info
-short_description: Tell what a guest agent knows about its guest
+short_description: Return what a guest agent reports about its guest
 version_added: 0.1.0
 author:
   - The netless.qga authors (@netless)
 description:
-  - Asks a guest agent for everything that it tells about its guest, with all questions at once.
-  - It takes no Python in the guest, nor an agent that may run programs. What an agent cannot tell, because it is too
-    old for it or not allowed to, is listed in RV(unavailable) and is no error.
+  - Asks a guest agent for everything that it reports about its guest, with all requests at once.
+  - It needs no Python in the guest, and no agent that may run programs.
+  - An agent may be too old for a subset, or its configuration may not allow it. RV(unavailable) lists such subsets.
+    They do not make the task fail.
+  - To keep the information as facts of the host, use M(netless.qga.guest_facts).
 extends_documentation_fragment:
   - netless.qga.endpoint
   - netless.qga.attributes
@@ -24,7 +26,7 @@ attributes:
     support: full
   diff_mode:
     support: N/A
-    details: It changes nothing.
+    details: The module changes nothing.
   idempotent:
     support: full
   platform:
@@ -33,20 +35,21 @@ attributes:
 options:
   subset:
     description:
-      - What to ask for.
+      - Which information to ask for.
       - Any of V(agent), V(cpu_statistics), V(devices), V(disk_statistics), V(disks), V(filesystems), V(fsfreeze),
         V(hostname), V(interfaces), V(load), V(memory), V(os), V(routes), V(time), V(timezone), V(users) and V(vcpus).
-        See RV(qga) for what they are.
-      - V(all) is all of them.
-      - With V(!) in front, like in V(!disks), one is left out, of all if nothing else is named.
+        RV(qga) describes them.
+      - V(all) selects all of them.
+      - V(!) in front of a name, as in V(!disks), leaves that subset out. If you give no other names, it is left out of
+        all.
     type: list
     elements: str
     default: [all]
 seealso:
   - module: netless.qga.guest_facts
+  - module: netless.qga.time_info
+  - module: netless.qga.vcpus_info
   - module: ansible.builtin.setup
-  - module: netless.qga.time
-  - module: netless.qga.vcpus
 """
 
 EXAMPLES = r"""
@@ -59,7 +62,7 @@ EXAMPLES = r"""
     msg: >-
       {{ guest.qga.interfaces | map(attribute='ip_addresses', default=[]) | flatten | map(attribute='ip_address') }}
 
-- name: On the hypervisor, ask a domain for its operating system and host name
+- name: On the hypervisor, ask the agent of a domain for the operating system and the host name
   netless.qga.guest_info:
     domain: web1
     subset: [os, hostname]
@@ -73,9 +76,9 @@ EXAMPLES = r"""
 RETURN = r"""
 qga:
   description:
-    - What the agent tells, by subset. One that it does not tell is in RV(unavailable) instead.
-    - Names are the agent's with C(-) turned into C(_). Newer agents may tell more than is described here.
-    - It is the guest that says all this, and whoever has power over the guest can make it say anything.
+    - What the agent reports, by subset. RV(unavailable) has the subsets that it does not report.
+    - The names are the agent's, with C(_) instead of C(-). Newer agents may report more than is described here.
+    - All of it comes from the guest, so anyone who controls the guest can make it report anything.
   type: dict
   returned: success
   contains:
@@ -84,23 +87,23 @@ qga:
       type: dict
       contains:
         version:
-          description: Its version, which is that of QEMU.
+          description: The agent's version, which is that of QEMU.
           type: str
           sample: 7.2.22
         supported_commands:
-          description: The commands that it knows.
+          description: The commands that the agent knows.
           type: list
           elements: dict
           contains:
             name:
-              description: Its name.
+              description: The command's name.
               type: str
               sample: guest-get-osinfo
             enabled:
-              description: Whether it is allowed. Nearly none is while filesystems are frozen.
+              description: Whether the agent allows the command. While filesystems are frozen, it allows nearly none.
               type: bool
             success_response:
-              description: Whether there is a reply if it succeeds.
+              description: Whether the agent replies when the command succeeds.
               type: bool
     cpu_statistics:
       description: What the guest's CPUs have done since it booted, in ticks of the guest's kernel.
@@ -108,44 +111,44 @@ qga:
       elements: dict
       contains:
         type:
-          description: The kind of statistics, V(linux). For another one there are other members.
+          description: The kind of statistics, V(linux). Other kinds have other members.
           type: str
         cpu:
           description: The CPU's number.
           type: int
         user:
-          description: In programs.
+          description: Time spent in programs.
           type: int
         nice:
-          description: In programs of low priority.
+          description: Time spent in programs of low priority.
           type: int
         system:
-          description: In the kernel.
+          description: Time spent in the kernel.
           type: int
         idle:
-          description: Nothing.
+          description: Time spent idle.
           type: int
         iowait:
-          description: Nothing while something waited for a device.
+          description: Time spent idle while a program waited for a device.
           type: int
-          returned: if the guest counts it, as the following
+          returned: if the guest counts it, as the members below
         irq:
-          description: In interrupts.
+          description: Time spent in interrupts.
           type: int
         softirq:
-          description: In soft interrupts.
+          description: Time spent in soft interrupts.
           type: int
         steal:
-          description: Nothing while it wanted to, because the hypervisor did something else.
+          description: Time that the hypervisor spent on something else although the CPU had work to do.
           type: int
         guest:
-          description: In guests of its own.
+          description: Time spent in guests of the guest.
           type: int
         guestnice:
-          description: In guests of its own of low priority.
+          description: Time spent in guests of the guest of low priority.
           type: int
     devices:
-      description: The devices with drivers. Only agents on Windows tell them.
+      description: The devices with drivers. Only agents on Windows report them.
       type: list
       elements: dict
       contains:
@@ -156,18 +159,18 @@ qga:
         driver_date:
           description: The driver's date in nanoseconds since 1970.
           type: int
-          returned: if it has one
+          returned: if it exists
         driver_version:
           description: The driver's version.
           type: str
-          returned: if it has one
+          returned: if it exists
         id:
-          description: What the device is.
+          description: The identity of the device.
           type: dict
-          returned: if it is known
+          returned: if the agent knows it
           contains:
             type:
-              description: The kind of device, V(pci). For another one there are other members.
+              description: The kind of device, V(pci). Other kinds have other members.
               type: str
             vendor_id:
               description: The vendor's number.
@@ -191,7 +194,7 @@ qga:
           description: The device's minor number.
           type: int
         stats:
-          description: The numbers, as far as the guest's kernel has them.
+          description: The numbers that the guest's kernel has. Others are absent.
           type: dict
           contains:
             read_sectors:
@@ -201,7 +204,7 @@ qga:
               description: Reads done.
               type: int
             read_merges:
-              description: Reads made one with others.
+              description: Reads merged with others.
               type: int
             read_ticks:
               description: Milliseconds spent on reads.
@@ -213,7 +216,7 @@ qga:
               description: Writes done.
               type: int
             write_merges:
-              description: Writes made one with others.
+              description: Writes merged with others.
               type: int
             write_ticks:
               description: Milliseconds spent on writes.
@@ -225,7 +228,7 @@ qga:
               description: Discards done.
               type: int
             discard_merges:
-              description: Discards made one with others.
+              description: Discards merged with others.
               type: int
             discard_ticks:
               description: Milliseconds spent on discards.
@@ -237,10 +240,10 @@ qga:
               description: Milliseconds spent on flushes.
               type: int
             ios_pgr:
-              description: Requests under way.
+              description: Requests in progress.
               type: int
             total_ticks:
-              description: Milliseconds in which something was under way.
+              description: Milliseconds in which requests were in progress.
               type: int
             weight_ticks:
               description: Milliseconds that all requests took together.
@@ -251,27 +254,27 @@ qga:
       elements: dict
       contains:
         name:
-          description: Its device, or on Windows its name in the device namespace.
+          description: The disk's device, or on Windows its name in the device namespace.
           type: str
           sample: /dev/vda
         partition:
-          description: Whether it is a partition.
+          description: Whether this is a partition.
           type: bool
         dependencies:
-          description: The devices that it is on.
+          description: The devices that the disk or partition is on.
           type: list
           elements: str
           returned: if the agent knows them
         alias:
-          description: Another name for it, like one of LVM.
+          description: Another name for the disk, for example from LVM.
           type: str
-          returned: if it has one
+          returned: if it exists
         address:
-          description: Where it is on which bus, as RV(qga.filesystems[].disk[]).
+          description: The disk's bus and its place there, as in RV(qga.filesystems[].disk[]).
           type: dict
           returned: for disks, if the agent knows it
         smart:
-          description: What it says about its health, with a C(type) and for V(nvme) the members of its log page.
+          description: The disk's own health data, with a C(type), and for V(nvme) the members of its log page.
           type: dict
           returned: for NVMe disks
     filesystems:
@@ -280,15 +283,15 @@ qga:
       elements: dict
       contains:
         name:
-          description: The device that it is on.
+          description: The device that the filesystem is on.
           type: str
           sample: vda1
         mountpoint:
-          description: Where it is mounted.
+          description: The directory where it is mounted.
           type: str
           sample: /srv
         type:
-          description: Its kind.
+          description: The kind of filesystem.
           type: str
           sample: ext4
         used_bytes:
@@ -300,11 +303,11 @@ qga:
           type: int
           returned: if the agent knows it, since QEMU 3.0
         total_bytes_privileged:
-          description: Bytes that there are.
+          description: Bytes in total, with those that only privileged users can use.
           type: int
           returned: if the agent knows it, since QEMU 9.1
         disk:
-          description: The disks that it is on.
+          description: The disks that the filesystem is on.
           type: list
           elements: dict
           contains:
@@ -340,7 +343,7 @@ qga:
             ccw_address:
               description: The address in the channel subsystem of IBM Z.
               type: dict
-              returned: if it has one
+              returned: if it exists
               contains:
                 cssid:
                   description: The channel subsystem.
@@ -357,7 +360,7 @@ qga:
             serial:
               description: The serial number.
               type: str
-              returned: if it has one
+              returned: if it exists
             dev:
               description: The device.
               type: str
@@ -368,7 +371,7 @@ qga:
       type: str
       sample: thawed
     hostname:
-      description: The guest's name.
+      description: The guest's host name.
       type: str
       sample: web1.example.com
     interfaces:
@@ -377,18 +380,18 @@ qga:
       elements: dict
       contains:
         name:
-          description: Its name.
+          description: The interface's name.
           type: str
           sample: eth0
         hardware_address:
-          description: Its MAC address.
+          description: The interface's MAC address.
           type: str
-          returned: if it has one
+          returned: if it exists
         ip_addresses:
-          description: Its IP addresses.
+          description: The interface's IP addresses.
           type: list
           elements: dict
-          returned: if it has any
+          returned: if the interface has any
           contains:
             ip_address:
               description: The address.
@@ -402,7 +405,7 @@ qga:
               type: int
               sample: 24
         statistics:
-          description: What it has received and sent.
+          description: What the interface has received and sent.
           type: dict
           returned: if the guest counts it
           contains:
@@ -431,18 +434,18 @@ qga:
               description: Packets dropped before they were sent.
               type: int
     load:
-      description: How busy the guest is. Agents tell it since QEMU 10.0.
+      description: The load averages of the guest. Agents report them since QEMU 10.0.
       type: dict
       contains:
         load1m:
-          description: Processes that could run, on average over one minute.
+          description: Runnable processes, on average over one minute.
           type: float
           sample: 0.12
         load5m:
           description: The same over five minutes.
           type: float
         load15m:
-          description: The same over a quarter of an hour.
+          description: The same over 15 minutes.
           type: float
     memory:
       description: The memory, in blocks that can be taken online and offline.
@@ -454,36 +457,36 @@ qga:
           elements: dict
           contains:
             phys_index:
-              description: Its number.
+              description: The block's number.
               type: int
             online:
-              description: Whether it is used.
+              description: Whether the guest uses it.
               type: bool
             can_offline:
-              description: Whether the guest can do without it.
+              description: Whether it can be taken offline.
               type: bool
         block_size:
           description: Bytes in a block.
           type: int
           sample: 134217728
         online_bytes:
-          description: Bytes in all blocks that are used. The guest's kernel keeps some for itself.
+          description: Bytes in all blocks that are online. The guest's kernel keeps some of them for itself.
           type: int
           sample: 536870912
     os:
-      description: The operating system. Each of its members is there only if the agent knows it.
+      description: The operating system. Members that the agent does not know are absent.
       type: dict
       contains:
         id:
-          description: A name for programs, as in C(/etc/os-release). V(mswindows) for Windows.
+          description: The name for use by programs, as in C(/etc/os-release). V(mswindows) for Windows.
           type: str
           sample: debian
         name:
-          description: A name for people.
+          description: The name for people.
           type: str
           sample: Debian GNU/Linux
         pretty_name:
-          description: A name and version for people.
+          description: The name and version for people.
           type: str
           sample: Debian GNU/Linux 12 (bookworm)
         version:
@@ -491,14 +494,14 @@ qga:
           type: str
           sample: 12 (bookworm)
         version_id:
-          description: The version for programs.
+          description: The version for use by programs.
           type: str
           sample: "12"
         variant:
           description: The edition for people.
           type: str
         variant_id:
-          description: The edition for programs.
+          description: The edition for use by programs.
           type: str
         kernel_release:
           description: The kernel's release.
@@ -513,7 +516,7 @@ qga:
           type: str
           sample: x86_64
     routes:
-      description: The routes. Agents tell them since QEMU 9.1.
+      description: The network routes. Agents report them since QEMU 9.1.
       type: list
       elements: dict
       contains:
@@ -529,12 +532,12 @@ qga:
           type: str
           sample: 0.0.0.0
         metric:
-          description: The lower, the better.
+          description: The cost of the route. The lowest one wins.
           type: int
         mask:
           description: The mask of an IPv4 destination.
           type: str
-          returned: for IPv4, as the following
+          returned: for IPv4, as the members below
         gateway:
           description: The next hop.
           type: str
@@ -545,21 +548,21 @@ qga:
           description: The kernel's flags of the route.
           type: int
         refcnt:
-          description: How often it is referred to.
+          description: The number of references to the route.
           type: int
         use:
-          description: How often it was looked up.
+          description: How often the route was looked up.
           type: int
         window:
           description: The TCP window.
           type: int
         mtu:
-          description: The largest packet.
+          description: The size of the largest packet.
           type: int
         desprefixlen:
           description: The length of the destination's prefix.
           type: str
-          returned: for IPv6, as the following
+          returned: for IPv6, as the members below
         source:
           description: The source.
           type: str
@@ -570,7 +573,7 @@ qga:
           description: The next hop.
           type: str
     time:
-      description: What the guest's clock said when it was asked.
+      description: What the guest's clock showed when the agent was asked.
       type: dict
       contains:
         nanoseconds:
@@ -586,16 +589,16 @@ qga:
       type: dict
       contains:
         zone:
-          description: Its name.
+          description: The time zone's name.
           type: str
           returned: if the agent knows it
           sample: CET
         offset:
-          description: Seconds that it is ahead of UTC.
+          description: Seconds that the time zone is ahead of UTC.
           type: int
           sample: 3600
     users:
-      description: Who is logged in, each once.
+      description: The users that are logged in, each of them once.
       type: list
       elements: dict
       contains:
@@ -604,7 +607,7 @@ qga:
           type: str
           sample: root
         login_time:
-          description: When, in seconds since 1970.
+          description: When the user logged in, in seconds since 1970.
           type: float
         domain:
           description: The user's domain on Windows.
@@ -616,22 +619,23 @@ qga:
       elements: dict
       contains:
         logical_id:
-          description: The number by which the guest knows it.
+          description: The number that the guest's operating system uses for it.
           type: int
         online:
-          description: Whether it is used.
+          description: Whether the guest uses it.
           type: bool
         can_offline:
-          description: Whether the guest can do without it.
+          description: Whether it can be taken offline.
           type: bool
 unavailable:
   description:
-    - The subsets that were asked for and that the agent does not tell, each with a C(reason), and a C(msg) for people.
-    - The reason is V(command_missing) if the agent does not know the command, as it is too old or not made for it.
-    - It is V(command_disabled) if its configuration does not allow the command, or, before QEMU 9.1, if its guest's
-      operating system has nothing of the kind.
-    - It is V(filesystems_frozen) if it does not do it as long as filesystems are frozen.
-    - It is V(agent_refused) if it tried and failed.
+    - The selected subsets that the agent did not report, each with a C(reason), and a C(msg) for people.
+    - The reason is V(command_missing) if the agent does not know the command. It is too old for it, or was built
+      without it.
+    - It is V(command_disabled) if the agent's configuration does not allow the command. Before QEMU 9.1 it is also this
+      if the guest's operating system has nothing of the kind.
+    - It is V(filesystems_frozen) if the agent refuses the command while filesystems are frozen.
+    - It is V(agent_refused) if the agent tried and failed.
   type: dict
   returned: success
   sample:

@@ -26,33 +26,35 @@ attributes:
   idempotent:
     support: partial
     details:
-      - O(sync=rtc) cannot know whether there is anything to do. It reports a change only if the clock was changed.
-      - A O(time) that has passed is set again.
+      - With O(sync=rtc) the module cannot know whether the clock is off, so it always sets the clock. It reports a
+        change only if the clock was changed.
+      - A O(time) that has passed since the last run is set again.
   platform:
     support: full
     platforms: all
 options:
   sync:
     description:
-      - With V(host), the guest's clock is set to that of the host where the module runs. This is the controller for a
-        host whose connection is P(netless.qga.guest_agent#connection).
-      - With V(rtc), the guest sets its clock by its own real-time clock, which QEMU keeps. Agents on Windows cannot.
+      - With V(host), the guest's clock is set to the clock of the host where the module runs. This is the controller
+        for a host whose connection is P(netless.qga.guest_agent#connection).
+      - With V(rtc), the guest sets its clock to its own real-time clock, which QEMU keeps. Agents on Windows cannot do
+        this.
     type: str
     choices: [host, rtc]
   time:
     description:
-      - The time to set, as a date and time of ISO 8601 that ends with V(Z) or an offset from UTC, or as seconds since
+      - The time to set, as an ISO 8601 date and time that ends with V(Z) or an offset from UTC, or as seconds since
         1970.
     type: str
   max_drift:
     description:
       - Seconds that the guest's clock may be off without being set.
-      - What cannot be known because the agent takes time to answer is put on top, see RV(uncertainty).
+      - RV(uncertainty) is added to it, because the agent takes time to answer.
     type: float
     default: 1
 notes:
-  - The agent also sets the guest's real-time clock. Agents of QEMU before 9.0 need C(hwclock) in the guest for it,
-    which is in the package C(util-linux-extra) in Debian and Ubuntu, and refuse to do anything without it.
+  - The agent also sets the guest's real-time clock. Agents of QEMU before 9.0 need C(hwclock) in the guest for this,
+    which is in the package C(util-linux-extra) in Debian and Ubuntu. Without it they refuse to set any clock.
   - A time service in the guest, like C(chrony), may set the clock back.
 seealso:
   - module: netless.qga.time_info
@@ -69,20 +71,20 @@ EXAMPLES = r"""
     domain: web1
     sync: host
 
-- name: Set the clock of a virtual machine of QEMU's if it is more than a minute off
+- name: Set the clock of a QEMU virtual machine if it is more than a minute off
   netless.qga.time:
     endpoint: unix:/run/vms/web1.sock
     sync: host
     max_drift: 60
 
-- name: Set a guest's clock to a time for a test
+- name: Set a guest's clock to a certain time for a test
   netless.qga.time:
     time: "2038-01-19T03:14:00Z"
 """
 
 RETURN = r"""
 time:
-  description: What the guest's clock says. In check mode what it would say, as far as that can be known.
+  description: What the guest's clock shows. In check mode what it would show, as far as that can be known.
   type: dict
   returned: success
   contains:
@@ -95,7 +97,8 @@ time:
       type: str
       sample: "2026-01-01T00:00:00.123456Z"
 drift:
-  description: Seconds that it is ahead of the clock of the host where the module runs, negative if it is behind.
+  description:
+    - Seconds that the guest's clock is ahead of the clock of the host where the module runs. Negative if it is behind.
   type: float
   returned: success
   sample: -0.0421
@@ -105,7 +108,7 @@ uncertainty:
   returned: success
   sample: 0.0011
 drift_before:
-  description: Seconds that it was ahead before it was set.
+  description: Seconds that the guest's clock was ahead before it was set.
   type: float
   returned: success
   sample: -3600.0421

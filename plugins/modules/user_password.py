@@ -12,9 +12,9 @@ version_added: 0.1.0
 author:
   - The netless.qga authors (@netless)
 description:
-  - Sets the password of a user in the guest. This works where the agent may not run programs nor handle files, as in
+  - Sets the password of a user in the guest. This works even if the agent may not run programs or handle files, as in
     RHEL and its relatives.
-  - Where the agent may read C(/etc/shadow), the password is only set if it is not the user's already.
+  - If the agent may read C(/etc/shadow), the module sets the password only if the user does not have it already.
 extends_documentation_fragment:
   - netless.qga.endpoint
   - netless.qga.attributes
@@ -22,39 +22,41 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Where the password cannot be compared, it predicts a change.
+    details: If the password cannot be compared, the module predicts a change.
   diff_mode:
     support: none
     details: Passwords are not shown.
   idempotent:
     support: partial
-    details: The password can be compared where the agent handles files and is root. One that is not O(encrypted) takes
-      a C(libcrypt) on the host where the module runs that knows the method of the hash in the guest. Everywhere else
-      the password is set each time.
+    details: The password can be compared if the agent may handle files and runs as root. To compare one that is not
+      O(encrypted), the host where the module runs also needs a C(libcrypt) that knows the method of the hash in the
+      guest. Otherwise the module sets the password each time.
   platform:
     support: full
     platforms: posix
 options:
   user:
     description:
-      - The user in the guest, who has to exist there.
+      - The user in the guest. The user has to exist.
     type: str
     required: true
   password:
     description:
       - The password, or its hash if O(encrypted=true).
-      - It is on standard input of C(chpasswd) in the guest, and neither in its log nor in a list of processes.
+      - The agent writes it to standard input of C(chpasswd) in the guest. It is neither in a log nor in a list of
+        processes there.
     type: str
     required: true
   encrypted:
     description:
       - Whether O(password) is the hash of a password, as P(ansible.builtin.password_hash#filter) makes it.
-      - The guest's policy for passwords does not matter then. V(*) as O(password) is for an account without one.
+      - The guest's policy for passwords does not apply to a hash. Use V(*) as O(password) for an account without a
+        password.
     type: bool
     default: false
 seealso:
   - module: ansible.builtin.user
-    description: Works over the connection, and needs Python in the guest.
+    description: Does the same over the connection, and needs Python in the guest.
   - module: netless.qga.authorized_keys
 """
 
@@ -64,14 +66,14 @@ EXAMPLES = r"""
     user: alice
     password: "{{ alices_password }}"
 
-- name: Set one on the hypervisor, without telling the guest more than its hash
+- name: On the hypervisor, set a password and send the guest only its hash
   netless.qga.user_password:
     domain: web1
     user: root
     password: "{{ roots_password | ansible.builtin.password_hash('sha512', salt=roots_salt) }}"
     encrypted: true
 
-- name: Leave an account in a virtual machine of QEMU's without a password
+- name: Leave an account in a QEMU virtual machine without a password
   netless.qga.user_password:
     endpoint: unix:/run/vms/db1.sock
     user: alice
@@ -88,7 +90,7 @@ user:
 compared:
   description:
     - Whether the password that the user had could be compared with this one.
-    - If not, RV(ignore:changed) is true without anybody knowing.
+    - If not, the module sets the password and reports a change, which may not be one.
   type: bool
   returned: success
   sample: true
@@ -100,7 +102,7 @@ from ansible_collections.netless.qga.plugins.module_utils._task.operation import
 
 
 def run(task: Task) -> Result:
-    """Set the password, unless it is set."""
+    """Set the password, unless the user has it already."""
     password = Password(task.params["user"], task.params["password"], encrypted=task.params["encrypted"])
     is_set = password.is_set(task.agent, task.deadline())
     if not is_set and not task.check_mode:

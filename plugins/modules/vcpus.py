@@ -12,10 +12,10 @@ version_added: 0.1.0
 author:
   - The netless.qga authors (@netless)
 description:
-  - Has the guest's operating system use some of its virtual CPUs or leave them alone, as C(chcpu) does.
+  - Makes the guest's operating system use some of its virtual CPUs, or stop using them, as C(chcpu) does.
   - At least one of O(online), O(offline) and O(count) is required. To see which virtual CPUs there are, use
     M(netless.qga.vcpus_info).
-  - The virtual machine keeps all of them. To give it more or fewer, use the hypervisor's own means, like
+  - The virtual machine keeps all of its virtual CPUs. To give it more or fewer, use the hypervisor's own tools, like
     C(virsh setvcpus).
 extends_documentation_fragment:
   - netless.qga.endpoint
@@ -34,25 +34,25 @@ attributes:
     details: Agents on Windows cannot take virtual CPUs online or offline.
 options:
   online:
-    description: The logical ids of virtual CPUs to use.
+    description: The logical ids of the virtual CPUs to take online.
     type: list
     elements: int
   offline:
     description:
-      - The logical ids of virtual CPUs not to use.
-      - One that the guest cannot do without is an error, and then nothing is changed at all. On x86 Linux this is
+      - The logical ids of the virtual CPUs to take offline.
+      - If the guest cannot take one of them offline, the module fails and changes nothing. On x86 Linux this is so for
         V(0).
     type: list
     elements: int
   count:
     description:
-      - How many virtual CPUs to use.
-      - If they are too few, those with the lowest ids are taken online. If they are too many, those with the highest
-        ids are taken offline, as far as the guest can do without them.
+      - How many virtual CPUs are to be online.
+      - If there are too few, the module takes those with the lowest ids online. If there are too many, it takes those
+        with the highest ids offline, except for those that the guest cannot take offline.
     type: int
 notes:
-  - The agent may be able to take some of them online or offline and not the others. The module then fails with
-    RV(ignore:error) V(partly_done), and its results tell how they are now.
+  - The agent may be able to switch some of the virtual CPUs and not the others. The module then fails with
+    RV(ignore:error) V(partly_done), and its results show the present state.
 seealso:
   - module: netless.qga.vcpus_info
 """
@@ -62,12 +62,12 @@ EXAMPLES = r"""
   netless.qga.vcpus:
     count: 2
 
-- name: On the hypervisor, take those online that were plugged in
+- name: On the hypervisor, take the virtual CPUs of a domain online that were plugged in
   netless.qga.vcpus:
     domain: web1
     online: [2, 3]
 
-- name: Have a QEMU virtual machine leave its last two virtual CPUs alone
+- name: Take two virtual CPUs of a QEMU virtual machine offline
   netless.qga.vcpus:
     endpoint: unix:/run/vms/web1.sock
     offline: [2, 3]
@@ -75,30 +75,30 @@ EXAMPLES = r"""
 
 RETURN = r"""
 vcpus:
-  description: The guest's virtual CPUs, by their ids. In check mode as they would be.
+  description: The guest's virtual CPUs, in the order of their ids. In check mode as they would be.
   type: list
   elements: dict
   returned: success
   contains:
     logical_id:
-      description: The number by which the guest knows it.
+      description: The number that the guest's operating system uses for it.
       type: int
       sample: 1
     online:
-      description: Whether it is used.
+      description: Whether the guest's operating system uses it.
       type: bool
       sample: true
     can_offline:
-      description: Whether the guest can do without it.
+      description: Whether it can be taken offline.
       type: bool
       sample: true
 before:
-  description: The same, before anything was changed.
+  description: The guest's virtual CPUs before the change, with the same members.
   type: list
   elements: dict
   returned: success
 online_count:
-  description: How many are used.
+  description: How many virtual CPUs are online.
   type: int
   returned: success
   sample: 2
