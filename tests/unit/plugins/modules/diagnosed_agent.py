@@ -24,13 +24,13 @@ end yes
 """
 
 
-def agent_with(*profiles: str, says: str | bytes = HEALTHY, rc: int = 0) -> ScriptedAgent:
+def agent_with(*profiles: str, output: str | bytes = HEALTHY, rc: int = 0) -> ScriptedAgent:
     """Return an agent that has all commands, changed by profiles.
 
-    :param says: what its programs write to standard output.
+    :param output: what its programs write to standard output.
     :param rc: their exit status.
     """
-    out = base64.b64encode(says if isinstance(says, bytes) else says.encode("utf-8")).decode("ascii")
+    out = base64.b64encode(output if isinstance(output, bytes) else output.encode("utf-8")).decode("ascii")
     agent = ScriptedAgent()
     for name in COMMANDS:
         agent.handlers.setdefault(name, lambda arguments: {})

@@ -28,11 +28,11 @@ class GuestWithClock:
         self.agent.handlers["guest-set-time"] = self.set
 
     @property
-    def was_told(self) -> list[t.Any]:
-        """What its agent was told to set."""
+    def set_calls(self) -> list[t.Any]:
+        """The arguments of each guest-set-time that the agent received."""
         return [request.get("arguments") for request in self.agent.requests if request["execute"] == "guest-set-time"]
 
     def set(self, arguments: dict[str, t.Any]) -> t.Any:
-        """Sets it, as the agent does."""
+        """Set the clock, as the agent does."""
         self.ahead = arguments["time"] - time.time_ns() if "time" in arguments else self.rtc_ahead
         return {}

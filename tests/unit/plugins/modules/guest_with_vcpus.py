@@ -12,9 +12,9 @@ from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorRep
 
 
 class GuestWithVcpus:
-    """A guest with four, of which the last is offline, and the first cannot be.
+    """A guest with four virtual CPUs: the last one is offline, and the first one cannot be taken offline.
 
-    :param stubborn: does not follow.
+    :param stubborn: the one that the guest does not switch.
     """
 
     def __init__(self, *profiles: str, stubborn: int | None = None) -> None:
@@ -25,8 +25,8 @@ class GuestWithVcpus:
         self.agent.handlers["guest-set-vcpus"] = self._set
 
     @property
-    def was_told(self) -> list[t.Any]:
-        """The changes that its agent was told to make."""
+    def set_calls(self) -> list[t.Any]:
+        """The vCPUs of each guest-set-vcpus that the agent received."""
         return [
             request["arguments"]["vcpus"] for request in self.agent.requests if request["execute"] == "guest-set-vcpus"
         ]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Keys of ssh as a module, with an agent that handles its file as qemu-ga does."""
+"""The module authorized_keys, with an agent that handles its file as qemu-ga does."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ CHANGING = {"guest-ssh-add-authorized-keys", "guest-ssh-remove-authorized-keys"}
 
 
 class KeysAgent(ScriptedAgent):
-    """Has the file of one user, by the name of user.
+    """An agent with the file of one user, whose name is user.
 
-    :param lines: of the file; None if there is no file.
+    :param lines: the lines of the file.
+    :param exists: whether there is a file.
     """
 
     def __init__(self, *lines: str, exists: bool = True) -> None:
         super().__init__()
         self.lines: list[str] | None = list(lines) if exists else None
-        #: Whether it may not even look whether there is a file.
+        #: Whether the agent is not allowed to look whether there is a file.
         self.hidden = False
         self.handlers.update(
             {
@@ -41,7 +42,7 @@ class KeysAgent(ScriptedAgent):
 
     @property
     def changing(self) -> list[str]:
-        """The commands that it was asked for and that change something."""
+        """The commands that the agent received and that change something."""
         return [request["execute"] for request in self.requests if request["execute"] in CHANGING]
 
     def _check(self, arguments: Arguments) -> None:
@@ -70,7 +71,7 @@ class KeysAgent(ScriptedAgent):
 
 
 def run_twice(run_module: RunModule, agent: KeysAgent, **options: t.Any) -> dict[str, t.Any]:
-    """Runs in check mode, for real, and once more; returns the result of the second."""
+    """Run in check mode, for real, and again; return the result of the second run."""
     options.setdefault("user", "user")
     before = None if agent.lines is None else list(agent.lines)
     predicted = run_module("authorized_keys", agent, check_mode=True, **options)
@@ -85,7 +86,7 @@ def run_twice(run_module: RunModule, agent: KeysAgent, **options: t.Any) -> dict
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_adds_a_key(run_module: RunModule, exists: bool) -> None:
+def test_adds_key(run_module: RunModule, exists: bool) -> None:
     agent = KeysAgent(exists=exists)
     result = run_twice(run_module, agent, keys=[f" {ALICE} alice \n", "", "# a comment"])
     assert result["changed"] and agent.lines == [f"{ALICE} alice"]
@@ -94,32 +95,32 @@ def test_adds_a_key(run_module: RunModule, exists: bool) -> None:
     assert result["diff"] == {"before": "", "after": f"{ALICE} alice\n"}
 
 
-def test_leaves_the_others_and_the_comments(run_module: RunModule) -> None:
+def test_keeps_other_keys_and_comments(run_module: RunModule) -> None:
     agent = KeysAgent("# mine", f"{BOB} bob", "")
     result = run_twice(run_module, agent, keys=[f"{ALICE} alice\n{BOB} bob\n"])
     assert agent.lines == ["# mine", f"{BOB} bob", "", f"{ALICE} alice"]
     assert result["authorized_keys"] == [f"{BOB} bob", f"{ALICE} alice"]
 
 
-def test_the_same_key_with_something_else_around_it(run_module: RunModule) -> None:
+def test_replaces_same_key_with_other_options_or_comment(run_module: RunModule) -> None:
     agent = KeysAgent("# mine", f"{ALICE} at work", BOB, f'from="10.0.0.1 ,10.0.0.2",no-pty {ALICE}')
     result = run_twice(run_module, agent, keys=[f"no-pty {ALICE} at home"])
     assert agent.lines == ["# mine", BOB, f"no-pty {ALICE} at home"]
     assert set(result["removed"]) == {f"{ALICE} at work", f'from="10.0.0.1 ,10.0.0.2",no-pty {ALICE}'}
 
 
-def test_at_no_time_without_the_key(run_module: RunModule) -> None:
+def test_adds_new_line_before_removing_old_one(run_module: RunModule) -> None:
     agent = KeysAgent(f"{ALICE} at work")
     run_module("authorized_keys", agent, user="user", keys=[f"{ALICE} at home"])
     assert agent.changing == ["guest-ssh-add-authorized-keys", "guest-ssh-remove-authorized-keys"]
 
 
-def test_the_last_of_two_lines_with_one_key(run_module: RunModule) -> None:
+def test_last_line_of_a_key_wins(run_module: RunModule) -> None:
     agent = KeysAgent()
     assert run_twice(run_module, agent, keys=[f"{ALICE} one", f"{ALICE} two"])["authorized_keys"] == [f"{ALICE} two"]
 
 
-def test_only_these(run_module: RunModule) -> None:
+def test_exclusive_removes_other_lines(run_module: RunModule) -> None:
     agent = KeysAgent("# mine", f"{BOB} bob", "rubbish")
     result = run_twice(run_module, agent, keys=[ALICE], exclusive=True)
     assert agent.lines == [ALICE] and result["removed"] == [f"{BOB} bob", "rubbish"]
@@ -128,24 +129,24 @@ def test_only_these(run_module: RunModule) -> None:
     assert agent.lines == ["# mine", ALICE]
 
 
-def test_only_these_where_there_is_no_file(run_module: RunModule) -> None:
+def test_exclusive_without_file(run_module: RunModule) -> None:
     agent = KeysAgent(exists=False)
     assert run_twice(run_module, agent, keys=[ALICE, BOB], exclusive=True)["authorized_keys"] == [ALICE, BOB]
 
 
-def test_removes_a_key(run_module: RunModule) -> None:
+def test_removes_key(run_module: RunModule) -> None:
     agent = KeysAgent("# mine", f"{ALICE} at work", BOB)
     result = run_twice(run_module, agent, keys=[f"{ALICE} whatever"], state="absent")
     assert result["changed"] and agent.lines == ["# mine", BOB] and result["removed"] == [f"{ALICE} at work"]
 
 
-def test_removes_where_there_is_no_file(run_module: RunModule) -> None:
+def test_absent_without_file_changes_nothing(run_module: RunModule) -> None:
     agent = KeysAgent(exists=False)
     result = run_module("authorized_keys", agent, user="user", keys=[ALICE], state="absent")
     assert not result["changed"] and "failed" not in result and agent.lines is None
 
 
-def test_does_not_claim_to_have_removed_what_it_cannot_see(run_module: RunModule) -> None:
+def test_absent_fails_if_file_is_unreadable(run_module: RunModule) -> None:
     agent = KeysAgent(ALICE)
     agent.hidden = True
     result = run_module("authorized_keys", agent, user="user", keys=[ALICE], state="absent")
@@ -155,7 +156,7 @@ def test_does_not_claim_to_have_removed_what_it_cannot_see(run_module: RunModule
     assert not result["changed"] and "may not look" in result["warnings"][0]
 
 
-def test_does_not_claim_to_have_removed_what_it_does_not_see_any_more(run_module: RunModule) -> None:
+def test_absent_fails_if_file_becomes_unreadable(run_module: RunModule) -> None:
     agent = KeysAgent(ALICE)
 
     def hide(arguments: Arguments) -> t.Any:
@@ -167,14 +168,14 @@ def test_does_not_claim_to_have_removed_what_it_does_not_see_any_more(run_module
     assert result["failed"] and result["error"] == "not_carried_out" and result["changed"]
 
 
-def test_removes_what_is_another_line_to_the_agent(run_module: RunModule) -> None:
+def test_removes_line_with_surrounding_blanks(run_module: RunModule) -> None:
     agent = KeysAgent("# lost", f"  {ALICE}\r", BOB)
     result = run_module("authorized_keys", agent, user="user", keys=[ALICE], state="absent")
     assert result["changed"] and agent.lines == [BOB] and "comments" in result["warnings"][0]
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
-def test_no_such_user(run_module: RunModule, state: str) -> None:
+def test_unknown_user_fails(run_module: RunModule, state: str) -> None:
     agent = KeysAgent()
     result = run_module("authorized_keys", agent, user="nobody", keys=[ALICE], state=state)
     assert result["failed"] and result["error"] == "agent_refused" and "nobody" in result["msg"]
@@ -196,14 +197,14 @@ def test_no_such_user(run_module: RunModule, state: str) -> None:
         {"keys": [ALICE], "user": ""},
     ],
 )
-def test_what_cannot_be_asked_for(run_module: RunModule, options: dict[str, t.Any]) -> None:
+def test_invalid_options_are_refused_before_connecting(run_module: RunModule, options: dict[str, t.Any]) -> None:
     agent = KeysAgent(BOB)
     result = run_module("authorized_keys", agent, **{"user": "user", "exclusive": False, **options})
     assert result["failed"] and result["error"] == "invalid_request"
     assert "c2VjcmV0" not in result["msg"] and not agent.requests
 
 
-def test_an_agent_that_does_nothing(run_module: RunModule) -> None:
+def test_success_without_effect_fails(run_module: RunModule) -> None:
     agent = KeysAgent(BOB)
     agent.handlers["guest-ssh-add-authorized-keys"] = lambda arguments: {}
     result = run_module("authorized_keys", agent, user="user", keys=[ALICE])
@@ -211,7 +212,7 @@ def test_an_agent_that_does_nothing(run_module: RunModule) -> None:
     assert not result["changed"]
 
 
-def test_an_agent_that_does_a_part(run_module: RunModule) -> None:
+def test_other_effect_than_requested_fails(run_module: RunModule) -> None:
     agent = KeysAgent(f"{ALICE} at work")
 
     def add_another(arguments: Arguments) -> t.Any:
@@ -224,7 +225,7 @@ def test_an_agent_that_does_a_part(run_module: RunModule) -> None:
     assert result["changed"]
 
 
-def test_a_part_that_is_refused(run_module: RunModule) -> None:
+def test_refusal_reports_what_was_changed_before(run_module: RunModule) -> None:
     agent = KeysAgent(f"{ALICE} at work")
 
     def refuse(arguments: Arguments) -> t.NoReturn:
@@ -238,7 +239,7 @@ def test_a_part_that_is_refused(run_module: RunModule) -> None:
     assert result["failed"] and result["error"] == "agent_refused" and not result["changed"]
 
 
-def test_an_answer_that_is_lost(run_module: RunModule) -> None:
+def test_lost_reply_is_not_sent_again(run_module: RunModule) -> None:
     agent = KeysAgent()
     agent.handlers["guest-ssh-add-authorized-keys"] = lambda arguments: {}
     agent.deliveries.append(lambda line: [line] if b'"keys"' in line else [None])
@@ -248,15 +249,14 @@ def test_an_answer_that_is_lost(run_module: RunModule) -> None:
 
 
 @pytest.mark.parametrize("reply", [{}, {"keys": None}, {"keys": [1]}, [], {"keys": ["a" * 2_000_000]}])
-def test_replies_that_are_none(run_module: RunModule, reply: t.Any) -> None:
+def test_invalid_reply_is_a_protocol_violation(run_module: RunModule, reply: t.Any) -> None:
     agent = KeysAgent()
     agent.handlers["guest-ssh-get-authorized-keys"] = lambda arguments: reply
     result = run_module("authorized_keys", agent, user="user", keys=[ALICE])
     assert result["failed"] and result["error"] == "protocol_violation" and not agent.changing
 
 
-def test_a_file_full_of_rubbish(run_module: RunModule) -> None:
-    """It is of no use to anybody, but takes no more than a moment."""
+def test_large_file_without_keys_is_read_quickly(run_module: RunModule) -> None:
     started = time.monotonic()
     agent = KeysAgent(*(f"{number} 汉语" for number in range(60_000)))
     result = run_module("authorized_keys", agent, check_mode=True, user="user", keys=[ALICE], exclusive=True)
@@ -264,19 +264,19 @@ def test_a_file_full_of_rubbish(run_module: RunModule) -> None:
     assert time.monotonic() - started < 20
 
 
-def test_an_old_agent(run_module: RunModule) -> None:
+def test_old_agent_lacks_the_command(run_module: RunModule) -> None:
     agent = ScriptedAgent()
     assert run_module("authorized_keys", agent, user="user", keys=[ALICE])["error"] == "command_missing"
 
 
-def test_a_blocked_command(run_module: RunModule) -> None:
+def test_blocked_command_fails(run_module: RunModule) -> None:
     agent = KeysAgent()
     agent.disabled.add("guest-ssh-get-authorized-keys")
     assert run_module("authorized_keys", agent, user="user", keys=[ALICE])["error"] == "command_disabled"
     assert not agent.changing
 
 
-def test_while_frozen(run_module: RunModule) -> None:
+def test_frozen_guest_fails(run_module: RunModule) -> None:
     agent = KeysAgent()
     agent.frozen = True
     assert run_module("authorized_keys", agent, user="user", keys=[ALICE])["error"] == "filesystems_frozen"
@@ -286,7 +286,7 @@ def test_while_frozen(run_module: RunModule) -> None:
     ("profile", "error"),
     [("never", "outcome_unknown"), ("garbage", "protocol_violation"), ("silence", "agent_silent")],
 )
-def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
+def test_failure_has_an_error_name(run_module: RunModule, profile: str, error: str) -> None:
     agent = ScriptedAgent(profile)
     result = run_module("authorized_keys", agent, user="user", keys=[ALICE], silence=silence_of(profile))
     assert result["failed"] and result["error"] == error

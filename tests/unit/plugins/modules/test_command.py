@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Commands as they are, as a module."""
+"""The module command: sending any command to an agent."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from .conftest import TEST_TIMEOUT, RunModule, silence_of
 
 
 def sent(agent: ScriptedAgent) -> list[t.Any]:
-    """The commands that the agent got, without the syncs."""
+    """Return the requests that the agent received, without the syncs."""
     return [request for request in agent.requests if not request["execute"].startswith("guest-sync")]
 
 
-def test_reads(run_module: RunModule) -> None:
+def test_reading_command_reports_no_change(run_module: RunModule) -> None:
     result = run_module("command", ScriptedAgent(), command="guest-get-host-name", check_mode=True)
     assert result == {"changed": False, "reply": {"host-name": "scripted"}}
 
 
-def test_changes(run_module: RunModule) -> None:
+def test_other_command_reports_a_change(run_module: RunModule) -> None:
     agent = ScriptedAgent()
     arguments = {"path": "/bin/true", "capture-output": True}
     result = run_module("command", agent, command="guest-exec", arguments=arguments)
@@ -34,7 +34,7 @@ def test_changes(run_module: RunModule) -> None:
     assert sent(agent)[-1]["arguments"] == arguments
 
 
-def test_check_mode_sends_nothing_that_changes(run_module: RunModule) -> None:
+def test_check_mode_sends_no_command_that_changes(run_module: RunModule) -> None:
     agent = ScriptedAgent()
     result = run_module("command", agent, command="guest-exec", arguments={"path": "/bin/true"}, check_mode=True)
     assert result == {"changed": True} and not agent.requests
@@ -43,7 +43,7 @@ def test_check_mode_sends_nothing_that_changes(run_module: RunModule) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "arguments", "said"),
+    ("command", "arguments", "message"),
     [
         ("guest-get-hostname", {}, "guest-get-host-name"),
         ("guest-exec", {}, "path: missing, expected a string"),
@@ -53,16 +53,16 @@ def test_check_mode_sends_nothing_that_changes(run_module: RunModule) -> None:
         ("guest-sync", {"id": 2**63}, "id: expected an integer of at most"),
     ],
 )
-def test_refuses_what_is_no_command(
-    run_module: RunModule, command: str, arguments: dict[str, t.Any], said: str
+def test_invalid_command_is_refused_before_sending(
+    run_module: RunModule, command: str, arguments: dict[str, t.Any], message: str
 ) -> None:
     agent = ScriptedAgent()
     result = run_module("command", agent, command=command, arguments=arguments)
-    assert result["failed"] and result["error"] == "invalid_request" and said in result["msg"]
+    assert result["failed"] and result["error"] == "invalid_request" and message in result["msg"]
     assert not agent.requests
 
 
-def test_checks_replies(run_module: RunModule) -> None:
+def test_validates_replies(run_module: RunModule) -> None:
     agent = ScriptedAgent()
     agent.handlers["guest-get-host-name"] = lambda arguments: {"host-name": 1}
     result = run_module("command", agent, command="guest-get-host-name")
@@ -71,7 +71,7 @@ def test_checks_replies(run_module: RunModule) -> None:
     assert result == {"changed": False, "reply": {"host-name": 1}}
 
 
-def test_sends_anything_without_validation(run_module: RunModule) -> None:
+def test_without_validation_sends_anything(run_module: RunModule) -> None:
     agent = ScriptedAgent()
     agent.handlers["vendor-thing"] = lambda arguments: [arguments]
     result = run_module("command", agent, command="vendor-thing", arguments={"a": {"b": [1, None]}}, validate=False)
@@ -83,28 +83,28 @@ def test_sends_anything_without_validation(run_module: RunModule) -> None:
 
 
 @pytest.mark.parametrize("validate", [True, False])
-def test_never_breaks_the_link_of_libvirtd(run_module: RunModule, validate: bool) -> None:
+def test_refuses_sync_delimited(run_module: RunModule, validate: bool) -> None:
     agent = ScriptedAgent()
     result = run_module("command", agent, command="guest-sync-delimited", arguments={"id": 1}, validate=validate)
     assert result["failed"] and result["error"] == "invalid_request" and "netless.qga.sync" in result["msg"]
     assert not agent.requests
 
 
-def test_a_plain_sync_is_a_command_like_any_other(run_module: RunModule) -> None:
+def test_sends_plain_sync(run_module: RunModule) -> None:
     result = run_module("command", ScriptedAgent(), command="guest-sync", arguments={"id": 4711})
     assert result == {"changed": False, "reply": 4711}
 
 
-def test_silent_commands(run_module: RunModule) -> None:
-    agent, told = ScriptedAgent(), threading.Event()
+def test_silent_command_succeeds_without_reply(run_module: RunModule) -> None:
+    agent, received = ScriptedAgent(), threading.Event()
 
     def shut_down(arguments: dict[str, t.Any]) -> object:
-        told.set()
+        received.set()
         return NO_REPLY
 
     agent.handlers["guest-shutdown"] = shut_down
     result = run_module("command", agent, command="guest-shutdown", arguments={"mode": "halt"}, silence=0.3)
-    assert result == {"changed": True, "reply": None} and told.wait(TEST_TIMEOUT)
+    assert result == {"changed": True, "reply": None} and received.wait(TEST_TIMEOUT)
     assert sent(agent) == [
         {"execute": "guest-shutdown", "arguments": {"mode": "halt"}, "id": sent(agent)[0]["id"]},
     ]
@@ -114,14 +114,14 @@ def refuse(arguments: dict[str, t.Any]) -> t.Any:
     raise ErrorReply("mode is invalid")
 
 
-def test_silent_commands_report_errors(run_module: RunModule) -> None:
+def test_silent_command_reports_error(run_module: RunModule) -> None:
     agent = ScriptedAgent()
     agent.handlers["guest-shutdown"] = refuse
     result = run_module("command", agent, command="guest-shutdown", arguments={"mode": "sideways"})
     assert result["failed"] and result["error"] == "agent_refused" and "mode is invalid" in result["msg"]
 
 
-def test_silence_of_nobody_is_no_success(run_module: RunModule) -> None:
+def test_silent_command_fails_if_no_agent_answers(run_module: RunModule) -> None:
     result = run_module("command", ScriptedAgent("silence"), command="guest-shutdown", silence=0.2)
     assert result["failed"] and result["error"] == "agent_silent"
 
@@ -140,7 +140,9 @@ def test_silence_of_nobody_is_no_success(run_module: RunModule) -> None:
         ("garbage", "guest-exec", "protocol_violation"),
     ],
 )
-def test_errors_have_a_class(run_module: RunModule, profile: str, command: str, error: str, validate: bool) -> None:
+def test_failure_has_an_error_name_and_no_arguments(
+    run_module: RunModule, profile: str, command: str, error: str, validate: bool
+) -> None:
     arguments = {"path": "secret-tool", "input-data": "c2VjcmV0"} if command == "guest-exec" else {}
     agent = ScriptedAgent(profile)
     options: dict[str, t.Any] = {"command": command, "arguments": arguments, "validate": validate}
@@ -150,7 +152,7 @@ def test_errors_have_a_class(run_module: RunModule, profile: str, command: str, 
     assert sum(request["execute"] == command for request in agent.requests) <= 1
 
 
-def test_the_agents_own_error(run_module: RunModule) -> None:
+def test_error_reply_names_the_endpoint(run_module: RunModule) -> None:
     agent = ScriptedAgent()
     agent.handlers["guest-exec"] = refuse
     result = run_module("command", agent, command="guest-exec", arguments={"path": "/nothing"})

@@ -19,7 +19,7 @@ from .conftest import Diagnose, RunModule
 from .diagnosed_agent import agent_with, requested
 
 
-def test_nothing_is_wrong(diagnose: Diagnose) -> None:
+def test_healthy_guest_has_only_ok_findings(diagnose: Diagnose) -> None:
     found = diagnose(agent_with())
     assert found["result"]["ok"] and "nothing to be done" in found["result"]["summary"]
     assert {name for name in found if name != "result"} == {
@@ -30,7 +30,7 @@ def test_nothing_is_wrong(diagnose: Diagnose) -> None:
     assert found["python"]["message"] == "python3.13 in the guest is Python 3.13"
 
 
-def test_check_mode_is_the_same(diagnose: Diagnose) -> None:
+def test_check_mode_runs_all_checks(diagnose: Diagnose) -> None:
     agent = agent_with()
     assert diagnose(agent, check_mode=True)["shell"]["status"] == "ok"
     assert set(requested(agent)) == {
@@ -39,7 +39,7 @@ def test_check_mode_is_the_same(diagnose: Diagnose) -> None:
     } - {"guest-sync"}
 
 
-def test_diagnoses_and_unchecked_commands_take_no_jsonschema(
+def test_diagnosis_and_unvalidated_command_need_no_jsonschema(
     run_module: RunModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: t.Any) -> t.NoReturn:
@@ -53,6 +53,6 @@ def test_diagnoses_and_unchecked_commands_take_no_jsonschema(
     assert run_module("command", agent_with(), command="guest-ping")["error"] == "library_missing"
 
 
-def test_an_endpoint_that_is_none_is_an_error_of_the_options(run_module: RunModule) -> None:
+def test_invalid_endpoint_fails(run_module: RunModule) -> None:
     result = run_module("diagnosis_info", "carrier-pigeon:web1")
     assert result["failed"] and result["error"] == "invalid_request"

@@ -17,13 +17,13 @@ from .conftest import Diagnose
 from .diagnosed_agent import agent_with, requested
 
 
-def test_old_agents(diagnose: Diagnose) -> None:
+def test_old_agent_is_a_warning(diagnose: Diagnose) -> None:
     found = diagnose(agent_with("no_ids"))
     assert found["version"]["status"] == "warning" and "2.12.0" in found["version"]["message"]
     assert found["result"]["ok"] and found["result"]["summary"].startswith("The agent works")
 
 
-def test_a_version_like_no_other(diagnose: Diagnose) -> None:
+def test_unknown_version_is_shown_safely(diagnose: Diagnose) -> None:
     agent = agent_with()
     agent.version = "\x1b[31mnewest\n" + "x" * 5000
     found = diagnose(agent)
@@ -32,14 +32,14 @@ def test_a_version_like_no_other(diagnose: Diagnose) -> None:
 
 
 @pytest.mark.parametrize("profile", ["frozen", "frozen_newer_text"])
-def test_frozen(diagnose: Diagnose, profile: str) -> None:
+def test_frozen_guest_is_a_problem(diagnose: Diagnose, profile: str) -> None:
     agent = agent_with(profile)
     found = diagnose(agent)
     assert found["frozen"]["status"] == "problem" and "netless.qga.fsfreeze" in found["frozen"]["advice"]
     assert list(found)[-1] == "frozen" and "guest-exec" not in requested(agent)
 
 
-def test_whether_it_is_frozen_is_not_known(diagnose: Diagnose) -> None:
+def test_blocked_fsfreeze_status_is_unknown(diagnose: Diagnose) -> None:
     agent = agent_with()
     agent.disabled.add("guest-fsfreeze-status")
     found = diagnose(agent)
@@ -47,21 +47,21 @@ def test_whether_it_is_frozen_is_not_known(diagnose: Diagnose) -> None:
     assert "fsfreeze" in found["commands"]["message"]
 
 
-def test_an_agent_that_cannot_freeze(diagnose: Diagnose) -> None:
+def test_agent_without_fsfreeze_is_not_frozen(diagnose: Diagnose) -> None:
     agent = agent_with()
     for name in ("guest-fsfreeze-status", "guest-fsfreeze-freeze", "guest-fsfreeze-thaw"):
         del agent.handlers[name]
     assert diagnose(agent)["frozen"]["status"] == "ok"
 
 
-def test_an_agent_that_does_not_tell(diagnose: Diagnose) -> None:
+def test_blocked_guest_info_is_a_problem(diagnose: Diagnose) -> None:
     agent = agent_with()
     agent.disabled.add("guest-info")
     found = diagnose(agent)
     assert found["version"]["status"] == "problem" and "guest-info" in found["version"]["advice"]
 
 
-def test_blocked(diagnose: Diagnose) -> None:
+def test_blocked_exec_and_files_are_problems(diagnose: Diagnose) -> None:
     agent = agent_with("blocked")
     found = diagnose(agent)
     assert found["exec"]["status"] == found["files"]["status"] == "problem"
@@ -73,7 +73,7 @@ def test_blocked(diagnose: Diagnose) -> None:
     assert found["result"]["summary"].endswith("Then see files.")
 
 
-def test_blocked_by_an_agent_that_says_little(diagnose: Diagnose) -> None:
+def test_blocked_exec_without_osinfo_is_a_problem(diagnose: Diagnose) -> None:
     def refuse(arguments: t.Any) -> t.Any:
         raise ErrorReply("no such file")
 
@@ -85,7 +85,7 @@ def test_blocked_by_an_agent_that_says_little(diagnose: Diagnose) -> None:
     assert found["exec"]["status"] == "problem" and found["commands"]["status"] == "warning"
 
 
-def test_commands_that_the_agent_has_not(diagnose: Diagnose) -> None:
+def test_missing_commands_name_the_needed_version(diagnose: Diagnose) -> None:
     agent = agent_with()
     for name in ("guest-exec", "guest-exec-status", "guest-ssh-add-authorized-keys"):
         del agent.handlers[name]
@@ -102,7 +102,7 @@ def test_command_of_several_modules_is_listed_once(diagnose: Diagnose) -> None:
     assert "vcpus, vcpus_info" in message and message.count("guest-get-vcpus") == 1
 
 
-def test_slow(diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_agent_is_a_warning(diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capabilities, "_SLOW_SECONDS", 0.0)
     found = diagnose(agent_with())
     assert found["speed"]["status"] == "warning" and "ansible_qga_reply_timeout" in found["speed"]["advice"]

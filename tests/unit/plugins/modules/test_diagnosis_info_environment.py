@@ -20,7 +20,7 @@ from .conftest import Clock, Diagnose
 from .diagnosed_agent import HEALTHY, agent_with, requested
 
 
-def test_a_guest_that_is_this_machine(diagnose: Diagnose) -> None:
+def test_findings_on_this_machine(diagnose: Diagnose) -> None:
     guest = LocalGuest()
     found = diagnose(guest)
     assert found["shell"]["status"] == found["spool"]["status"] == "ok"
@@ -32,14 +32,16 @@ def test_a_guest_that_is_this_machine(diagnose: Diagnose) -> None:
     assert guest.running == {} and guest.handles == {}
 
 
-def test_a_guest_with_nothing_but_a_shell(diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch, tmp_path: t.Any) -> None:
+def test_guest_with_only_a_shell_has_warnings(
+    diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch, tmp_path: t.Any
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     found = diagnose(LocalGuest())
     assert found["shell"]["status"] == "ok" and found["user"]["status"] == "unknown"
     assert found["gzip"]["status"] == found["setsid"]["status"] == "warning"
 
 
-def test_there_is_no_shell(diagnose: Diagnose) -> None:
+def test_missing_shell_is_a_problem(diagnose: Diagnose) -> None:
     def refuse(arguments: t.Any) -> t.Any:
         raise ErrorReply("Guest agent command failed, error was 'Failed to execute child process'")
 
@@ -49,7 +51,7 @@ def test_there_is_no_shell(diagnose: Diagnose) -> None:
     assert found["shell"]["status"] == "problem" and "did not start /bin/sh" in found["shell"]["message"]
 
 
-def test_programs_do_not_end(diagnose: Diagnose, clock: Clock) -> None:
+def test_program_that_does_not_end_is_a_problem(diagnose: Diagnose, clock: Clock) -> None:
     clock.skips_sleep = True
     agent = agent_with()
     agent.handlers["guest-exec-status"] = lambda arguments: {"exited": False}
@@ -57,28 +59,28 @@ def test_programs_do_not_end(diagnose: Diagnose, clock: Clock) -> None:
     assert found["shell"]["status"] == "problem" and "does not end" in found["shell"]["message"]
 
 
-def test_the_agent_goes_away_in_the_middle(diagnose: Diagnose) -> None:
+def test_agent_that_disappears_during_exec_is_a_problem(diagnose: Diagnose) -> None:
     agent = agent_with()
     agent.deliveries.append(lambda line: [None] if requested(agent)[-1] == "guest-exec" else [line])
     found = diagnose(agent)
     assert found["shell"]["status"] == "problem" and "hangs" in found["shell"]["advice"]
 
 
-@pytest.mark.parametrize("says", ["", "end", "\0\xff\n", "x" * 100_000])
-def test_a_shell_that_is_none(diagnose: Diagnose, says: str) -> None:
-    found = diagnose(agent_with(says=says, rc=127))
+@pytest.mark.parametrize("output", ["", "end", "\0\xff\n", "x" * 100_000])
+def test_shell_with_wrong_output_is_a_problem(diagnose: Diagnose, output: str) -> None:
+    found = diagnose(agent_with(output=output, rc=127))
     assert found["shell"]["status"] == "problem" and "127" in found["shell"]["message"]
 
 
-def test_nothing_that_tasks_take(diagnose: Diagnose) -> None:
-    found = diagnose(agent_with(says="uid \nuser \nend yes\n"))
+def test_missing_tools_are_warnings(diagnose: Diagnose) -> None:
+    found = diagnose(agent_with(output="uid \nuser \nend yes\n"))
     assert found["shell"]["status"] == "ok" and found["user"]["status"] == "unknown"
     assert found["spool"]["status"] == "problem"
     assert {found[name]["status"] for name in ("python", "gzip", "setsid")} == {"warning"}
 
 
-def test_not_root(diagnose: Diagnose) -> None:
-    found = diagnose(agent_with(says=HEALTHY.replace("uid 0\nuser root", "uid 998\nuser qemu-ga")))
+def test_other_user_than_root_is_a_warning(diagnose: Diagnose) -> None:
+    found = diagnose(agent_with(output=HEALTHY.replace("uid 0\nuser root", "uid 998\nuser qemu-ga")))
     assert found["user"]["status"] == "warning" and "qemu-ga" in found["user"]["message"]
     assert found["result"]["ok"]
 
@@ -86,9 +88,9 @@ def test_not_root(diagnose: Diagnose) -> None:
 @pytest.mark.parametrize(
     ("version", "status"), [("2.7", "warning"), ("3.6", "warning"), ("3.8", "warning"), ("3.9", "ok"), ("x", "warning")]
 )
-def test_pythons(diagnose: Diagnose, version: str, status: str) -> None:
-    says = HEALTHY.replace("python 3.13", f"python {version}")
-    assert diagnose(agent_with(says=says))["python"]["status"] == status
+def test_python_version(diagnose: Diagnose, version: str, status: str) -> None:
+    output = HEALTHY.replace("python 3.13", f"python {version}")
+    assert diagnose(agent_with(output=output))["python"]["status"] == status
 
 
 @pytest.mark.parametrize(
@@ -102,13 +104,13 @@ def test_pythons(diagnose: Diagnose, version: str, status: str) -> None:
     ],
 )
 def test_selinux(diagnose: Diagnose, context: str, enforce: str, writes: bool, status: str) -> None:
-    says = f"enforce {enforce}\ncontext {context}\0\n{'writes yes' if writes else ''}\n{HEALTHY}"
-    found = diagnose(agent_with(says=says))
+    output = f"enforce {enforce}\ncontext {context}\0\n{'writes yes' if writes else ''}\n{HEALTHY}"
+    found = diagnose(agent_with(output=output))
     assert found["selinux"]["status"] == status and context in found["selinux"]["message"]
     assert ("semanage permissive" in found["result"]["summary"]) is (status == "problem")
 
 
-def test_what_a_guest_says_is_bounded(diagnose: Diagnose) -> None:
-    says = "user \x1b[2Jroot\nuser other\nuid 5\n" + HEALTHY
-    found = diagnose(agent_with(says=says))
+def test_output_of_the_guest_is_cleaned(diagnose: Diagnose) -> None:
+    output = "user \x1b[2Jroot\nuser other\nuid 5\n" + HEALTHY
+    found = diagnose(agent_with(output=output))
     assert "\x1b" not in found["user"]["message"] and "other" not in found["user"]["message"]

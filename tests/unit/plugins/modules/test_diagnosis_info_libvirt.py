@@ -24,9 +24,9 @@ from .diagnosed_agent import findings_by_check
 
 
 class HypervisorWithVersions(Hypervisor):
-    """One that also tells its versions."""
+    """A hypervisor that also reports versions."""
 
-    # pylint: disable=invalid-name  # they are libvirt's
+    # pylint: disable=invalid-name  # libvirt's names
 
     def connect(self) -> Hypervisor:
         return self
@@ -46,7 +46,7 @@ def hypervisor(monkeypatch: pytest.MonkeyPatch) -> HypervisorWithVersions:
 
 
 def diagnose_domain(name: str = "db1", endpoint: str = "libvirt") -> dict[str, t.Any]:
-    """As ``diagnose`` does."""
+    """Run diagnosis_info on a domain, as the fixture ``diagnose`` does on an agent."""
     params = {"domain": name, "uri": None, "endpoint": endpoint, "timeout": TEST_TIMEOUT}
     result = operation_of("diagnosis_info").carry_out(params, Target(Address()), check_mode=False, diff_mode=False)
     return findings_by_check(result)
@@ -56,20 +56,20 @@ def diagnose_domain(name: str = "db1", endpoint: str = "libvirt") -> dict[str, t
     ("code", "reason"),
     [(45, "did not accept who we are"), (38, "says libvirt"), (88, "access control")],
 )
-def test_libvirt_refuses(hypervisor: HypervisorWithVersions, code: int, reason: str) -> None:
+def test_refused_connection_is_a_problem(hypervisor: HypervisorWithVersions, code: int, reason: str) -> None:
     hypervisor.open_failures = [Failure(code)]
     found = diagnose_domain()
     assert found["libvirt"]["status"] == "problem" and reason in found["libvirt"]["message"]
     assert "guide to permissions" in found["libvirt"]["advice"] and "domain" not in found
 
 
-def test_there_is_no_domain(hypervisor: HypervisorWithVersions) -> None:
+def test_unknown_domain_is_a_problem(hypervisor: HypervisorWithVersions) -> None:
     found = diagnose_domain("nobody")
     assert found["libvirt"]["status"] == "problem" and "no such domain" in found["libvirt"]["message"]
 
 
 @pytest.mark.parametrize(("state", "reason"), [(3, "paused"), (5, "off"), (6, "crashed"), (7, "suspended")])
-def test_the_domain_does_not_run(hypervisor: HypervisorWithVersions, state: int, reason: str) -> None:
+def test_domain_that_does_not_run_is_a_problem(hypervisor: HypervisorWithVersions, state: int, reason: str) -> None:
     hypervisor.states = [state] * 9
     found = diagnose_domain()
     assert found["libvirt"]["status"] == "ok"
@@ -88,7 +88,7 @@ def test_the_domain_does_not_run(hypervisor: HypervisorWithVersions, state: int,
         (86, "Guest agent is not responding: Guest agent not available for now", "agent", "hangs"),
     ],
 )
-def test_libvirt_knows_of_no_agent(
+def test_unavailable_agent_or_channel_is_a_problem(
     hypervisor: HypervisorWithVersions, code: int, text: str, check: str, advice: str
 ) -> None:
     hypervisor.channels = channel_xml("org.qemu.guest_agent.0", 0, connected=advice == "hangs")
@@ -99,13 +99,15 @@ def test_libvirt_knows_of_no_agent(
     assert list(found)[-1] == check
 
 
-def test_there_is_no_library_of_libvirts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_libvirt_library_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "libvirt", None)
     found = diagnose_domain()
     assert found["libraries"]["status"] == "problem" and "libvirt-python" in found["libraries"]["message"]
 
 
-def test_libvirt_goes_away_in_the_middle(hypervisor: HypervisorWithVersions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libvirt_that_disappears_between_checks_is_a_problem(
+    hypervisor: HypervisorWithVersions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail() -> int:
         hypervisor.alive = False
         hypervisor.open_failures = [Failure(38, "Failed to connect socket")]

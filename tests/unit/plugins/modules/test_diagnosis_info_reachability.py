@@ -19,14 +19,14 @@ from .conftest import Diagnose, silence_of
 from .diagnosed_agent import agent_with
 
 
-def test_there_is_no_socket(diagnose: Diagnose, tmp_path: t.Any) -> None:
+def test_missing_socket_is_a_problem(diagnose: Diagnose, tmp_path: t.Any) -> None:
     found = diagnose(f"unix:{tmp_path}/nothing")
     assert found["channel"]["status"] == "problem" and "no such socket" in found["channel"]["message"]
     assert found["result"]["summary"].startswith(found["channel"]["message"])
     assert [finding["check"] for finding in found["result"]["findings"]] == ["libraries", "channel"]
 
 
-def test_somebody_holds_the_socket(diagnose: Diagnose) -> None:
+def test_socket_held_by_another_client_is_a_problem(diagnose: Diagnose) -> None:
     agent = agent_with()
     with agent.listening() as path, socket.socket(socket.AF_UNIX) as holder:
         holder.connect(path)
@@ -35,13 +35,13 @@ def test_somebody_holds_the_socket(diagnose: Diagnose) -> None:
     assert "libvirt:NAME" in found["channel"]["advice"]
 
 
-def test_nobody_answers(diagnose: Diagnose) -> None:
+def test_silent_agent_is_a_problem(diagnose: Diagnose) -> None:
     found = diagnose(agent_with("silence"), silence=0.2)
     assert found["agent"]["status"] == "problem" and "qemu-guest-agent" in found["agent"]["advice"]
     assert "version" not in found
 
 
-def test_it_hangs_up_at_once(diagnose: Diagnose) -> None:
+def test_closed_connection_is_a_problem(diagnose: Diagnose) -> None:
     agent = agent_with()
     agent.serve = lambda connection: None  # type: ignore[method-assign]
     found = diagnose(agent)
@@ -49,11 +49,11 @@ def test_it_hangs_up_at_once(diagnose: Diagnose) -> None:
 
 
 @pytest.mark.parametrize("profile", ["stale", "ignores_ids", "no_delimited", "unsolicited_event"])
-def test_what_is_odd_and_works(diagnose: Diagnose, profile: str) -> None:
+def test_unusual_agent_that_works_is_ok(diagnose: Diagnose, profile: str) -> None:
     assert diagnose(agent_with(profile))["agent"]["status"] == "ok"
 
 
-def test_what_was_left_in_the_channel(diagnose: Diagnose) -> None:
+def test_reports_discarded_bytes(diagnose: Diagnose) -> None:
     assert "thrown away" in diagnose(agent_with("stale"))["agent"]["message"]
     assert "thrown away" not in diagnose(agent_with())["agent"]["message"]
 
@@ -74,14 +74,14 @@ def test_what_was_left_in_the_channel(diagnose: Diagnose) -> None:
         ("foreign_ids", "hangs"),
     ],
 )
-def test_it_syncs_and_then_goes_wrong(diagnose: Diagnose, profile: str, advice: str) -> None:
+def test_failure_after_sync_is_a_problem_of_the_version_check(diagnose: Diagnose, profile: str, advice: str) -> None:
     found = diagnose(agent_with(profile), silence=silence_of(profile))
     assert found["agent"]["status"] == "ok"
     assert found["version"]["status"] == "problem" and advice in found["version"]["advice"]
     assert list(found)[-1] == "version"
 
 
-def test_there_is_no_jsonschema(diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_jsonschema_is_a_problem(diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> t.NoReturn:
         raise LibraryMissing("Python's jsonschema is needed")
 
@@ -91,9 +91,7 @@ def test_there_is_no_jsonschema(diagnose: Diagnose, monkeypatch: pytest.MonkeyPa
     assert "controller" in found["libraries"]["advice"] and "channel" not in found
 
 
-def test_not_to_have_looked_at_the_agent_is_not_to_have_found_it_well(
-    diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_error_during_the_agent_check_is_a_problem(diagnose: Diagnose, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(channel: StreamChannel, deadline: t.Any) -> t.NoReturn:
         raise OSError(28, "No space left on device")
 

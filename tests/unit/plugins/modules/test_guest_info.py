@@ -20,31 +20,31 @@ from .conftest import RunModule, silence_of
 from .reporting_agent import REPLIES, SUBSETS, reporting_agent
 
 
-def asked(agent: ScriptedAgent) -> list[str]:
-    """The commands that the agent was asked for, without the syncs."""
+def sent_commands(agent: ScriptedAgent) -> list[str]:
+    """Return the commands that the agent was sent, without the syncs."""
     return [name for name in (request["execute"] for request in agent.requests) if not name.startswith("guest-sync")]
 
 
 def reasons(result: dict[str, t.Any]) -> dict[str, str]:
-    """Why which subset is not told."""
+    """Return the reasons of the unavailable subsets."""
     return {name: subset["reason"] for name, subset in result["unavailable"].items()}
 
 
-def test_each_answer_has_the_time_and_not_all_of_them(run_module: RunModule) -> None:
-    def slowly(tell: t.Callable[[t.Any], t.Any]) -> t.Callable[[t.Any], t.Any]:
-        def tell_slowly(arguments: t.Any) -> t.Any:
+def test_timeout_limits_each_reply_not_their_sum(run_module: RunModule) -> None:
+    def delayed(answer: t.Callable[[t.Any], t.Any]) -> t.Callable[[t.Any], t.Any]:
+        def answer_late(arguments: t.Any) -> t.Any:
             time.sleep(0.25)
-            return tell(arguments)
+            return answer(arguments)
 
-        return tell_slowly
+        return answer_late
 
     agent = reporting_agent()
-    agent.handlers.update({name: slowly(tell) for name, tell in agent.handlers.items() if name in REPLIES})
+    agent.handlers.update({name: delayed(answer) for name, answer in agent.handlers.items() if name in REPLIES})
     result = run_module("guest_info", agent, silence=3)
     assert "failed" not in result and set(result["qga"]) == SUBSETS
 
 
-def test_all_answers_may_take_the_time_that_each_has(run_module: RunModule, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deadline_allows_every_reply_its_timeout(run_module: RunModule, monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[tuple[float, float]] = []
     usual = StreamChannel.exchange
 
@@ -54,11 +54,11 @@ def test_all_answers_may_take_the_time_that_each_has(run_module: RunModule, monk
 
     monkeypatch.setattr(StreamChannel, "exchange", exchange)
     run_module("guest_info", reporting_agent(), timeout=60.0, subset=["os", "memory"])
-    # It is reached, tells of itself, and answers three commands more.
+    # One to connect, one for guest-info, and one for each of three commands.
     assert limits[0][0] == 60 and limits[0][1] > 4 * 60
 
 
-def test_tells_everything(run_module: RunModule) -> None:
+def test_returns_all_subsets(run_module: RunModule) -> None:
     result = run_module("guest_info", reporting_agent())
     qga = result["qga"]
     assert not result["changed"] and not result["unavailable"] and "ansible_facts" not in result
@@ -96,27 +96,27 @@ def test_check_mode_reports_the_same(run_module: RunModule) -> None:
         (["os", "load", "!load"], {"os"}),
     ],
 )
-def test_subsets(run_module: RunModule, subset: list[str], found: set[str]) -> None:
+def test_selects_subsets(run_module: RunModule, subset: list[str], found: set[str]) -> None:
     assert set(run_module("guest_info", reporting_agent(), subset=subset)["qga"]) == found
 
 
-def test_asks_only_for_what_was_asked_of_it(run_module: RunModule) -> None:
+def test_sends_only_the_selected_commands(run_module: RunModule) -> None:
     agent = reporting_agent()
     run_module("guest_info", agent, subset=["os", "hostname"])
-    assert asked(agent)[0] == "guest-info"
-    assert {"guest-get-osinfo", "guest-get-host-name"} <= set(asked(agent))
-    assert not set(asked(agent)) & (set(REPLIES) - {"guest-get-osinfo"})
+    assert sent_commands(agent)[0] == "guest-info"
+    assert {"guest-get-osinfo", "guest-get-host-name"} <= set(sent_commands(agent))
+    assert not set(sent_commands(agent)) & (set(REPLIES) - {"guest-get-osinfo"})
 
 
 @pytest.mark.parametrize("subset", [["disk"], ["!disk"], ["!all"]])
-def test_unknown_subsets(run_module: RunModule, subset: list[str]) -> None:
+def test_unknown_subset_is_refused_before_connecting(run_module: RunModule, subset: list[str]) -> None:
     agent = reporting_agent()
     result = run_module("guest_info", agent, subset=subset)
     assert result["failed"] and result["error"] == "invalid_request" and "disk_statistics" in result["msg"]
     assert not agent.requests
 
 
-def test_what_an_agent_cannot_do(run_module: RunModule) -> None:
+def test_missing_and_disabled_commands_are_unavailable(run_module: RunModule) -> None:
     agent = reporting_agent()
     agent.version = "7.2.22"
     for command in ("guest-network-get-route", "guest-get-load", "guest-get-memory-block-info"):
@@ -133,17 +133,17 @@ def test_what_an_agent_cannot_do(run_module: RunModule) -> None:
     assert set(result["qga"]) == SUBSETS - set(result["unavailable"])
     routes = result["unavailable"]["routes"]["msg"]
     assert "unix:" in routes and "guest-network-get-route" in routes and "7.2.22" in routes and "9.1" in routes
-    assert "guest-get-users" not in asked(agent) and "guest-network-get-route" not in asked(agent)
+    assert "guest-get-users" not in sent_commands(agent) and "guest-network-get-route" not in sent_commands(agent)
 
 
 @pytest.mark.parametrize("profile", ["frozen", "frozen_newer_text"])
-def test_while_frozen(run_module: RunModule, profile: str) -> None:
+def test_frozen_guest_reports_only_agent_and_fsfreeze(run_module: RunModule, profile: str) -> None:
     result = run_module("guest_info", reporting_agent(profile))
     assert set(result["qga"]) == {"agent", "fsfreeze"} and result["qga"]["fsfreeze"] == "frozen"
     assert set(reasons(result).values()) == {"filesystems_frozen"}
 
 
-def test_while_frozen_and_nobody_asked(run_module: RunModule) -> None:
+def test_frozen_is_the_reason_even_if_fsfreeze_is_not_selected(run_module: RunModule) -> None:
     result = run_module("guest_info", reporting_agent("frozen"), subset=["users"])
     assert not result["qga"] and reasons(result) == {"users": "filesystems_frozen"}
 
@@ -152,7 +152,7 @@ def refuse(arguments: dict[str, t.Any]) -> t.Any:
     raise ErrorReply("failed to look that up: no such file")
 
 
-def test_what_an_agent_refuses(run_module: RunModule) -> None:
+def test_refused_command_is_unavailable(run_module: RunModule) -> None:
     agent = reporting_agent()
     agent.handlers["guest-get-users"] = refuse
     result = run_module("guest_info", agent)
@@ -160,7 +160,7 @@ def test_what_an_agent_refuses(run_module: RunModule) -> None:
     assert "no such file" in result["unavailable"]["users"]["msg"]
 
 
-def test_frozen_in_between(run_module: RunModule) -> None:
+def test_guest_frozen_between_two_replies(run_module: RunModule) -> None:
     agent = reporting_agent()
 
     def freeze(arguments: dict[str, t.Any]) -> t.Any:
@@ -172,7 +172,7 @@ def test_frozen_in_between(run_module: RunModule) -> None:
     assert set(result["qga"]) == {"cpu_statistics"} and reasons(result) == {"os": "filesystems_frozen"}
 
 
-def test_an_agent_that_says_nothing_about_itself(run_module: RunModule) -> None:
+def test_disabled_guest_info_leaves_the_other_subsets(run_module: RunModule) -> None:
     agent = reporting_agent()
     agent.disabled = {"guest-info"}
     del agent.handlers["guest-get-load"]
@@ -191,7 +191,7 @@ def test_an_agent_that_says_nothing_about_itself(run_module: RunModule) -> None:
         ("guest-info", {"version": "9.2.0", "supported_commands": [{"name": "guest-ping"}]}, "supported_commands[0]"),
     ],
 )
-def test_hostile_replies(run_module: RunModule, command: str, reply: t.Any, where: str) -> None:
+def test_invalid_reply_is_a_protocol_violation(run_module: RunModule, command: str, reply: t.Any, where: str) -> None:
     agent = reporting_agent()
     agent.handlers[command] = lambda arguments: reply
     result = run_module("guest_info", agent)
@@ -203,11 +203,11 @@ def test_hostile_replies(run_module: RunModule, command: str, reply: t.Any, wher
     ("profile", "error"),
     [("silence", "agent_silent"), ("never", "outcome_unknown"), ("garbage", "protocol_violation")],
 )
-def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
+def test_failure_has_an_error_name(run_module: RunModule, profile: str, error: str) -> None:
     result = run_module("guest_info", reporting_agent(profile), silence=silence_of(profile))
     assert result["failed"] and result["error"] == error
 
 
-def test_nobody_there(run_module: RunModule, tmp_path: t.Any) -> None:
+def test_missing_socket_is_unavailable(run_module: RunModule, tmp_path: t.Any) -> None:
     result = run_module("guest_info", f"unix:{tmp_path}/nothing")
     assert result["failed"] and result["error"] == "endpoint_unavailable"

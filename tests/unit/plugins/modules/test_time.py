@@ -25,54 +25,54 @@ def test_exactly_one_source_of_time_is_required(options: dict[str, t.Any]) -> No
     assert validated.error_messages
 
 
-def test_follows_the_host(run_module: RunModule) -> None:
+def test_sync_host_sets_the_clock_once(run_module: RunModule) -> None:
     guest = GuestWithClock(ahead=HOUR)
     would = run_module("time", guest.agent, sync="host", check_mode=True)
-    assert would["changed"] and not guest.was_told and abs(would["drift"]) < 1
+    assert would["changed"] and not guest.set_calls and abs(would["drift"]) < 1
     result = run_module("time", guest.agent, sync="host")
-    assert result["changed"] and len(guest.was_told) == 1 and abs(guest.ahead) < 10**9
+    assert result["changed"] and len(guest.set_calls) == 1 and abs(guest.ahead) < 10**9
     assert abs(result["drift"]) < 1 and result["drift_before"] == pytest.approx(3600, abs=1)
     assert result["diff"]["before"]["drift"].startswith("+3") and "time" in result["diff"]["after"]
     again = run_module("time", guest.agent, sync="host")
-    assert not again["changed"] and len(guest.was_told) == 1 and "diff" not in again
+    assert not again["changed"] and len(guest.set_calls) == 1 and "diff" not in again
 
 
-def test_goes_without_being_set_if_it_is_not_far_off(run_module: RunModule) -> None:
+def test_clock_within_max_drift_is_not_set(run_module: RunModule) -> None:
     guest = GuestWithClock(ahead=HOUR)
     assert not run_module("time", guest.agent, sync="host", max_drift=3700)["changed"]
-    assert not guest.was_told
+    assert not guest.set_calls
 
 
-@pytest.mark.parametrize("written", ["{seconds}", "{seconds}.25", "{date}Z", "{date}+00:00"])
-def test_sets_a_time(run_module: RunModule, written: str) -> None:
+@pytest.mark.parametrize("text", ["{seconds}", "{seconds}.25", "{date}Z", "{date}+00:00"])
+def test_sets_a_given_time(run_module: RunModule, text: str) -> None:
     guest = GuestWithClock()
     seconds = int(time.time()) + 3600
-    wanted = written.format(seconds=seconds, date=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)))
+    wanted = text.format(seconds=seconds, date=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)))
     result = run_module("time", guest.agent, time=wanted)
     assert result["changed"] and abs(result["drift"] - 3600) < 2 and abs(guest.ahead - HOUR) < 2 * 10**9
     assert not run_module("time", guest.agent, time=wanted, max_drift=60)["changed"]
 
 
 @pytest.mark.parametrize(
-    "written", ["noon", "", "2026-01-31", "2026-01-31T12:00:00", "-1", "1e40", "NaN", "Infinity", "1e999999"]
+    "text", ["noon", "", "2026-01-31", "2026-01-31T12:00:00", "-1", "1e40", "NaN", "Infinity", "1e999999"]
 )
-def test_what_is_no_time(run_module: RunModule, written: str) -> None:
+def test_invalid_time_is_refused_before_connecting(run_module: RunModule, text: str) -> None:
     guest = GuestWithClock()
-    result = run_module("time", guest.agent, time=written)
+    result = run_module("time", guest.agent, time=text)
     assert result["failed"] and result["error"] == "invalid_request" and not guest.agent.requests
 
 
-def test_follows_its_rtc(run_module: RunModule) -> None:
+def test_sync_rtc_sets_the_clock_always(run_module: RunModule) -> None:
     guest = GuestWithClock(ahead=HOUR)
     guest.rtc_ahead = -HOUR
-    assert run_module("time", guest.agent, sync="rtc", check_mode=True)["changed"] and not guest.was_told
+    assert run_module("time", guest.agent, sync="rtc", check_mode=True)["changed"] and not guest.set_calls
     result = run_module("time", guest.agent, sync="rtc")
     assert result["changed"] and result["drift"] == pytest.approx(-3600, abs=1)
-    assert guest.was_told in ([None], [{}])
+    assert guest.set_calls in ([None], [{}])
     assert not run_module("time", guest.agent, sync="rtc")["changed"]
 
 
-def test_an_error_after_the_clock_was_set(run_module: RunModule) -> None:
+def test_error_after_setting_the_clock_is_a_warning(run_module: RunModule) -> None:
     guest = GuestWithClock(ahead=HOUR)
 
     def set_and_fail(arguments: dict[str, t.Any]) -> t.Any:
@@ -85,7 +85,7 @@ def test_an_error_after_the_clock_was_set(run_module: RunModule) -> None:
     assert "hwclock failed" in result["warnings"][0]
 
 
-def test_an_error_and_the_clock_was_not_set(run_module: RunModule) -> None:
+def test_error_without_setting_the_clock_fails(run_module: RunModule) -> None:
     guest = GuestWithClock(ahead=HOUR)
 
     def fail(arguments: dict[str, t.Any]) -> t.Any:
@@ -99,7 +99,7 @@ def test_an_error_and_the_clock_was_not_set(run_module: RunModule) -> None:
         assert "not currently supported" in result["msg"]
 
 
-def test_an_agent_that_only_says_so(run_module: RunModule) -> None:
+def test_clock_that_stays_off_fails(run_module: RunModule) -> None:
     guest = GuestWithClock(ahead=HOUR)
     guest.agent.handlers["guest-set-time"] = lambda arguments: {}
     result = run_module("time", guest.agent, sync="host")
@@ -117,21 +117,21 @@ def test_an_agent_that_only_says_so(run_module: RunModule) -> None:
         ("wrong_types", "protocol_violation"),
     ],
 )
-def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
+def test_failure_has_an_error_name(run_module: RunModule, profile: str, error: str) -> None:
     guest = GuestWithClock(profile)
     result = run_module("time", guest.agent, sync="host", silence=silence_of(profile))
-    assert result["failed"] and result["error"] == error and not guest.was_told
+    assert result["failed"] and result["error"] == error and not guest.set_calls
 
 
-def test_a_lost_answer(run_module: RunModule) -> None:
+def test_lost_reply_is_not_sent_again(run_module: RunModule) -> None:
     guest = GuestWithClock(ahead=HOUR)
-    guest.agent.deliveries.append(lambda line: [None] if guest.was_told else [line])
+    guest.agent.deliveries.append(lambda line: [None] if guest.set_calls else [line])
     result = run_module("time", guest.agent, sync="host")
-    assert result["failed"] and result["error"] == "outcome_unknown" and len(guest.was_told) == 1
+    assert result["failed"] and result["error"] == "outcome_unknown" and len(guest.set_calls) == 1
 
 
 @pytest.mark.parametrize("missing", ["guest-get-time", "guest-set-time"])
-def test_what_an_agent_cannot_do(run_module: RunModule, missing: str) -> None:
+def test_missing_and_disabled_commands(run_module: RunModule, missing: str) -> None:
     guest = GuestWithClock(ahead=HOUR)
     guest.agent.disabled = {missing}
     assert run_module("time", guest.agent, sync="host")["error"] == "command_disabled"

@@ -18,7 +18,7 @@ from .guest_with_clock import HOUR, GuestWithClock
 def test_returns_time_and_drift(run_module: RunModule, check_mode: bool) -> None:
     guest = GuestWithClock(ahead=-HOUR)
     result = run_module("time_info", guest.agent, check_mode=check_mode)
-    assert not result["changed"] and not guest.was_told
+    assert not result["changed"] and not guest.set_calls
     assert result["drift"] == pytest.approx(-3600, abs=1)
     assert set(result) == {"changed", "time", "drift", "uncertainty"}
     assert 0 <= result["uncertainty"] < 1

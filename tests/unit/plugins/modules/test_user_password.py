@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Passwords as a module."""
+"""The module user_password: setting the password of a guest's user."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OTHER_HASH = "$6$saltsaltsaltsalt$" + "b" * 86
 
 @pytest.fixture(name="guest")
 def fixture_guest(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[LocalGuest]:
-    """A guest with one user, whose password has another hash than HASH."""
+    """Provide a guest with one user, whose password has another hash than HASH."""
     shadow = tmp_path / "shadow"
     shadow.write_text(f"root:*:1::::::\n\nbroken\nuser:{OTHER_HASH}:19000:0:99999:7:::\n")
     monkeypatch.setattr(passwords, "_SHADOW", str(shadow))
@@ -45,7 +45,7 @@ def fixture_guest(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.
 
 @pytest.fixture(name="crypt")
 def fixture_crypt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A crypt(3) to which PASSWORD has OTHER_HASH."""
+    """Replace crypt(3) by one that returns OTHER_HASH for PASSWORD."""
 
     def crypt(password: bytes, setting: bytes) -> bytes:
         return OTHER_HASH.encode() if password == PASSWORD.encode() else HASH.encode()
@@ -53,7 +53,7 @@ def fixture_crypt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(password_hash, "_find_crypt", lambda: crypt)
 
 
-def test_sets_a_hash_once(run_module: RunModule, guest: LocalGuest) -> None:
+def test_sets_hash_once(run_module: RunModule, guest: LocalGuest) -> None:
     options: dict[str, t.Any] = {"user": "user", "password": HASH, "encrypted": True}
     assert run_module("user_password", guest, check_mode=True, **options)["changed"]
     assert not guest.calls("guest-set-user-password")
@@ -68,7 +68,7 @@ def test_sets_a_hash_once(run_module: RunModule, guest: LocalGuest) -> None:
 
 
 @pytest.mark.usefixtures("crypt")
-def test_sets_a_password_that_is_another_one(run_module: RunModule, guest: LocalGuest) -> None:
+def test_sets_different_password(run_module: RunModule, guest: LocalGuest) -> None:
     result = run_module("user_password", guest, user="user", password="another")
     assert result["changed"] and result["compared"]
     (sent,) = guest.calls("guest-set-user-password")
@@ -76,7 +76,7 @@ def test_sets_a_password_that_is_another_one(run_module: RunModule, guest: Local
 
 
 @pytest.mark.usefixtures("crypt")
-def test_leaves_the_password(run_module: RunModule, guest: LocalGuest) -> None:
+def test_same_password_is_not_set(run_module: RunModule, guest: LocalGuest) -> None:
     result = run_module("user_password", guest, user="user", password=PASSWORD)
     assert not result["changed"] and result["compared"] and not guest.calls("guest-set-user-password")
 
@@ -84,7 +84,9 @@ def test_leaves_the_password(run_module: RunModule, guest: LocalGuest) -> None:
 @pytest.mark.usefixtures("crypt")
 @pytest.mark.parametrize("command", ["guest-file-open", "guest-file-read"])
 @pytest.mark.parametrize("missing", [True, False])
-def test_where_nothing_can_be_compared(run_module: RunModule, guest: LocalGuest, command: str, missing: bool) -> None:
+def test_sets_password_if_shadow_is_unreadable(
+    run_module: RunModule, guest: LocalGuest, command: str, missing: bool
+) -> None:
     if missing:
         del guest.handlers[command]
     else:
@@ -96,20 +98,22 @@ def test_where_nothing_can_be_compared(run_module: RunModule, guest: LocalGuest,
     guest.handles.clear()
 
 
-def test_an_agent_that_is_not_root(
+def test_cannot_compare_without_root(
     run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passwords, "_SHADOW", f"{tmp_path}/none")
     assert run_module("user_password", guest, check_mode=True, user="user", password=PASSWORD)["compared"] is False
 
 
-def test_a_file_that_has_no_end(run_module: RunModule, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cannot_compare_with_too_large_file(
+    run_module: RunModule, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(passwords, "_MAX_SIZE", 10)
     result = run_module("user_password", guest, user="user", password=HASH, encrypted=True)
     assert result["changed"] and not result["compared"]
 
 
-def test_no_such_user(run_module: RunModule, guest: LocalGuest) -> None:
+def test_unknown_user_fails(run_module: RunModule, guest: LocalGuest) -> None:
     result = run_module("user_password", guest, user="nobody", password=PASSWORD)
     assert result["failed"] and result["error"] == "agent_refused" and PASSWORD not in str(result)
 
@@ -128,7 +132,7 @@ def test_no_such_user(run_module: RunModule, guest: LocalGuest) -> None:
         {"password": "$6$", "encrypted": True},
     ],
 )
-def test_what_cannot_be_asked_for(run_module: RunModule, options: dict[str, t.Any]) -> None:
+def test_invalid_options_are_refused_before_connecting(run_module: RunModule, options: dict[str, t.Any]) -> None:
     agent = ScriptedAgent()
     result = run_module("user_password", agent, **{"user": "user", "password": "secret", **options})
     assert result["failed"] and result["error"] == "invalid_request" and not agent.requests
@@ -136,7 +140,7 @@ def test_what_cannot_be_asked_for(run_module: RunModule, options: dict[str, t.An
 
 
 @pytest.mark.parametrize("text", ["*", "!", "!!", f"!{HASH}", "$y$j9T$salt$hash", "$argon2id$v=19$m=1,t=1,p=1$a$b+/"])
-def test_what_can_be_in_place_of_a_hash(run_module: RunModule, guest: LocalGuest, text: str) -> None:
+def test_accepts_locks_and_other_hash_methods(run_module: RunModule, guest: LocalGuest, text: str) -> None:
     assert run_module("user_password", guest, user="user", password=text, encrypted=True)["changed"]
 
 
@@ -150,19 +154,19 @@ def test_what_can_be_in_place_of_a_hash(run_module: RunModule, guest: LocalGuest
         ("blocked", "command_missing"),
     ],
 )
-def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
+def test_failure_has_an_error_name_and_no_password(run_module: RunModule, profile: str, error: str) -> None:
     options: dict[str, t.Any] = {"user": "user", "password": PASSWORD}
     result = run_module("user_password", LocalGuest(profile), silence=silence_of(profile), **options)
     assert result["failed"] and result["error"] == error and PASSWORD not in str(result)
 
 
-def test_a_blocked_command(run_module: RunModule, guest: LocalGuest) -> None:
+def test_blocked_command_fails(run_module: RunModule, guest: LocalGuest) -> None:
     guest.disabled.add("guest-set-user-password")
     result = run_module("user_password", guest, user="user", password=PASSWORD)
     assert result["failed"] and result["error"] == "command_disabled"
 
 
-def test_an_answer_that_is_lost(run_module: RunModule, guest: LocalGuest) -> None:
+def test_lost_reply_is_not_sent_again(run_module: RunModule, guest: LocalGuest) -> None:
     guest.deliveries.append(lambda line: [None] if b'"return": {}' in line and b"handle" not in line else [line])
     guest.disabled.add("guest-file-open")
     result = run_module("user_password", guest, user="user", password=PASSWORD)

@@ -23,7 +23,7 @@ def test_count_or_ids_are_required(options: dict[str, t.Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told", "online"),
+    ("options", "switched", "online"),
     [
         ({"online": [3]}, [(3, True)], [0, 1, 2, 3]),
         ({"offline": [1, 2]}, [(1, False), (2, False)], [0]),
@@ -33,29 +33,29 @@ def test_count_or_ids_are_required(options: dict[str, t.Any]) -> None:
         ({"count": 4}, [(3, True)], [0, 1, 2, 3]),
     ],
 )
-def test_changes_once(
-    run_module: RunModule, options: dict[str, t.Any], told: list[tuple[int, bool]], online: list[int]
+def test_switches_vcpus_once(
+    run_module: RunModule, options: dict[str, t.Any], switched: list[tuple[int, bool]], online: list[int]
 ) -> None:
     guest = GuestWithVcpus()
     would = run_module("vcpus", guest.agent, check_mode=True, **options)
-    assert not guest.was_told
+    assert not guest.set_calls
     result = run_module("vcpus", guest.agent, **options)
-    assert guest.was_told == [[{"logical-id": number, "online": state} for number, state in told]]
+    assert guest.set_calls == [[{"logical-id": number, "online": state} for number, state in switched]]
     assert result["changed"] and result == would
     assert result["diff"]["before"] == {"online": [0, 1, 2], "offline": [3]}
     assert result["diff"]["after"]["online"] == online and result["online_count"] == len(online)
     again = run_module("vcpus", guest.agent, **options)
-    assert not again["changed"] and len(guest.was_told) == 1
+    assert not again["changed"] and len(guest.set_calls) == 1
 
 
 @pytest.mark.parametrize("options", [{"online": [0]}, {"offline": [3]}, {"count": 3}, {"online": [], "offline": []}])
-def test_leaves_alone_what_is_as_it_should_be(run_module: RunModule, options: dict[str, t.Any]) -> None:
+def test_no_change_sends_nothing(run_module: RunModule, options: dict[str, t.Any]) -> None:
     guest = GuestWithVcpus()
-    assert not run_module("vcpus", guest.agent, **options)["changed"] and not guest.was_told
+    assert not run_module("vcpus", guest.agent, **options)["changed"] and not guest.set_calls
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"offline": [0, 1]}, "vCPU 0 offline"),
         ({"online": [4, 5]}, "no vCPU 4, 5 "),
@@ -64,41 +64,41 @@ def test_leaves_alone_what_is_as_it_should_be(run_module: RunModule, options: di
         ({"count": 5}, "has 4 vCPUs"),
     ],
 )
-def test_refuses_before_anything_is_changed(run_module: RunModule, options: dict[str, t.Any], said: str) -> None:
+def test_invalid_request_changes_nothing(run_module: RunModule, options: dict[str, t.Any], message: str) -> None:
     guest = GuestWithVcpus()
     result = run_module("vcpus", guest.agent, **options)
-    assert result["failed"] and result["error"] == "invalid_request" and said in result["msg"]
-    assert not guest.was_told
+    assert result["failed"] and result["error"] == "invalid_request" and message in result["msg"]
+    assert not guest.set_calls
 
 
-def test_too_few_that_can_be_taken_offline(run_module: RunModule) -> None:
+def test_fails_if_too_few_can_go_offline(run_module: RunModule) -> None:
     guest = GuestWithVcpus()
     guest.agent.handlers["guest-get-vcpus"] = lambda arguments: [
         {"logical-id": number, "online": True, "can-offline": False} for number in range(2)
     ]
     result = run_module("vcpus", guest.agent, count=1)
     assert result["failed"] and result["error"] == "invalid_request" and "0 vCPUs offline" in result["msg"]
-    assert not guest.was_told
+    assert not guest.set_calls
 
 
-def test_what_is_not_told_may_be_possible(run_module: RunModule) -> None:
-    """Whether a vCPU can be taken offline need not be in the reply."""
+def test_missing_can_offline_means_yes(run_module: RunModule) -> None:
+    """Accept a reply without can-offline, which the schema allows."""
     guest = GuestWithVcpus()
-    told: list[t.Any] = []
+    switched: list[t.Any] = []
     guest.agent.handlers["guest-get-vcpus"] = lambda arguments: [
         {"logical-id": 0, "online": True},
-        {"logical-id": 1, "online": not told},
+        {"logical-id": 1, "online": not switched},
     ]
 
     def set_vcpus(arguments: dict[str, t.Any]) -> t.Any:
-        told.extend(arguments["vcpus"])
-        return len(told)
+        switched.extend(arguments["vcpus"])
+        return len(switched)
 
     guest.agent.handlers["guest-set-vcpus"] = set_vcpus
     assert run_module("vcpus", guest.agent, count=1)["online_count"] == 1
 
 
-def test_partly_done(run_module: RunModule) -> None:
+def test_partly_done_reports_the_present_state(run_module: RunModule) -> None:
     guest = GuestWithVcpus(stubborn=2)
     result = run_module("vcpus", guest.agent, count=1)
     assert result["failed"] and result["error"] == "partly_done" and result["changed"]
@@ -107,13 +107,13 @@ def test_partly_done(run_module: RunModule) -> None:
     assert result["diff"]["after"] == {"online": [0, 2], "offline": [1, 3]}
 
 
-def test_nothing_done(run_module: RunModule) -> None:
+def test_nothing_done_is_a_refusal(run_module: RunModule) -> None:
     guest = GuestWithVcpus(stubborn=3)
     result = run_module("vcpus", guest.agent, online=[3])
     assert result["failed"] and result["error"] == "agent_refused" and not result["changed"]
 
 
-def test_an_agent_that_only_says_so(run_module: RunModule) -> None:
+def test_success_without_effect_fails(run_module: RunModule) -> None:
     guest = GuestWithVcpus()
     guest.agent.handlers["guest-set-vcpus"] = lambda arguments: len(arguments["vcpus"])
     result = run_module("vcpus", guest.agent, count=1)
@@ -129,13 +129,13 @@ def test_an_agent_that_only_says_so(run_module: RunModule) -> None:
         ("wrong_types", "protocol_violation"),
     ],
 )
-def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
+def test_failure_has_an_error_name(run_module: RunModule, profile: str, error: str) -> None:
     result = run_module("vcpus", GuestWithVcpus(profile).agent, count=1, silence=silence_of(profile))
     assert result["failed"] and result["error"] == error
 
 
 @pytest.mark.parametrize("missing", ["guest-get-vcpus", "guest-set-vcpus"])
-def test_what_an_agent_cannot_do(run_module: RunModule, missing: str) -> None:
+def test_missing_and_disabled_commands(run_module: RunModule, missing: str) -> None:
     guest = GuestWithVcpus()
     guest.agent.disabled = {missing}
     assert run_module("vcpus", guest.agent, count=1)["error"] == "command_disabled"

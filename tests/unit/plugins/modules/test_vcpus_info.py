@@ -17,7 +17,7 @@ def test_returns_vcpus_in_order_of_ids(run_module: RunModule, check_mode: bool) 
     guest = GuestWithVcpus()
     result = run_module("vcpus_info", guest.agent, check_mode=check_mode)
     assert not result["changed"] and result["online_count"] == 3
-    assert set(result) == {"changed", "vcpus", "online_count"} and not guest.was_told
+    assert set(result) == {"changed", "vcpus", "online_count"} and not guest.set_calls
     assert [vcpu["logical_id"] for vcpu in result["vcpus"]] == [0, 1, 2, 3]
     assert result["vcpus"][0] == {"logical_id": 0, "online": True, "can_offline": False}
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Hashes of passwords, with the crypt(3) of this machine if it has one."""
+"""Password hashes, with the crypt(3) of this machine if it has one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.accounts import
 
 PASSWORD = 'it\'s a "password" 汉语'
 
-# By the methods of Debian's, Fedora's and SUSE's, old and new.
+# With the old and new methods of Debian, Fedora and SUSE.
 HASHES = [
     "$6$rounds=1000$saltsalt$anNtMr9VQmvo1pqQvbOz2A9TT3KMnh8sOOZFZYYSW/ua54/bRCLQoJ0AE3ROYgpZgVYOAgGNuiwCL037qTVRv0",
     "$5$saltsalt$haqjHqDX5.QrwCgs/fX1QQTzCg89WrnYGLd4pi3Lg3B",
@@ -32,15 +32,15 @@ needs_crypt = pytest.mark.skipif(
 
 @needs_crypt
 @pytest.mark.parametrize("known", HASHES)
-def test_whose_hash_it_is(known: str) -> None:
+def test_hash_belongs_to_its_password_only(known: str) -> None:
     assert password_hash.is_hash(known)
-    # glibc's own does not know all of them.
+    # glibc's own crypt does not know all methods.
     assert password_hash.is_hash_of(known, PASSWORD) is not False
     assert not password_hash.is_hash_of(known, f"{PASSWORD}.")
 
 
 @needs_crypt
-def test_a_method_that_every_library_knows() -> None:
+def test_sha512_is_always_known() -> None:
     assert password_hash.is_hash_of(HASHES[0], PASSWORD) is True
     assert password_hash.is_hash_of(HASHES[0], "another") is False
 
@@ -67,18 +67,18 @@ def test_a_method_that_every_library_knows() -> None:
         "$6$" + "a" * 500,
     ],
 )
-def test_what_is_no_hash_or_would_take_too_long(known: str) -> None:
+def test_invalid_or_expensive_hash_is_not_computed(known: str) -> None:
     started = time.monotonic()
     assert password_hash.is_hash_of(known, PASSWORD) is None
     assert time.monotonic() - started < 1
 
 
-def test_without_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_gives_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(password_hash, "_LIBRARIES", ("libnone.so.0",))
     assert password_hash.is_hash_of(HASHES[0], PASSWORD) is None
 
 
-def test_a_library_that_does_not_know_the_method(monkeypatch: pytest.MonkeyPatch) -> None:
-    for said in (None, b"*0"):
-        monkeypatch.setattr(password_hash, "_find_crypt", lambda said=said: lambda password, setting: said)
+def test_unknown_method_gives_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for computed in (None, b"*0"):
+        monkeypatch.setattr(password_hash, "_find_crypt", lambda computed=computed: lambda password, setting: computed)
         assert password_hash.is_hash_of(HASHES[0], PASSWORD) is None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What makes a line a key."""
+"""Finding public keys in lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.accounts.public
 
 
 def public_key(kind: str) -> str:
-    """A key of that kind, as long as ssh is not asked for it."""
+    """Return what looks like a key of a type. ssh would not accept it."""
     blob = struct.pack(">I", len(kind)) + kind.encode() + struct.pack(">I", 4) + b"\0\1\2\3"
     return f"{kind} {base64.b64encode(blob).decode()}"
 
@@ -43,7 +43,7 @@ def public_key(kind: str) -> str:
         'environment="A=b c" {}',
     ],
 )
-def test_key_of_a_line(kind: str, line: str) -> None:
+def test_finds_key_in_line(kind: str, line: str) -> None:
     assert key_of(line.format(public_key(kind))) == public_key(kind)
 
 
@@ -60,7 +60,7 @@ def test_key_of_a_line(kind: str, line: str) -> None:
         "\ud800 \ud800",
     ],
 )
-def test_lines_without_a_key(line: str) -> None:
+def test_line_without_key(line: str) -> None:
     assert key_of(line) is None
 
 
@@ -69,11 +69,11 @@ def test_lines_without_a_key(line: str) -> None:
     ['"' * 500_001, 'a"\\' * 300_000, "a " * 400_000, '"a' * 300_001],
     ids=["quotes", "escapes", "fields", "quoted"],
 )
-def test_hostile_lines_take_no_time(line: str) -> None:
+def test_hostile_lines_are_read_quickly(line: str) -> None:
     started = time.monotonic()
     assert key_of(line) is None
     assert time.monotonic() - started < 5
 
 
-def test_lines_of_texts() -> None:
+def test_key_lines_skip_comments_and_empty_lines() -> None:
     assert key_lines(["a\r\n\n # b\n c ", "", "d"]) == ["a", "c", "d"]
