@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Modules, run on agents that a test has set up."""
+"""Fixtures that run modules on the agents of a test."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ from .diagnosed_agent import findings_by_check
 
 MODULES = "ansible_collections.netless.qga.plugins.modules"
 
-#: Seconds for what has to go well, on a machine that is busy with other tests.
+#: Seconds for what has to succeed, on a machine that is busy with other tests.
 TEST_TIMEOUT = 30.0
 
 
 def operation_of(module: str) -> Operation:
-    """What a module does."""
+    """Return the operation of a module."""
     return t.cast(Operation, importlib.import_module(f"{MODULES}.{module}").OPERATION)
 
 
 def silence_of(profile: str) -> float | None:
-    """For how long an agent of that profile is waited for, if all that it does is to let wait."""
+    """Return a short timeout for a profile that only lets the module wait; None for others."""
     return 0.2 if profile in ("foreign_ids", "never", "silence") else None
 
 
 def comes(condition: t.Callable[[], bool]) -> bool:
-    """Whether something comes that has to, sooner or later."""
+    """Wait until a condition holds, and return whether it does."""
     end = time.monotonic() + 2 * TEST_TIMEOUT
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
@@ -56,7 +56,7 @@ def comes(condition: t.Callable[[], bool]) -> bool:
 
 
 def gone(pid: int) -> bool:
-    """Whether a process ends. In a container there may be nobody who buries it."""
+    """Wait until a process ends, and return whether it has. In a container it may stay a zombie."""
 
     def is_gone() -> bool:
         try:
@@ -69,7 +69,7 @@ def gone(pid: int) -> bool:
 
 @pytest.fixture(autouse=True)
 def no_guards_left(tmp_path: pathlib.Path) -> t.Iterator[None]:
-    """Ends the guards that the test was done with before they were: without their guest they would try for an hour."""
+    """End the guards that outlive the test: without their guest they would try for an hour."""
     yield
     for record in tmp_path.glob("netless-qga-*/*.freeze"):
         with contextlib.suppress(ValueError, KeyError):
@@ -79,13 +79,12 @@ def no_guards_left(tmp_path: pathlib.Path) -> t.Iterator[None]:
 
 
 class Clock:
-    """The time as deadlines have it, which a test can put forward."""
+    """The clock of deadlines, which a test can put forward."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
         self.skips_sleep = False
-        """Whether it leaps where a deadline would sleep, by a second at least: what is polled for long is not for it
-        to be waited for."""
+        """Whether the clock leaps by at least a second where a deadline would sleep, so that long polling is quick."""
 
     def monotonic(self) -> float:
         return time.monotonic() + self._ahead
@@ -102,7 +101,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of all deadlines."""
+    """Replace the clock of all deadlines."""
     clock = Clock()
     monkeypatch.setattr(deadlines, "time", clock)
     return clock
@@ -110,23 +109,23 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @contextlib.contextmanager
 def patient_channels(is_silent: t.Callable[[], bool]) -> t.Iterator[None]:
-    """Getting to an agent takes none of the time for its answers, so that silence is the same on any machine.
+    """Give connecting to an agent its own time, so that a short timeout for replies works on any machine.
 
-    :param is_silent: whether the agent answers nothing at all, so that it is the sync that is waited for in vain.
+    :param is_silent: whether the agent answers nothing at all, so that already the sync has to time out.
     """
-    # pylint: disable=protected-access  # there is no other place where reaching it could be told from being answered
-    usual_open, usual_sync = StreamChannel._open, StreamChannel._sync
+    # pylint: disable=protected-access  # only these methods distinguish connecting from waiting for a reply
+    original_open, original_sync = StreamChannel._open, StreamChannel._sync
 
     def open_patiently(channel: StreamChannel, deadline: Deadline) -> None:
         patience = Deadline.after(TEST_TIMEOUT)
-        usual_open(channel, patience)
+        original_open(channel, patience)
         opener = channel._opener
-        # Until it is accepted, the agent's silence would be that of another client.
+        # Before the connection is accepted, silence would mean that another client holds the socket.
         while isinstance(opener, UnixConnector) and opener._waits_in_queue() and not patience.passed:
             time.sleep(0.001)
 
     def sync_patiently(channel: StreamChannel, deadline: Deadline) -> SyncReport:
-        return usual_sync(channel, deadline if is_silent() else Deadline.after(TEST_TIMEOUT))
+        return original_sync(channel, deadline if is_silent() else Deadline.after(TEST_TIMEOUT))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StreamChannel, "_open", open_patiently)
@@ -135,11 +134,11 @@ def patient_channels(is_silent: t.Callable[[], bool]) -> t.Iterator[None]:
 
 
 class RunModule(t.Protocol):
-    """Runs a module on an agent; returns its result.
+    """Runs a module on an agent, and returns its result.
 
     :param agent: a scripted agent, or an endpoint.
-    :param silence: seconds after which no answer is one, as the option timeout, but that only answers count.
-    :param options: the module's own.
+    :param silence: seconds to wait for a reply, as the option timeout, but not for connecting.
+    :param options: the module's own options.
     """
 
     def __call__(
@@ -156,7 +155,7 @@ class RunModule(t.Protocol):
 
 @pytest.fixture
 def run_module() -> t.Iterator[RunModule]:
-    """Runs modules on agents that listen until the test is over."""
+    """Run modules on agents that listen until the test is over."""
     with contextlib.ExitStack() as stack:
         endpoints: dict[int, str] = {}
 
@@ -194,7 +193,7 @@ def run_module() -> t.Iterator[RunModule]:
 
 
 class Diagnose(t.Protocol):
-    """Runs diagnosis_info on an agent; returns its findings by their checks, and the result as ``result``."""
+    """Runs diagnosis_info on an agent, and returns its findings by check, and the result as ``result``."""
 
     def __call__(self, agent: ScriptedAgent | str, **options: t.Any) -> dict[str, t.Any]: ...
 

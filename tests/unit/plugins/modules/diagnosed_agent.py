@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An agent to diagnose, and what holds for each diagnosis."""
+"""An agent to diagnose, and assertions about every diagnosis."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def agent_with(*profiles: str, output: str | bytes = HEALTHY, rc: int = 0) -> Sc
 
 
 def assert_well_formed(result: dict[str, t.Any]) -> None:
-    """Fail unless the result has what each diagnosis has."""
+    """Assert what is true of every diagnosis."""
     assert "failed" not in result and result["changed"] is False
     statuses = {finding["status"] for finding in result["findings"]}
     assert statuses <= {"ok", "warning", "problem", "unknown"}
