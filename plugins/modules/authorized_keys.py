@@ -60,8 +60,8 @@ options:
     type: bool
     default: false
 notes:
-  - The agent always uses C(.ssh/authorized_keys) in the user's home directory, whatever C(AuthorizedKeysFile) in the
-    guest's C(sshd_config) says.
+  - The agent always uses C(.ssh/authorized_keys) in the user's home directory, even if C(AuthorizedKeysFile) in the
+    guest's C(sshd_config) names another file.
   - With SELinux in the guest, it needs the boolean C(virt_qemu_ga_manage_ssh) there, which is off by default.
   - The agent ends the file without a newline. If you add a line with a shell, begin it with a newline.
 seealso:

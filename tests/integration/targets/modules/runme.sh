@@ -3,8 +3,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# The agent's commands as modules, on an old agent, a new one, and one that may neither run programs nor handle files;
-# over the host's own connection, and on the host that has the socket.
+# Runs the modules with an old agent, a new one, and one that may neither run programs nor handle files; over the host's
+# own connection, and on the host that has the socket.
 set -euxo pipefail
 
 guests="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests"
@@ -34,11 +34,11 @@ ansible_connection=netless.qga.guest_agent
 localhost ansible_connection=local ansible_python_interpreter=$(command -v python)
 INVENTORY
 
-# ansible-core 2.19 takes this one for a delegated task in the background, whatever the inventory says.
+# ansible-core 2.19 uses this one for a delegated task in the background, even if the inventory names another.
 ANSIBLE_PYTHON_INTERPRETER="$(command -v python)"
 export ANSIBLE_PYTHON_INTERPRETER
 
-# shellcheck disable=SC2086 # Several.
+# shellcheck disable=SC2086 # It may be several words.
 for playbook in ${PLAYBOOKS:-*.yml}; do
     ansible-playbook -i "${work}/inventory" -e work="${work}" "${playbook}" "$@"
 done
