@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address, make_channel
@@ -38,6 +38,21 @@ class Target:
     limit: float | None = None
     chunk: int | None = None
     log: t.Callable[[str], None] = lambda line: None
+
+    @classmethod
+    def from_dict(cls, mapping: t.Mapping[str, t.Any]) -> Target:
+        """Return the target that :meth:`as_dict` described. It logs nothing."""
+        return cls(**{**mapping, "address": Address(**mapping["address"])})
+
+    def as_dict(self) -> dict[str, t.Any]:
+        """Return everything except ``log``, as values that JSON can hold, for :meth:`from_dict` in another process."""
+        return {
+            "address": asdict(self.address),
+            "connect_timeout": self.connect_timeout,
+            "reply_timeout": self.reply_timeout,
+            "limit": self.limit,
+            "chunk": self.chunk,
+        }
 
     def with_options(self, params: t.Mapping[str, t.Any]) -> Target:
         """The same, but for what the options of a module say."""
