@@ -118,7 +118,7 @@ class GuestFreeze:
                 raise TaskFailed(f"{self._endpoint}: {exc} came before it was frozen", error="interrupted") from exc
             token = secrets.token_hex(16)
             if max_frozen is not None:
-                self._guard = GuardProcess.start(GuardConfig.on(self._target, token=token, max_frozen=max_frozen))
+                self._guard = GuardProcess.start(GuardConfig(token, max_frozen, self._target))
             try:
                 return self._freeze(FreezeRecord(token, tuple(mountpoints)), max_frozen, is_held)
             except FreezeUnresolved:

@@ -20,10 +20,9 @@ import select
 import signal
 import syslog
 import typing as t
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
-from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.filesystems import THAWED, Filesystems
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record import GUARD, OTHERS, RecordFile
@@ -49,49 +48,25 @@ _LOOK_TIMEOUT = 30.0
 class GuardConfig:
     """What a guard needs to know.
 
-    :param token: of the freeze, as its record has it.
-    :param max_frozen: seconds after which it thaws.
-    :param endpoint: and the others, as :class:`Address` and :class:`Target` have them.
+    :param token: the token of the freeze, as in its record.
+    :param max_frozen: seconds after which the guard thaws.
+    :param target: the guest's agent.
     """
 
     token: str
     max_frozen: float
-    endpoint: str
-    domain: str
-    uri: str
-    connect_timeout: float
-    reply_timeout: float
-    limit: float | None
+    target: Target
 
     @classmethod
-    def on(cls, target: Target, *, token: str, max_frozen: float) -> GuardConfig:
-        """Orders for a freeze of the guest at the end of that way."""
-        address = target.address
-        return cls(
-            token,
-            max_frozen,
-            address.endpoint,
-            address.domain,
-            address.uri,
-            target.connect_timeout,
-            target.reply_timeout,
-            target.limit,
-        )
+    def from_line(cls, line: str) -> GuardConfig:
+        """Return the configuration that :meth:`as_line` described."""
+        members = json.loads(line)
+        return cls(members["token"], members["max_frozen"], Target.from_dict(members["target"]))
 
-    def target(self) -> Target:
-        """The way to the guest."""
-        return Target(
-            Address(self.endpoint, self.domain, self.uri), self.connect_timeout, self.reply_timeout, limit=self.limit
-        )
-
-    def text(self) -> str:
-        """One line, for :meth:`parse`."""
-        return json.dumps(asdict(self)) + "\n"
-
-    @classmethod
-    def parse(cls, text: str) -> GuardConfig:
-        """What was made a text."""
-        return cls(**json.loads(text))
+    def as_line(self) -> str:
+        """Return the configuration as one line of ASCII, for :meth:`from_line` in the guard's process."""
+        members = {"token": self.token, "max_frozen": self.max_frozen, "target": self.target.as_dict()}
+        return json.dumps(members) + "\n"
 
 
 def lock_for(endpoint: str) -> FairLock:
@@ -113,7 +88,7 @@ class Guard:
     ) -> None:
         self._config = config
         self._hear = wait
-        self._target = config.target()
+        self._target = config.target
         with contextlib.closing(self._target.agent()) as agent:
             self._endpoint = agent.endpoint
         self._file = RecordFile(self._endpoint)
@@ -255,8 +230,8 @@ def main() -> None:
     Everything is imported before it says that it is ready: as part of a module it comes out of an archive that is
     removed when the module ends.
     """
-    config = GuardConfig.parse(_line(0))
-    _import_the_rest(config.target())
+    config = GuardConfig.from_line(_line(0))
+    _import_the_rest(config.target)
     # The one that was started ends, so that nobody has to wait for the one that stays.
     if os.fork() > 0:
         os._exit(0)

@@ -64,7 +64,7 @@ class GuardProcess:
         stdin, stdout = t.cast(t.IO[bytes], process.stdin), t.cast(t.IO[bytes], process.stdout)
         try:
             with stdout:
-                _write(stdin, config.text())
+                _write(stdin, config.as_line())
                 said = _read_all(stdout, Deadline.after(_START_TIMEOUT))
             last = said.strip().rpartition("\n")[2].split()
             if len(last) == 2 and last[0] == "ready" and last[1].isdigit():
