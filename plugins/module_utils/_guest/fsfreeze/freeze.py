@@ -24,13 +24,14 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.filesy
     FreezeUnresolved,
     Thaw,
 )
-from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard import GuardConfig, lock_for
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_config import GuardConfig
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_process import GuardProcess
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record import (
     MODULE,
     OTHERS,
     FreezeRecord,
     RecordFile,
+    freeze_lock,
 )
 from ansible_collections.netless.qga.plugins.module_utils._local.signals import DeferredSignals, Interrupted
 from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable, QgaError, TaskFailed
@@ -96,13 +97,13 @@ class GuestFreeze:
         return self._file.read()
 
     def begin(
-        self, mountpoints: t.Sequence[str], *, max_frozen: float | None, is_held: bool = False
+        self, mountpoints: t.Sequence[str], *, max_frozen: float | None, is_attached: bool = False
     ) -> FreezeRecord | None:
         """Freeze, unless it is frozen.
 
         :param mountpoints: what to freeze; none are all.
         :param max_frozen: seconds after which a guard thaws. None: there is no guard.
-        :param is_held: whether this process stays, to :meth:`end` it. The guard thaws at once if it ends without.
+        :param is_attached: whether this process stays, to :meth:`end` it. The guard thaws at once if it ends without.
         :returns: the record of the freeze. None if it was frozen before.
         :raises TaskFailed: it is not frozen, or that is not known.
         :raises QgaError: likewise.
@@ -120,18 +121,18 @@ class GuestFreeze:
             if max_frozen is not None:
                 self._guard = GuardProcess.start(GuardConfig(token, max_frozen, self._target))
             try:
-                return self._freeze(FreezeRecord(token, tuple(mountpoints)), max_frozen, is_held)
+                return self._freeze(FreezeRecord(token, tuple(mountpoints)), max_frozen, is_attached)
             except FreezeUnresolved:
                 raise
             except (TaskFailed, QgaError):
                 # Nothing is frozen.
-                self._dismiss()
+                self._cancel_guard()
                 raise
             finally:
-                if self._guard is not None and not is_held:
+                if self._guard is not None and not is_attached:
                     self._guard.close()
 
-    def _freeze(self, record: FreezeRecord, max_frozen: float | None, is_held: bool) -> FreezeRecord:
+    def _freeze(self, record: FreezeRecord, max_frozen: float | None, is_attached: bool) -> FreezeRecord:
         guard = self._guard
         record = replace(record, frozen_at=time.time(), guard=guard.pid if guard else 0)
         self._file.write(record)
@@ -156,7 +157,7 @@ class GuestFreeze:
             raise
         self._begun = record
         self._note(record)
-        if guard is not None and not (guard.hold() if is_held else guard.leave()):
+        if guard is not None and not (guard.attach() if is_attached else guard.detach()):
             self._warn("The guard that was to thaw when the time is up has ended before it could.")
         return record
 
@@ -201,7 +202,7 @@ class GuestFreeze:
                 and record.token != self._begun.token
             ):
                 # Ours has ended, and this one is not ours to end.
-                self._dismiss()
+                self._cancel_guard()
                 return ThawResult(self._begun, None, OTHERS, status=FROZEN)
             if status == THAWED:
                 ending = ThawResult(record, None, thawed_before(record))
@@ -210,7 +211,7 @@ class GuestFreeze:
                 ending = ThawResult(record if is_known else None, self._filesystems.thaw())
             if record is not None and record.thawed_by != MODULE:
                 self._note(replace(record, thawed_by=MODULE))
-            self._dismiss()
+            self._cancel_guard()
             return ending
 
     def _current_record(self) -> FreezeRecord | None:
@@ -223,9 +224,9 @@ class GuestFreeze:
         if self._guard is not None:
             self._guard.close()
 
-    def _dismiss(self) -> None:
+    def _cancel_guard(self) -> None:
         if self._guard is not None:
-            self._guard.dismiss()
+            self._guard.cancel()
 
     def _note(self, record: FreezeRecord) -> None:
         # What is frozen or thawed is so without a record.
@@ -234,7 +235,7 @@ class GuestFreeze:
 
     @contextlib.contextmanager
     def _lock(self, deadline: Deadline) -> t.Iterator[None]:
-        fair_lock = lock_for(self._endpoint)
+        fair_lock = freeze_lock(self._endpoint)
         fair_lock.acquire(deadline)
         try:
             yield

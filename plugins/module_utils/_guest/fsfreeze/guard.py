@@ -14,25 +14,31 @@ another token. No record is no reason to step back, as it may be lost with the d
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import select
-import signal
 import syslog
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.filesystems import THAWED, Filesystems
-from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record import GUARD, OTHERS, RecordFile
-from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock import FairLock
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_config import GuardConfig
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_inbox import (
+    ATTACHED,
+    CANCELLED,
+    CLOSED,
+    DETACHED,
+    TERMINATED,
+    Inbox,
+)
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record import (
+    GUARD,
+    OTHERS,
+    RecordFile,
+    freeze_lock,
+)
 from ansible_collections.netless.qga.plugins.module_utils._schema.validation import check_reply
 from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable
-
-#: What a guard is told: it is frozen, and left so; it is frozen, by one who stays to thaw it; it is not frozen.
-LEFT, HELD, DISMISSED = "left", "held", "dismissed"
-_ENDED, _URGED = "", "urged"
 
 # The least and the most seconds between two looks at the guest: each is a conversation on its channel.
 _MIN_SPACING, _MAX_SPACING = 1.0, 10.0
@@ -42,36 +48,6 @@ _RETRY_TIMEOUT = 3600.0
 _LOOKS_AT_UNKNOWN = 3
 # For one look.
 _LOOK_TIMEOUT = 30.0
-
-
-@dataclass(frozen=True)
-class GuardConfig:
-    """What a guard needs to know.
-
-    :param token: the token of the freeze, as in its record.
-    :param max_frozen: seconds after which the guard thaws.
-    :param target: the guest's agent.
-    """
-
-    token: str
-    max_frozen: float
-    target: Target
-
-    @classmethod
-    def from_line(cls, line: str) -> GuardConfig:
-        """Return the configuration that :meth:`as_line` described."""
-        members = json.loads(line)
-        return cls(members["token"], members["max_frozen"], Target.from_dict(members["target"]))
-
-    def as_line(self) -> str:
-        """Return the configuration as one line of ASCII, for :meth:`from_line` in the guard's process."""
-        members = {"token": self.token, "max_frozen": self.max_frozen, "target": self.target.as_dict()}
-        return json.dumps(members) + "\n"
-
-
-def lock_for(endpoint: str) -> FairLock:
-    """The turn to freeze or thaw a guest, which is wanted for several commands and the record together."""
-    return FairLock(f"freezing and thawing of {endpoint}")
 
 
 class Guard:
@@ -87,7 +63,7 @@ class Guard:
         self, config: GuardConfig, wait: t.Callable[[float | None], str | None], *, spacing: float | None = None
     ) -> None:
         self._config = config
-        self._hear = wait
+        self._wait = wait
         self._target = config.target
         with contextlib.closing(self._target.agent()) as agent:
             self._endpoint = agent.endpoint
@@ -99,27 +75,27 @@ class Guard:
 
     def run(self) -> None:
         """Keep watch until there is nothing left to do."""
-        word = self._hear(None)
-        if word == DISMISSED:
+        word = self._wait(None)
+        if word == CANCELLED:
             return
-        if word in (LEFT, HELD):
+        if word in (DETACHED, ATTACHED):
             self._looks = 1
-            if not self._state_file(Deadline.after(self._config.max_frozen), is_held=word == HELD):
+            if not self._watch(Deadline.after(self._config.max_frozen), is_attached=word == ATTACHED):
                 return
         self._end_freeze()
 
-    def _state_file(self, deadline: Deadline, *, is_held: bool) -> bool:
+    def _watch(self, deadline: Deadline, *, is_attached: bool) -> bool:
         """Look now and then.
 
         :returns: whether it is to be thawed now; False if that is not necessary any more.
         """
         while True:
-            heard = self._hear(min(self._spacing, deadline.remaining()))
+            heard = self._wait(min(self._spacing, deadline.remaining()))
             if deadline.passed:
-                return heard != DISMISSED
-            if heard == _URGED or (is_held and heard == _ENDED):
+                return heard != CANCELLED
+            if heard == TERMINATED or (is_attached and heard == CLOSED):
                 return True
-            if heard == DISMISSED:
+            if heard == CANCELLED:
                 return False
             if heard is None and self._attempt(self._has_ended, deadline):
                 return False
@@ -132,7 +108,7 @@ class Guard:
             if self._looks <= 0:
                 return
             # Nothing else can be done if it is told to end in the meantime.
-            self._hear(self._spacing)
+            self._wait(self._spacing)
         syslog.syslog(syslog.LOG_ERR, f"{self._endpoint}: gave up thawing; the guest may still be frozen")
 
     def _attempt(self, step: t.Callable[[Filesystems], bool], deadline: Deadline) -> bool:
@@ -140,7 +116,7 @@ class Guard:
         if not os.path.isdir(os.environ.get("XDG_RUNTIME_DIR", "/")):
             # Where sessions are kept track of, it goes away with the user's last one.
             del os.environ["XDG_RUNTIME_DIR"]
-        fair_lock = lock_for(self._endpoint)
+        fair_lock = freeze_lock(self._endpoint)
         try:
             with contextlib.ExitStack() as stack:
                 with contextlib.suppress(EndpointUnavailable):
@@ -183,45 +159,6 @@ class Guard:
         if record is not None and record.token == self._config.token:
             with contextlib.suppress(OSError, EndpointUnavailable):
                 self._file.write(replace(record, thawed_by=thawed_by))
-
-
-class Inbox:
-    """Hears what comes on the pipe, and signals.
-
-    :param pipe: to read from.
-    """
-
-    def __init__(self, pipe: int) -> None:
-        self._pipe: int | None = pipe
-        self._unread = b""
-        self._wake, wake = os.pipe()
-        for end in (self._wake, wake):
-            os.set_blocking(end, False)
-        # A host that shuts down, and whatever else ends services, asks first; the guest shall not stay frozen then.
-        signal.signal(signal.SIGTERM, lambda number, frame: None)
-        signal.set_wakeup_fd(wake)
-        for ignored in (signal.SIGHUP, signal.SIGINT):
-            signal.signal(ignored, signal.SIG_IGN)
-
-    def wait(self, seconds: float | None) -> str | None:
-        """See :class:`Guard`."""
-        deadline = None if seconds is None else Deadline.after(seconds)
-        while b"\n" not in self._unread:
-            sources = [self._wake] if self._pipe is None else [self._pipe, self._wake]
-            ready = select.select(sources, [], [], None if deadline is None else deadline.remaining())[0]
-            if self._wake in ready:
-                os.read(self._wake, 64)
-                return _URGED
-            if not ready:
-                return None
-            data = os.read(t.cast(int, self._pipe), 4096)
-            if not data:
-                os.close(t.cast(int, self._pipe))
-                self._pipe = None
-                return _ENDED
-            self._unread += data
-        word, self._unread = self._unread.split(b"\n", 1)
-        return word.decode("ascii", errors="replace")
 
 
 def main() -> None:

@@ -14,22 +14,24 @@ import sys
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard import (
-    DISMISSED,
-    HELD,
-    LEFT,
-    GuardConfig,
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard import main as guard_main
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_config import GuardConfig
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_inbox import (
+    ATTACHED,
+    CANCELLED,
+    DETACHED,
 )
 from ansible_collections.netless.qga.plugins.module_utils.errors import TaskFailed, excerpt
 
 # Importing a library from a slow disk takes a while.
 _START_TIMEOUT = 60.0
 
-# Not the directory where the module happens to run: whatever lies there would be imported.
-_PROGRAM = """\
+# Without the new sys.path[0], Python would import whatever lies in the directory where the module happens to run.
+# The import above is needed as well: AnsiballZ ships only what is imported.
+_PROGRAM = f"""\
 import sys
 sys.path[0] = sys.argv[1]
-from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard import main
+from {guard_main.__module__} import main
 main()
 """
 
@@ -83,20 +85,20 @@ class GuardProcess:
             error="guard_not_started",
         )
 
-    def leave(self) -> bool:
+    def detach(self) -> bool:
         """Tell it that it is frozen, and that from now on it is alone.
 
         :returns: whether it is still there.
         """
-        return self._tell(LEFT, is_last=True)
+        return self._tell(DETACHED, is_last=True)
 
-    def hold(self) -> bool:
+    def attach(self) -> bool:
         """Tell it that it is frozen, and that it is to be thawed by this process as long as that lives."""
-        return self._tell(HELD)
+        return self._tell(ATTACHED)
 
-    def dismiss(self) -> bool:
+    def cancel(self) -> bool:
         """Tell it that it is not needed."""
-        return self._tell(DISMISSED, is_last=True)
+        return self._tell(CANCELLED, is_last=True)
 
     def close(self) -> None:
         """Leave it to itself."""

@@ -93,7 +93,7 @@ class QuiescedCommand:
         return self._result
 
     def _begin(self, freeze: GuestFreeze) -> None:
-        record = freeze.begin(self._mountpoints, max_frozen=self._max_frozen + _GUARD_MARGIN, is_held=True)
+        record = freeze.begin(self._mountpoints, max_frozen=self._max_frozen + _GUARD_MARGIN, is_attached=True)
         if record is None:
             raise TaskFailed(
                 f"{self._agent.endpoint}: the guest is frozen already, by somebody else who would thaw it in the "

@@ -16,6 +16,7 @@ import os
 import typing as t
 from dataclasses import asdict, dataclass
 
+from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock import FairLock
 from ansible_collections.netless.qga.plugins.module_utils._local.runtime_directory import runtime_path
 from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable
 
@@ -85,6 +86,14 @@ class RecordFile:
 
     def _path(self) -> str:
         return runtime_path(self._endpoint, "freeze")
+
+
+def freeze_lock(endpoint: str) -> FairLock:
+    """Return the lock to hold while several commands and the record have to agree on whether a guest is frozen.
+
+    :param endpoint: where the guest's agent is.
+    """
+    return FairLock(f"freezing and thawing of {endpoint}")
 
 
 def _open_no_link(path: str, flags: int) -> int:
