@@ -204,7 +204,7 @@ def _freeze(task: Task, freeze: GuestFreeze, status: str) -> Result:
     if status != FROZEN:
         if task.check_mode:
             return {**changed, "status": FROZEN}
-        record = freeze.begin(mountpoints, max_frozen=max_frozen)
+        record = freeze.freeze(mountpoints, max_frozen=max_frozen)
     if record is None:
         record = freeze.record()
         known = _known(record, FROZEN)
@@ -229,7 +229,7 @@ def _thaw(task: Task, freeze: GuestFreeze, status: str) -> Result:
     changed = task.changed({"status": status}, {"status": THAWED})
     if task.check_mode:
         return {**changed, "status": THAWED, **(_known(freeze.record(), THAWED) if status == THAWED else {})}
-    ending = freeze.end()
+    ending = freeze.thaw()
     if ending.thaw is None:
         # It was thawed after all since it was asked.
         changed = task.changed({"status": THAWED}, {"status": THAWED})

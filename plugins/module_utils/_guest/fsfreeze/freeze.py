@@ -79,7 +79,7 @@ class GuestFreeze:
         self._filesystems = Filesystems(agent, target)
         self._file = RecordFile(self._endpoint)
         self._guard: GuardProcess | None = None
-        self._begun: FreezeRecord | None = None
+        self._own_record: FreezeRecord | None = None
 
     def status(self) -> str:
         """See :meth:`Filesystems.status`."""
@@ -96,14 +96,14 @@ class GuestFreeze:
         """The record of the freeze there is, or was last."""
         return self._file.read()
 
-    def begin(
+    def freeze(
         self, mountpoints: t.Sequence[str], *, max_frozen: float | None, is_attached: bool = False
     ) -> FreezeRecord | None:
         """Freeze, unless it is frozen.
 
         :param mountpoints: what to freeze; none are all.
         :param max_frozen: seconds after which a guard thaws. None: there is no guard.
-        :param is_attached: whether this process stays, to :meth:`end` it. The guard thaws at once if it ends without.
+        :param is_attached: whether this process stays, to :meth:`thaw` it. The guard thaws at once if it ends without.
         :returns: the record of the freeze. None if it was frozen before.
         :raises TaskFailed: it is not frozen, or that is not known.
         :raises QgaError: likewise.
@@ -121,7 +121,7 @@ class GuestFreeze:
             if max_frozen is not None:
                 self._guard = GuardProcess.start(GuardConfig(token, max_frozen, self._target))
             try:
-                return self._freeze(FreezeRecord(token, tuple(mountpoints)), max_frozen, is_attached)
+                return self._freeze_and_record(FreezeRecord(token, tuple(mountpoints)), max_frozen, is_attached)
             except FreezeUnresolved:
                 raise
             except (TaskFailed, QgaError):
@@ -132,7 +132,7 @@ class GuestFreeze:
                 if self._guard is not None and not is_attached:
                     self._guard.close()
 
-    def _freeze(self, record: FreezeRecord, max_frozen: float | None, is_attached: bool) -> FreezeRecord:
+    def _freeze_and_record(self, record: FreezeRecord, max_frozen: float | None, is_attached: bool) -> FreezeRecord:
         guard = self._guard
         record = replace(record, frozen_at=time.time(), guard=guard.pid if guard else 0)
         self._file.write(record)
@@ -149,19 +149,19 @@ class GuestFreeze:
                     status=THAWED,
                 )
             if count == 0:
-                self._see_nothing_frozen(record)
+                self._require_something_frozen(record)
         except FreezeUnresolved:
             raise
         except (TaskFailed, QgaError):
             self._note(replace(record, thawed_by=MODULE))
             raise
-        self._begun = record
+        self._own_record = record
         self._note(record)
         if guard is not None and not (guard.attach() if is_attached else guard.detach()):
             self._warn("The guard that was to thaw when the time is up has ended before it could.")
         return record
 
-    def _see_nothing_frozen(self, record: FreezeRecord) -> None:
+    def _require_something_frozen(self, record: FreezeRecord) -> None:
         if not record.mountpoints and self._filesystems.status() == FROZEN:
             return
         self._undo()
@@ -183,7 +183,7 @@ class GuestFreeze:
         except (QgaError, TaskFailed) as exc:
             raise FreezeUnresolved(str(exc), error="still_frozen", status="unknown") from exc
 
-    def end(self) -> ThawResult:
+    def thaw(self) -> ThawResult:
         """Thaw, unless it is thawed, and tell how the freeze ended.
 
         :raises TaskFailed: it is still frozen, or that is not known. If there is a guard, it goes on trying.
@@ -197,13 +197,13 @@ class GuestFreeze:
             record = self._current_record()
             if (
                 status == FROZEN
-                and self._begun is not None
+                and self._own_record is not None
                 and record is not None
-                and record.token != self._begun.token
+                and record.token != self._own_record.token
             ):
                 # Ours has ended, and this one is not ours to end.
                 self._cancel_guard()
-                return ThawResult(self._begun, None, OTHERS, status=FROZEN)
+                return ThawResult(self._own_record, None, OTHERS, status=FROZEN)
             if status == THAWED:
                 ending = ThawResult(record, None, thawed_before(record))
             else:
@@ -216,10 +216,10 @@ class GuestFreeze:
 
     def _current_record(self) -> FreezeRecord | None:
         """The record on this host, unless what this process knows is the same and more."""
-        record, begun = self._file.read(), self._begun
+        record, begun = self._file.read(), self._own_record
         return begun if begun and (record is None or (record.token == begun.token and not record.thawed_by)) else record
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Leave the rest to the guard, if there is one."""
         if self._guard is not None:
             self._guard.close()

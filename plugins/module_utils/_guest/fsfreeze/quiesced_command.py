@@ -72,7 +72,7 @@ class QuiescedCommand:
         with DeferredSignals() as deferred_signals:
             freeze = GuestFreeze(self._agent, self._target, deferred_signals, self._warn)
             try:
-                self._begin(freeze)
+                self._freeze(freeze)
                 # Others may need the channel, the guard for one.
                 self._agent.close()
                 frozen_at = time.monotonic()
@@ -80,10 +80,10 @@ class QuiescedCommand:
                     self._run_command(deferred_signals, Deadline(frozen_at + self._max_frozen))
                     self._ended_after = time.monotonic() - frozen_at
                 finally:
-                    self._end(freeze)
+                    self._thaw(freeze)
                     self._result["held"] = time.monotonic() - frozen_at
             finally:
-                freeze.let_go()
+                freeze.release()
         if is_windows and self._ended_after > _WINDOWS_HOLDS_SECONDS:
             self._reasons.append("windows_limit")
         self._result["consistent"] = not self._reasons
@@ -92,8 +92,8 @@ class QuiescedCommand:
             raise TaskFailed(f"{self._agent.endpoint}: {'. '.join(self._failures)}", **self._result)
         return self._result
 
-    def _begin(self, freeze: GuestFreeze) -> None:
-        record = freeze.begin(self._mountpoints, max_frozen=self._max_frozen + _GUARD_MARGIN, is_attached=True)
+    def _freeze(self, freeze: GuestFreeze) -> None:
+        record = freeze.freeze(self._mountpoints, max_frozen=self._max_frozen + _GUARD_MARGIN, is_attached=True)
         if record is None:
             raise TaskFailed(
                 f"{self._agent.endpoint}: the guest is frozen already, by somebody else who would thaw it in the "
@@ -127,9 +127,9 @@ class QuiescedCommand:
         if self._result.get("rc") != 0 and not self._failures:
             self._fail("command_failed", f"the command failed with status {self._result['rc']}")
 
-    def _end(self, freeze: GuestFreeze) -> None:
+    def _thaw(self, freeze: GuestFreeze) -> None:
         try:
-            ending = freeze.end()
+            ending = freeze.thaw()
         except (QgaError, TaskFailed) as exc:
             self._result["status"] = "unknown"
             self._fail("not_thawed", f"thawing failed, and the guard goes on trying for an hour: {exc}")
