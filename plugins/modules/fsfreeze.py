@@ -160,20 +160,18 @@ thawed_again:
   sample: true
 """
 
-import datetime
-import time
-
-from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.filesystems import FROZEN, THAWED
-from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.freeze import GuestFreeze, thawed_before
-from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_process import is_running
-from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record import FreezeRecord
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.filesystems import FROZEN
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.freeze import GuestFreeze, validate_options
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.results import (
+    freeze_guest,
+    predict_change,
+    status_result,
+    thaw_guest,
+)
 from ansible_collections.netless.qga.plugins.module_utils._local.signals import DeferredSignals
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
-
-# How much of the time that is asked for a guard has to have that is there already, not to be worth a warning.
-_MIN_SHARE = 0.9
 
 
 def run(task: Task) -> Result:
@@ -181,101 +179,21 @@ def run(task: Task) -> Result:
     state, mountpoints, max_frozen = (task.params[name] for name in ("state", "mountpoints", "max_frozen"))
     if state != FROZEN and not (mountpoints is None and max_frozen is None):
         raise InvalidRequest(
-            f"mountpoints and max_frozen are for state: {FROZEN}. An agent thaws all that is frozen, and never a part"
+            f"mountpoints and max_frozen require state: {FROZEN}. An agent can only thaw everything that is frozen"
         )
-    if mountpoints is not None and not all(mountpoints or [""]):
-        raise InvalidRequest("mountpoints has nothing in it, or an empty one. To freeze all filesystems, leave it out")
-    if max_frozen is not None and not max_frozen > 0:
-        raise InvalidRequest("max_frozen has to be more than 0 seconds")
+    validate_options(mountpoints, max_frozen)
+    warn = task.warnings.append
     with DeferredSignals() as deferred_signals:
-        freeze = GuestFreeze(task.agent, task.target, deferred_signals, task.warnings.append)
-        status = freeze.status_to_thaw() if state == THAWED and not task.check_mode else freeze.status()
-        if state == FROZEN:
-            return _freeze(task, freeze, status)
-        if state == THAWED:
-            return _thaw(task, freeze, status)
-        return {"status": status, **_known(freeze.record(), status)}
-
-
-def _freeze(task: Task, freeze: GuestFreeze, status: str) -> Result:
-    changed = task.changed({"status": status}, {"status": FROZEN})
-    mountpoints, max_frozen = task.params["mountpoints"] or [], task.params["max_frozen"]
-    record = None
-    if status != FROZEN:
+        guest = GuestFreeze(task.agent, task.target, deferred_signals, warn)
+        if state == "status":
+            return status_result(guest.status(), guest.record())
         if task.check_mode:
-            return {**changed, "status": FROZEN}
-        record = freeze.freeze(mountpoints, max_frozen=max_frozen)
-    if record is None:
-        record = freeze.record()
-        known = _known(record, FROZEN)
-        if (max_frozen is not None and "guard" not in known) or (
-            mountpoints and mountpoints != known.get("mountpoints")
-        ):
-            task.warnings.append(
-                "The guest is frozen already, by another freeze than this one was to be: mountpoints and max_frozen "
-                "were not heeded, and no guard was started."
-            )
-        elif max_frozen is not None and record is not None:
-            left = max(0.0, record.thaws_at - time.time())
-            if left < _MIN_SHARE * max_frozen:
-                task.warnings.append(f"The guest is frozen already, and its guard thaws it in {left:.0f} seconds.")
-        return {**task.changed({"status": FROZEN}, {"status": FROZEN}), "status": FROZEN, **known}
-    if record.count is not None and record.count < len(set(mountpoints)):
-        task.warnings.append(f"Only {record.count} of the {len(set(mountpoints))} mountpoints were frozen.")
-    return {**changed, "status": FROZEN, **_known(record, FROZEN)}
-
-
-def _thaw(task: Task, freeze: GuestFreeze, status: str) -> Result:
-    changed = task.changed({"status": status}, {"status": THAWED})
-    if task.check_mode:
-        return {**changed, "status": THAWED, **(_known(freeze.record(), THAWED) if status == THAWED else {})}
-    ending = freeze.thaw()
-    if ending.thaw is None:
-        # It was thawed after all since it was asked.
-        changed = task.changed({"status": THAWED}, {"status": THAWED})
-    result: Result = {**changed, "status": THAWED}
-    if ending.thaw is None or ending.thaw.count is not None:
-        result["thawed"] = 0 if ending.thaw is None else ending.thaw.count
-    if ending.thaw is not None and ending.record is not None:
-        result.update(_known(ending.record, FROZEN))
-        result.pop("guard", None)
-    if ending.thawed_by:
-        result.update(thawed_by=ending.thawed_by, consistent=False)
-        who = "the guard, as the time was up" if ending.thawed_by == "guard" else "somebody else, or a reboot"
-        task.warnings.append(
-            f"The guest had been thawed before, by {who}. What was copied since may not be consistent."
-        )
-    elif ending.thaw is not None and ending.record is not None:
-        result["consistent"] = not (ending.thaw.error or ending.counts_differ)
-    if ending.thaw is not None and ending.thaw.error:
-        result["consistent"] = False
-        task.warnings.append(f"The guest was thawed, and its agent calls it an error: {ending.thaw.error}")
-    if ending.counts_differ:
-        task.warnings.append("Another number of filesystems was thawed than had been frozen.")
-    return result
-
-
-def _known(record: FreezeRecord | None, status: str) -> Result:
-    """What a record tells of a guest that has that status."""
-    if record is None:
-        return {}
-    if status == THAWED:
-        thawed_by = thawed_before(record)
-        return {"thawed_by": thawed_by} if thawed_by else {}
-    if record.thawed_by or record.count is None:
-        return {}
-    known: Result = {
-        "frozen": record.count,
-        "mountpoints": list(record.mountpoints),
-        "frozen_at": _timestamp(record.frozen_at),
-    }
-    if record.guard and is_running(record.guard):
-        known["guard"] = {"pid": record.guard, "thaws_at": _timestamp(record.thaws_at)}
-    return known
-
-
-def _timestamp(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+            before, result = predict_change(guest, state, mountpoints or [], max_frozen, warn)
+        elif state == FROZEN:
+            before, result = freeze_guest(guest, mountpoints or [], max_frozen, warn)
+        else:
+            before, result = thaw_guest(guest, warn)
+    return {**task.changed({"status": before}, {"status": state}), **result}
 
 
 OPERATION = Operation(

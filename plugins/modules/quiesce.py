@@ -187,6 +187,7 @@ inconsistent_because:
   sample: []
 """
 
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.freeze import validate_options
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.quiesced_command import QuiescedCommand
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
@@ -198,10 +199,7 @@ def run(task: Task) -> Result:
     argv, mountpoints = task.params["argv"], task.params["mountpoints"]
     if not (argv or task.params["cmd"]):
         raise InvalidRequest("there is no command: argv or cmd is empty")
-    if mountpoints is not None and not all(mountpoints or [""]):
-        raise InvalidRequest("mountpoints has nothing in it, or an empty one. To freeze all filesystems, leave it out")
-    if not task.params["max_frozen"] > 0:
-        raise InvalidRequest("max_frozen has to be more than 0 seconds")
+    validate_options(mountpoints, task.params["max_frozen"])
     if task.check_mode:
         return {"changed": True}
     quiesced_command = QuiescedCommand(

@@ -34,7 +34,12 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record
     freeze_lock,
 )
 from ansible_collections.netless.qga.plugins.module_utils._local.signals import DeferredSignals, Interrupted
-from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable, QgaError, TaskFailed
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    EndpointUnavailable,
+    InvalidRequest,
+    QgaError,
+    TaskFailed,
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,15 @@ class ThawResult:
         if self.record is None or self.thaw is None:
             return False
         return None not in (self.record.count, self.thaw.count) and self.record.count != self.thaw.count
+
+    @property
+    def consistent(self) -> bool | None:
+        """Whether the guest was frozen from the freeze until the thaw, without doubts; None if no freeze is known."""
+        if self.thawed_by:
+            return False
+        if self.thaw is None or (self.record is None and not self.thaw.error):
+            return None
+        return not (self.thaw.error or self.counts_differ)
 
 
 class GuestFreeze:
@@ -85,7 +99,7 @@ class GuestFreeze:
         """See :meth:`Filesystems.status`."""
         return self._filesystems.status()
 
-    def status_to_thaw(self) -> str:
+    def _status_to_thaw(self) -> str:
         """The same, before a thaw. If a freeze is known that has to be ended, it is worth asking again and again."""
         record = self._current_record()
         if record is None or record.thawed_by:
@@ -193,7 +207,7 @@ class GuestFreeze:
             with contextlib.suppress(EndpointUnavailable):
                 # A directory that is gone shall keep no guest frozen.
                 stack.enter_context(self._lock(self._target.deadline(THAW_TIMEOUT)))
-            status = self.status_to_thaw()
+            status = self._status_to_thaw()
             record = self._current_record()
             if (
                 status == FROZEN
@@ -241,6 +255,19 @@ class GuestFreeze:
             yield
         finally:
             fair_lock.release()
+
+
+def validate_options(mountpoints: t.Sequence[str] | None, max_frozen: float | None) -> None:
+    """Raise an error for options of a freeze that make no sense.
+
+    :param mountpoints: the filesystems to freeze, if the user named any.
+    :param max_frozen: seconds that the freeze may last, if the user limited it.
+    :raises InvalidRequest: nothing can be frozen like that.
+    """
+    if mountpoints is not None and not all(mountpoints or [""]):
+        raise InvalidRequest("mountpoints is empty or has an empty item. To freeze all filesystems, leave it out")
+    if max_frozen is not None and not max_frozen > 0:
+        raise InvalidRequest("max_frozen has to be more than 0 seconds")
 
 
 def thawed_before(record: FreezeRecord | None) -> str:

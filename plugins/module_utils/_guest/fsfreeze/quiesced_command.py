@@ -102,7 +102,7 @@ class QuiescedCommand:
                 status=FROZEN,
             )
         self._result["frozen"] = record.count
-        if record.count is not None and record.count < len(set(self._mountpoints)):
+        if record.is_partial:
             self._reasons.append("not_all_frozen")
 
     def _run_command(self, deferred_signals: DeferredSignals, deadline: Deadline) -> None:
@@ -138,7 +138,7 @@ class QuiescedCommand:
         self._result["thawed"] = 0 if ending.thaw is None else ending.thaw.count
         self._reasons += _doubts(ending)
         if ending.thaw is not None and ending.thaw.error:
-            self._warn(f"The guest was thawed, and its agent calls it an error: {ending.thaw.error}")
+            self._warn(f"The guest was thawed, but its agent reported an error: {ending.thaw.error}")
 
     def _fail(self, error: str, message: str) -> None:
         self._failures.append(message)

@@ -47,6 +47,11 @@ class FreezeRecord:
     count: int | None = None
     thawed_by: str = ""
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether fewer filesystems were frozen than the user named."""
+        return self.count is not None and self.count < len(set(self.mountpoints))
+
 
 class RecordFile:
     """Where the record of the freezes of one guest is kept.
