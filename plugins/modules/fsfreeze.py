@@ -37,9 +37,8 @@ options:
     description:
       - V(frozen) freezes, and fails if nothing could be frozen.
       - V(thawed) thaws all that is frozen.
-      - V(status) only tells which of them it is.
     type: str
-    choices: [frozen, thawed, status]
+    choices: [frozen, thawed]
     required: true
   mountpoints:
     description:
@@ -60,6 +59,7 @@ options:
       - Only with O(state=frozen).
     type: float
 seealso:
+  - module: netless.qga.fsfreeze_info
   - module: netless.qga.quiesce
   - module: netless.qga.fstrim
 notes:
@@ -88,11 +88,10 @@ EXAMPLES = r"""
     max_frozen: 60
   delegate_to: hypervisor1
 
-- name: Is a virtual machine of QEMU's frozen?
+- name: Thaw a virtual machine that QEMU runs without libvirt
   netless.qga.fsfreeze:
     endpoint: unix:/run/vms/web1.sock
-    state: status
-  register: freeze
+    state: thawed
 """
 
 RETURN = r"""
@@ -165,7 +164,6 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.freeze
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.results import (
     freeze_guest,
     predict_change,
-    status_result,
     thaw_guest,
 )
 from ansible_collections.netless.qga.plugins.module_utils._local.signals import DeferredSignals
@@ -185,8 +183,6 @@ def run(task: Task) -> Result:
     warn = task.warnings.append
     with DeferredSignals() as deferred_signals:
         guest = GuestFreeze(task.agent, task.target, deferred_signals, warn)
-        if state == "status":
-            return status_result(guest.status(), guest.record())
         if task.check_mode:
             before, result = predict_change(guest, state, mountpoints or [], max_frozen, warn)
         elif state == FROZEN:
@@ -199,7 +195,7 @@ def run(task: Task) -> Result:
 OPERATION = Operation(
     run,
     {
-        "state": {"type": "str", "choices": ["frozen", "thawed", "status"], "required": True},
+        "state": {"type": "str", "choices": ["frozen", "thawed"], "required": True},
         "mountpoints": {"type": "list", "elements": "str"},
         "max_frozen": {"type": "float"},
     },

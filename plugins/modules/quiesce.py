@@ -63,6 +63,7 @@ options:
     default: 300
 seealso:
   - module: netless.qga.fsfreeze
+  - module: netless.qga.fsfreeze_info
 notes:
   - Without O(timeout), V(600) seconds are allowed for freezing and V(180) for thawing.
   - A freeze that is not answered in time is looked into for another minute, whatever O(timeout) is, since it may come

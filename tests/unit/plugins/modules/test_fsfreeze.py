@@ -11,67 +11,25 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import time
 import typing as t
 
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record import FreezeRecord, RecordFile
-from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorReply, ScriptedAgent
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorReply
 
 from ..module_utils._libvirt.hypervisor import Failure, Hypervisor
 from .conftest import TEST_TIMEOUT, Clock, RunModule, comes, gone, silence_of
-
-CHANGING = {"guest-fsfreeze-freeze", "guest-fsfreeze-freeze-list", "guest-fsfreeze-thaw"}
-
-
-class Guest(ScriptedAgent):
-    """A guest with three filesystems."""
-
-    def __init__(self, *profiles: str) -> None:
-        super().__init__()
-        self.handlers["guest-fsfreeze-freeze"] = lambda arguments: self.freeze(3)
-        self.handlers["guest-fsfreeze-freeze-list"] = lambda arguments: self.freeze(
-            len({"/", "/srv", "/var"} & set(arguments["mountpoints"]))
-        )
-        self.handlers["guest-fsfreeze-thaw"] = lambda arguments: self.thaw()
-        self.count = 0
-        other = ScriptedAgent(*profiles)
-        self.deliveries, self.frozen, self.silent, self.ids = other.deliveries, other.frozen, other.silent, other.ids
-        self.gone = False
-        """Whether each connection is ended at once, as that of an agent is which nobody reaches."""
-        self.deliveries.append(lambda line: [None] if self.gone else [line])
-
-    def serve(self, connection: socket.socket) -> None:
-        if not self.gone:
-            super().serve(connection)
-
-    def loses_answers_to(self, command: str) -> None:
-        """Ends the connection instead."""
-        self.deliveries.append(lambda line: [None] if self.requests[-1]["execute"] == command else [line])
-
-    def freeze(self, count: int) -> int:
-        self.count, self.frozen = count, count > 0
-        return count
-
-    def thaw(self) -> int:
-        count = self.count if self.frozen else 0
-        self.frozen = False
-        return count
-
-    def asked(self) -> list[str]:
-        """The commands that change something, as far as they were sent."""
-        commands = [request["execute"] for request in self.requests if isinstance(request, dict)]
-        return [command for command in commands if command in CHANGING]
+from .freezable_guest import FreezableGuest
 
 
 @pytest.fixture(name="guest")
-def fixture_guest() -> Guest:
-    return Guest()
+def fixture_guest() -> FreezableGuest:
+    return FreezableGuest()
 
 
-def test_freezes_and_thaws_once(run_module: RunModule, guest: Guest) -> None:
+def test_freezes_and_thaws_once(run_module: RunModule, guest: FreezableGuest) -> None:
     freeze = run_module("fsfreeze", guest, state="frozen")
     assert freeze["changed"] and freeze["status"] == "frozen" and freeze["frozen"] == 3
     assert freeze["diff"] == {"before": {"status": "thawed"}, "after": {"status": "frozen"}}
@@ -87,30 +45,29 @@ def test_freezes_and_thaws_once(run_module: RunModule, guest: Guest) -> None:
     assert guest.asked() == ["guest-fsfreeze-freeze", "guest-fsfreeze-thaw"]
 
 
-@pytest.mark.parametrize("state", ["frozen", "thawed", "status"])
+@pytest.mark.parametrize("state", ["frozen", "thawed"])
 @pytest.mark.parametrize("frozen", [False, True])
-def test_check_mode_changes_nothing(run_module: RunModule, guest: Guest, state: str, frozen: bool) -> None:
+def test_check_mode_changes_nothing(run_module: RunModule, guest: FreezableGuest, state: str, frozen: bool) -> None:
     guest.frozen = frozen
     result = run_module("fsfreeze", guest, check_mode=True, state=state)
-    now = "frozen" if frozen else "thawed"
-    assert result["changed"] == (state not in ("status", now))
-    assert result["status"] == (now if state == "status" else state)
+    assert result["changed"] == (state != ("frozen" if frozen else "thawed"))
+    assert result["status"] == state
     assert guest.asked() == [] and guest.frozen == frozen
 
 
-def test_freezes_what_is_named(run_module: RunModule, guest: Guest) -> None:
+def test_freezes_what_is_named(run_module: RunModule, guest: FreezableGuest) -> None:
     result = run_module("fsfreeze", guest, state="frozen", mountpoints=["/", "/srv"])
     assert result["frozen"] == 2 and result["mountpoints"] == ["/", "/srv"] and "warnings" not in result
     assert guest.requests[-1]["arguments"] == {"mountpoints": ["/", "/srv"]}
 
 
-def test_fewer_than_named_are_told(run_module: RunModule, guest: Guest) -> None:
+def test_fewer_than_named_are_told(run_module: RunModule, guest: FreezableGuest) -> None:
     result = run_module("fsfreeze", guest, state="frozen", mountpoints=["/", "/swap"])
     assert result["changed"] and result["warnings"] == ["Only 1 of the 2 mountpoints were frozen."]
 
 
 @pytest.mark.parametrize("options", [{"mountpoints": ["/nowhere"]}, {}])
-def test_a_freeze_of_nothing_fails(run_module: RunModule, guest: Guest, options: dict[str, t.Any]) -> None:
+def test_a_freeze_of_nothing_fails(run_module: RunModule, guest: FreezableGuest, options: dict[str, t.Any]) -> None:
     guest.handlers["guest-fsfreeze-freeze"] = lambda arguments: guest.freeze(0)
     result = run_module("fsfreeze", guest, state="frozen", max_frozen=60, **options)
     assert result["failed"] and result["error"] == "nothing_frozen" and result["status"] == "thawed"
@@ -118,7 +75,9 @@ def test_a_freeze_of_nothing_fails(run_module: RunModule, guest: Guest, options:
     assert not run_module("fsfreeze", guest, state="thawed").get("warnings")
 
 
-def test_a_freeze_of_nothing_named_is_thawed_if_the_agent_calls_it_frozen(run_module: RunModule, guest: Guest) -> None:
+def test_a_freeze_of_nothing_named_is_thawed_if_the_agent_calls_it_frozen(
+    run_module: RunModule, guest: FreezableGuest
+) -> None:
     def freeze(arguments: t.Any) -> int:
         guest.frozen = True
         return 0
@@ -133,19 +92,18 @@ def test_a_freeze_of_nothing_named_is_thawed_if_the_agent_calls_it_frozen(run_mo
     [
         {"state": "thawed", "mountpoints": ["/"]},
         {"state": "thawed", "max_frozen": 5},
-        {"state": "status", "mountpoints": ["/"]},
         {"state": "frozen", "mountpoints": []},
         {"state": "frozen", "mountpoints": ["/", ""]},
         {"state": "frozen", "max_frozen": 0},
     ],
 )
-def test_options_that_make_no_sense(run_module: RunModule, guest: Guest, options: dict[str, t.Any]) -> None:
+def test_options_that_make_no_sense(run_module: RunModule, guest: FreezableGuest, options: dict[str, t.Any]) -> None:
     result = run_module("fsfreeze", guest, **options)
     assert result["failed"] and result["error"] == "invalid_request"
     assert guest.requests == []
 
 
-def test_anybodys_freeze_is_thawed(run_module: RunModule, guest: Guest) -> None:
+def test_anybodys_freeze_is_thawed(run_module: RunModule, guest: FreezableGuest) -> None:
     guest.freeze(2)
     result = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
     assert not result["changed"] and "no guard was started" in result["warnings"][0]
@@ -153,7 +111,7 @@ def test_anybodys_freeze_is_thawed(run_module: RunModule, guest: Guest) -> None:
     assert result["changed"] and result["thawed"] == 2 and "consistent" not in result
 
 
-def test_another_count_is_told(run_module: RunModule, guest: Guest) -> None:
+def test_another_count_is_told(run_module: RunModule, guest: FreezableGuest) -> None:
     run_module("fsfreeze", guest, state="frozen")
     guest.count = 1
     result = run_module("fsfreeze", guest, state="thawed")
@@ -161,28 +119,28 @@ def test_another_count_is_told(run_module: RunModule, guest: Guest) -> None:
     assert "differs from the number frozen" in result["warnings"][0]
 
 
-def test_a_thaw_in_between_is_told_once(run_module: RunModule, guest: Guest) -> None:
+def test_a_thaw_in_between_is_told_once(run_module: RunModule, guest: FreezableGuest) -> None:
     run_module("fsfreeze", guest, state="frozen")
     guest.thaw()
-    assert run_module("fsfreeze", guest, state="status")["thawed_by"] == "others"
+    assert run_module("fsfreeze_info", guest)["thawed_by"] == "others"
     result = run_module("fsfreeze", guest, state="thawed")
     assert not result["changed"] and result["thawed_by"] == "others" and not result["consistent"]
     assert "had been thawed before" in result["warnings"][0]
     assert "thawed_by" not in run_module("fsfreeze", guest, state="thawed")
 
 
-def test_a_broken_record_does_not_matter(run_module: RunModule, guest: Guest, tmp_path: pathlib.Path) -> None:
+def test_a_broken_record_does_not_matter(run_module: RunModule, guest: FreezableGuest, tmp_path: pathlib.Path) -> None:
     run_module("fsfreeze", guest, state="frozen")
     (record,) = tmp_path.glob("netless-qga-*/*.freeze")
     record.write_text("{")
-    assert run_module("fsfreeze", guest, state="status")["status"] == "frozen"
+    assert run_module("fsfreeze_info", guest)["status"] == "frozen"
     assert run_module("fsfreeze", guest, state="thawed")["changed"]
 
 
 # What agents answer
 
 
-def test_a_thaw_that_is_called_an_error(run_module: RunModule, guest: Guest) -> None:
+def test_a_thaw_that_is_called_an_error(run_module: RunModule, guest: FreezableGuest) -> None:
     def thaw(arguments: t.Any) -> int:
         guest.frozen = False
         raise ErrorReply("fsfreeze is limited up to 10 seconds")
@@ -194,7 +152,7 @@ def test_a_thaw_that_is_called_an_error(run_module: RunModule, guest: Guest) -> 
     assert "10 seconds" in result["warnings"][0]
 
 
-def test_a_thaw_that_does_not_thaw(run_module: RunModule, guest: Guest, clock: Clock) -> None:
+def test_a_thaw_that_does_not_thaw(run_module: RunModule, guest: FreezableGuest, clock: Clock) -> None:
     clock.skips_sleep = True
 
     def thaw(arguments: t.Any) -> int:
@@ -207,7 +165,7 @@ def test_a_thaw_that_does_not_thaw(run_module: RunModule, guest: Guest, clock: C
     assert guest.asked().count("guest-fsfreeze-thaw") > 1
 
 
-def test_an_agent_that_lies_about_a_thaw(run_module: RunModule, guest: Guest, clock: Clock) -> None:
+def test_an_agent_that_lies_about_a_thaw(run_module: RunModule, guest: FreezableGuest, clock: Clock) -> None:
     clock.skips_sleep = True
     guest.freeze(3)
     guest.handlers["guest-fsfreeze-thaw"] = lambda arguments: 3
@@ -215,14 +173,14 @@ def test_an_agent_that_lies_about_a_thaw(run_module: RunModule, guest: Guest, cl
     assert result["failed"] and result["error"] == "still_frozen" and result["status"] == "frozen"
 
 
-def test_a_thaw_whose_answer_is_lost_is_done_again(run_module: RunModule, guest: Guest) -> None:
+def test_a_thaw_whose_answer_is_lost_is_done_again(run_module: RunModule, guest: FreezableGuest) -> None:
     guest.loses_answers_to("guest-fsfreeze-thaw")
     run_module("fsfreeze", guest, state="frozen")
     result = run_module("fsfreeze", guest, state="thawed")
     assert "failed" not in result and result["changed"] and "thawed" not in result
 
 
-def test_an_error_of_a_freeze_is_one(run_module: RunModule, guest: Guest) -> None:
+def test_an_error_of_a_freeze_is_one(run_module: RunModule, guest: FreezableGuest) -> None:
     def freeze(arguments: t.Any) -> int:
         raise ErrorReply("fsfreeze hook has failed with status 1")
 
@@ -232,7 +190,7 @@ def test_an_error_of_a_freeze_is_one(run_module: RunModule, guest: Guest) -> Non
     assert guest.asked() == ["guest-fsfreeze-freeze"]
 
 
-def test_what_an_error_leaves_frozen_is_thawed(run_module: RunModule, guest: Guest) -> None:
+def test_what_an_error_leaves_frozen_is_thawed(run_module: RunModule, guest: FreezableGuest) -> None:
     def freeze(arguments: t.Any) -> int:
         guest.freeze(1)
         raise ErrorReply("failed to freeze /srv")
@@ -242,7 +200,9 @@ def test_what_an_error_leaves_frozen_is_thawed(run_module: RunModule, guest: Gue
     assert not guest.frozen
 
 
-def test_a_freeze_of_somebody_elses_in_the_same_moment_is_left_alone(run_module: RunModule, guest: Guest) -> None:
+def test_a_freeze_of_somebody_elses_in_the_same_moment_is_left_alone(
+    run_module: RunModule, guest: FreezableGuest
+) -> None:
     def freeze(arguments: t.Any) -> int:
         guest.freeze(1)
         raise ErrorReply("Command guest-fsfreeze-freeze has been disabled", "CommandNotFound")
@@ -279,7 +239,7 @@ def test_also_through_libvirt_which_does_not_tell_the_class(
 
 
 @pytest.mark.parametrize("is_frozen", [True, False])
-def test_a_freeze_whose_answer_is_lost_is_undone(run_module: RunModule, guest: Guest, is_frozen: bool) -> None:
+def test_a_freeze_whose_answer_is_lost_is_undone(run_module: RunModule, guest: FreezableGuest, is_frozen: bool) -> None:
     guest.handlers["guest-fsfreeze-freeze"] = lambda arguments: guest.freeze(3 * is_frozen)
     guest.loses_answers_to("guest-fsfreeze-freeze")
     result = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
@@ -287,7 +247,7 @@ def test_a_freeze_whose_answer_is_lost_is_undone(run_module: RunModule, guest: G
     assert result["thawed_again"] == is_frozen and not guest.frozen
 
 
-def test_a_nonsensical_answer_to_a_freeze_is_a_lost_one(run_module: RunModule, guest: Guest) -> None:
+def test_a_nonsensical_answer_to_a_freeze_is_a_lost_one(run_module: RunModule, guest: FreezableGuest) -> None:
     def freeze(arguments: t.Any) -> t.Any:
         guest.freeze(3)
         return "three"
@@ -297,7 +257,9 @@ def test_a_nonsensical_answer_to_a_freeze_is_a_lost_one(run_module: RunModule, g
     assert result["error"] == "protocol_violation" and result["thawed_again"] and not guest.frozen
 
 
-def test_a_freeze_that_nobody_knows_about_is_told_loudly(run_module: RunModule, guest: Guest, clock: Clock) -> None:
+def test_a_freeze_that_nobody_knows_about_is_told_loudly(
+    run_module: RunModule, guest: FreezableGuest, clock: Clock
+) -> None:
     def freeze(arguments: t.Any) -> int:
         guest.gone = True
         return 0
@@ -313,7 +275,7 @@ def test_a_freeze_that_nobody_knows_about_is_told_loudly(run_module: RunModule, 
     assert not result["changed"] and "consistent" not in result and "warnings" not in result
 
 
-def test_the_guard_thaws_what_was_not_known(run_module: RunModule, guest: Guest, clock: Clock) -> None:
+def test_the_guard_thaws_what_was_not_known(run_module: RunModule, guest: FreezableGuest, clock: Clock) -> None:
     def freeze(arguments: t.Any) -> int:
         guest.gone = True
         return guest.freeze(3)
@@ -326,7 +288,7 @@ def test_the_guard_thaws_what_was_not_known(run_module: RunModule, guest: Guest,
     assert comes(lambda: not guest.frozen)
 
 
-def test_a_freeze_that_comes_after_the_time_is_undone(run_module: RunModule, guest: Guest) -> None:
+def test_a_freeze_that_comes_after_the_time_is_undone(run_module: RunModule, guest: FreezableGuest) -> None:
     def freeze(arguments: t.Any) -> int:
         time.sleep(2)
         return guest.freeze(3)
@@ -337,7 +299,7 @@ def test_a_freeze_that_comes_after_the_time_is_undone(run_module: RunModule, gue
 
 
 def test_the_guard_does_not_take_the_moment_before_a_freeze_for_its_end(
-    run_module: RunModule, guest: Guest, clock: Clock
+    run_module: RunModule, guest: FreezableGuest, clock: Clock
 ) -> None:
     def freeze(arguments: t.Any) -> int:
         guest.gone = True
@@ -354,7 +316,7 @@ def test_the_guard_does_not_take_the_moment_before_a_freeze_for_its_end(
 
 
 def test_a_guest_that_is_known_to_be_frozen_is_worth_waiting_for(
-    run_module: RunModule, guest: Guest, clock: Clock
+    run_module: RunModule, guest: FreezableGuest, clock: Clock
 ) -> None:
     def sleep(seconds: float) -> None:
         slept.append(seconds)
@@ -368,7 +330,7 @@ def test_a_guest_that_is_known_to_be_frozen_is_worth_waiting_for(
     assert result["changed"] and result["consistent"] and len(slept) >= 3
 
 
-def test_one_that_is_not_known_is_not(run_module: RunModule, guest: Guest, clock: Clock) -> None:
+def test_one_that_is_not_known_is_not(run_module: RunModule, guest: FreezableGuest, clock: Clock) -> None:
     guest.gone = True
     started = clock.monotonic()
     clock.skips_sleep = True
@@ -376,7 +338,7 @@ def test_one_that_is_not_known_is_not(run_module: RunModule, guest: Guest, clock
     assert clock.monotonic() - started < 2 * TEST_TIMEOUT
 
 
-@pytest.mark.parametrize("state", ["frozen", "thawed", "status"])
+@pytest.mark.parametrize("state", ["frozen", "thawed"])
 @pytest.mark.parametrize(
     ("profile", "error"),
     [
@@ -388,12 +350,12 @@ def test_one_that_is_not_known_is_not(run_module: RunModule, guest: Guest, clock
     ],
 )
 def test_errors_have_a_class(run_module: RunModule, profile: str, error: str, state: str) -> None:
-    guest = Guest(profile)
+    guest = FreezableGuest(profile)
     result = run_module("fsfreeze", guest, state=state, silence=silence_of(profile))
     assert result["failed"] and result["error"] == error and guest.asked() == []
 
 
-def test_agents_without_the_commands(run_module: RunModule, guest: Guest) -> None:
+def test_agents_without_the_commands(run_module: RunModule, guest: FreezableGuest) -> None:
     del guest.handlers["guest-fsfreeze-freeze"]
     assert run_module("fsfreeze", guest, state="frozen")["error"] == "command_missing"
     guest.disabled.add("guest-fsfreeze-freeze-list")
@@ -408,23 +370,23 @@ def test_no_agent(run_module: RunModule, tmp_path: pathlib.Path) -> None:
 # The guard
 
 
-def test_the_guard_thaws_when_the_time_is_up(run_module: RunModule, guest: Guest) -> None:
+def test_the_guard_thaws_when_the_time_is_up(run_module: RunModule, guest: FreezableGuest) -> None:
     freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=0.3)
     assert freeze["guard"]["thaws_at"].endswith("Z")
     assert gone(freeze["guard"]["pid"]) and not guest.frozen
-    assert run_module("fsfreeze", guest, state="status")["thawed_by"] == "guard"
+    assert run_module("fsfreeze_info", guest)["thawed_by"] == "guard"
     thaw = run_module("fsfreeze", guest, state="thawed")
     assert not thaw["changed"] and thaw["thawed_by"] == "guard" and not thaw["consistent"]
 
 
-def test_the_guard_thaws_at_once_if_it_is_to_end(run_module: RunModule, guest: Guest) -> None:
+def test_the_guard_thaws_at_once_if_it_is_to_end(run_module: RunModule, guest: FreezableGuest) -> None:
     freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=600)
     os.kill(freeze["guard"]["pid"], signal.SIGHUP)
     os.kill(freeze["guard"]["pid"], signal.SIGTERM)
     assert gone(freeze["guard"]["pid"]) and not guest.frozen
 
 
-def test_the_guard_steps_back_after_a_thaw(run_module: RunModule, guest: Guest) -> None:
+def test_the_guard_steps_back_after_a_thaw(run_module: RunModule, guest: FreezableGuest) -> None:
     freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=10)
     again = run_module("fsfreeze", guest, state="frozen", max_frozen=5)
     assert again["guard"] == freeze["guard"] and "warnings" not in again
@@ -435,7 +397,7 @@ def test_the_guard_steps_back_after_a_thaw(run_module: RunModule, guest: Guest) 
     assert gone(freeze["guard"]["pid"]) and guest.frozen
 
 
-def test_a_guard_that_was_killed_is_none(run_module: RunModule, guest: Guest) -> None:
+def test_a_guard_that_was_killed_is_none(run_module: RunModule, guest: FreezableGuest) -> None:
     freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
     os.kill(freeze["guard"]["pid"], signal.SIGKILL)
     assert gone(freeze["guard"]["pid"])
@@ -443,7 +405,7 @@ def test_a_guard_that_was_killed_is_none(run_module: RunModule, guest: Guest) ->
     assert "guard" not in again and "no guard was started" in again["warnings"][0]
 
 
-def test_the_guard_steps_back_for_another_freeze(run_module: RunModule, guest: Guest) -> None:
+def test_the_guard_steps_back_for_another_freeze(run_module: RunModule, guest: FreezableGuest) -> None:
     freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=10)
     guest.thaw()
     run_module("fsfreeze", guest, state="frozen")
@@ -451,7 +413,7 @@ def test_the_guard_steps_back_for_another_freeze(run_module: RunModule, guest: G
 
 
 def test_the_guard_thaws_without_a_record(
-    run_module: RunModule, guest: Guest, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+    run_module: RunModule, guest: FreezableGuest, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     """Where sessions are kept track of, the directory goes away with the last one."""
     (tmp_path / "session").mkdir()
@@ -461,7 +423,7 @@ def test_the_guard_thaws_without_a_record(
     assert gone(freeze["guard"]["pid"]) and not guest.frozen
 
 
-def test_no_guard_no_freeze(run_module: RunModule, guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_guard_no_freeze(run_module: RunModule, guest: FreezableGuest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     result = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
     assert result["failed"] and result["error"] == "guard_not_started" and guest.asked() == []

@@ -203,7 +203,7 @@ def test_a_later_freeze_is_left_alone(run_module: RunModule, guest: ScriptedAgen
         for state in ("thawed", "frozen"):
             run_module("fsfreeze", guest, state=state)
 
-    run_module("fsfreeze", guest, state="status")
+    run_module("fsfreeze_info", guest)
     with meanwhile(tmp_path, freeze_anew) as command:
         result = run_module("quiesce", guest, cmd=command)
     assert "failed" not in result and result["inconsistent_because"] == ["thawed_meanwhile"]
