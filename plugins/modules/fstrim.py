@@ -96,35 +96,22 @@ trimmed:
   sample: 1071943680
 """
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.fstrim import TRIM_TIMEOUT, trim
+from ansible_collections.netless.qga.plugins.module_utils._guest.fstrim import TRIM_TIMEOUT, trim_filesystems
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
-from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, TaskFailed
+from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
 
 
 def run(task: Task) -> Result:
-    """Trim."""
+    """Trim the guest's filesystems."""
     minimum = task.params["minimum"]
     if minimum is not None and not 0 <= minimum < 2**63:
         raise InvalidRequest("minimum has to be a number of bytes, from 0 to 2^63 - 1")
     if task.check_mode:
         return {"changed": True}
-    trims = trim(task.agent, minimum, task.deadline(TRIM_TIMEOUT))
-    errors = {found.path: found.error for found in trims if found.error is not None}
-    result: Result = {"paths": [found.as_result() for found in trims]}
-    if trims and len(errors) == len(trims):
-        path, error = next(iter(errors.items()))
-        raise TaskFailed(
-            f"{task.agent.endpoint}: no filesystem could be trimmed; {path}: {error}", error="nothing_trimmed", **result
-        )
-    # Most guests have one that cannot be trimmed, like that of an EFI partition, so this is no failure.
-    task.warnings.extend(f"Not trimmed: {path}: {error}" for path, error in errors.items())
-    as_result = [found.trimmed for found in trims if found.trimmed is not None]
-    if as_result:
-        result["trimmed"] = sum(as_result)
-    knows_no_paths = task.target.address.uses_libvirt_rpc
-    untold = any(found.error is None and found.trimmed is None for found in trims)
-    return {**result, "changed": any(as_result) or untold or knows_no_paths}
+    report = trim_filesystems(task.agent, minimum, task.deadline(TRIM_TIMEOUT))
+    task.warnings.extend(f"Not trimmed: {path}: {error}" for path, error in report.errors.items())
+    return {**report.as_result(), "changed": report.may_have_trimmed or task.target.address.uses_libvirt_rpc}
 
 
 OPERATION = Operation(run, {"minimum": {"type": "int"}})
