@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Freezing and thawing a guest's filesystems, and finding out what has become of it when an answer is lost."""
+"""Freezing and thawing a guest's filesystems, and finding out the status when an answer is lost."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 
 FROZEN, THAWED = "frozen", "thawed"
 
-#: Seconds that a freeze may take. A guest that has much to write to its disks first, or hooks that wait for a database,
-#: take minutes, and giving up earlier does not end it. Windows gives up by itself after one minute.
+#: Seconds that a freeze may take. A guest that first has much to write to its disks takes minutes, and so do hooks that
+#: wait for a database. Giving up earlier does not end the freeze. Windows gives up by itself after one minute.
 FREEZE_TIMEOUT = 600.0
-#: Seconds that a thaw may take: an idle Windows has been seen to take one minute.
+#: Seconds that a thaw may take: an idle Windows guest was observed to take one minute.
 THAW_TIMEOUT = 180.0
-# Seconds to find out what has become of a freeze whose answer is lost.
+# Seconds to find out the status after the answer to a freeze was lost.
 _RESOLVE_TIMEOUT = 60.0
-# Between two attempts, in seconds; the pauses grow from the one to the other.
-_MIN_PAUSE, _MAX_PAUSE = 0.2, 5.0
+# Seconds between two attempts; the delay grows from the minimum to the maximum.
+_MIN_DELAY, _MAX_DELAY = 0.2, 5.0
 
 _HOW_TO_THAW = (
-    f"The guest may be frozen, and its programs then wait until it is thawed. Thaw it as soon as its agent answers: "
+    f"The guest may be frozen, and its programs then wait until it is thawed. Thaw it as soon as its agent answers, "
     f"{THAW_WITH}"
 )
 
 
 class FreezeUnresolved(TaskFailed):
-    """Whether the guest is frozen is not known."""
+    """A freeze whose outcome is not known: the guest may be frozen."""
 
 
 @dataclass(frozen=True)
 class Thaw:
-    """A guest that was thawed.
+    """One thaw that succeeded, as the agent reported it.
 
     :param count: how many filesystems were thawed, None if that is not known.
-    :param error: what the agent said if it called it an error, though it has thawed.
+    :param error: the agent's error, if it reported one although it has thawed.
     """
 
     count: int | None
@@ -61,10 +61,10 @@ class Thaw:
 
 
 class Filesystems:
-    """The filesystems of a guest, as its agent freezes them.
+    """The filesystems of a guest, as its agent freezes and thaws them.
 
-    :param agent: the agent.
-    :param way: to the agent; tells how patient to be.
+    :param agent: the guest's agent.
+    :param target: where the agent is, and how long to wait for it.
     """
 
     def __init__(self, agent: Agent, target: Target) -> None:
@@ -72,31 +72,31 @@ class Filesystems:
         self._target = target
 
     def status(self) -> str:
-        """Whether they are :data:`FROZEN` or :data:`THAWED`, for all that this agent knows: not by other means."""
+        """Return :data:`FROZEN` or :data:`THAWED`. The agent knows only of freezes that it carried out itself."""
         return self._ask(self._target.deadline())
 
     def status_in_time(self, deadline: Deadline) -> str:
-        """See :meth:`status`; an agent that does not answer is asked again until the deadline."""
-        pause = _MIN_PAUSE
+        """Return the same as :meth:`status`; ask an agent that does not answer again until the deadline."""
+        delay = _MIN_DELAY
         while True:
             try:
                 return self._ask(deadline)
             except (OutcomeUnknown, Unreachable):
-                # The next attempt shall have time for an answer.
-                if deadline.remaining() <= 2 * pause:
+                # The next attempt has to have time for an answer.
+                if deadline.remaining() <= 2 * delay:
                     raise
             self._agent.close()
-            deadline.sleep(pause)
-            pause = min(_MAX_PAUSE, pause * 2)
+            deadline.sleep(delay)
+            delay = min(_MAX_DELAY, delay * 2)
 
     def freeze(self, mountpoints: t.Sequence[str]) -> int:
-        """Freeze them. They have to be thawed.
+        """Freeze the filesystems. They have to be thawed.
 
-        :param mountpoints: only these, as guest-get-fsinfo tells them; none are all.
+        :param mountpoints: the filesystems to freeze, as guest-get-fsinfo reports them; an empty sequence means all.
         :returns: how many were frozen.
-        :raises FreezeUnresolved: the answer is lost, and the agent cannot be asked what has become of it.
-        :raises TaskFailed: the answer is lost, and nothing is frozen: not any more, or not at all.
-        :raises QgaError: nothing is frozen.
+        :raises FreezeUnresolved: the answer is lost, and the agent does not report the status either.
+        :raises TaskFailed: the answer is lost, and the guest is thawed: it was never frozen, or was thawed again.
+        :raises QgaError: the guest is not frozen.
         """
         deadline = self._target.deadline(FREEZE_TIMEOUT)
         arguments = {"mountpoints": list(mountpoints)} if mountpoints else {}
@@ -106,18 +106,18 @@ class Filesystems:
         except (OutcomeUnknown, ProtocolViolation) as exc:
             raise self._resolve(exc, deadline) from exc
         except AgentRefused as exc:
-            if not _was_not_begun(exc):
-                self._thaw_what_is_left(exc)
+            if not _was_not_attempted(exc):
+                self._thaw_leftovers(exc)
             raise
 
     def thaw(self) -> Thaw:
-        """Thaw all of them. This may be done again and again, so it is until it has succeeded or the time is over.
+        """Thaw all filesystems. Repeat it until it succeeds or the time is up, since a thaw may be repeated safely.
 
         :raises TaskFailed: they are still frozen.
-        :raises QgaError: likewise, or that is not known.
+        :raises QgaError: they are still frozen, or their status is not known.
         """
         deadline = self._target.deadline(THAW_TIMEOUT)
-        certain, pause = True, _MIN_PAUSE
+        is_certain, delay = True, _MIN_DELAY
         while True:
             count: int | None = None
             problem: QgaError | None = None
@@ -126,70 +126,70 @@ class Filesystems:
                 count = typed(reply, int, "guest-fsfreeze-thaw")
             except QgaError as exc:
                 problem = exc
-                # What an attempt thawed whose answer is lost, the next one does not count.
-                certain = certain and isinstance(exc, (AgentRefused, Unreachable))
-            # Hooks in the guest, and Windows after its ten seconds, make an error of a thaw that has been done.
-            status = self._status_if_told(deadline, taken_for=None if problem else THAWED)
+                # If an answer is lost, the next attempt does not count what this one thawed.
+                is_certain = is_certain and isinstance(exc, (AgentRefused, Unreachable))
+            # The agent reports an error although it has thawed if a hook fails, or on Windows after its ten seconds.
+            status = self._status_or(None if problem else THAWED, deadline)
             if status == THAWED:
-                said = problem.desc or problem.error_class if isinstance(problem, AgentRefused) else ""
-                return Thaw(count if certain else None, excerpt(said))
-            # The next attempt shall have time for an answer.
-            if deadline.remaining() <= 2 * pause or isinstance(problem, CommandUnavailable):
+                error = problem.desc or problem.error_class if isinstance(problem, AgentRefused) else ""
+                return Thaw(count if is_certain else None, excerpt(error))
+            # The next attempt has to have time for an answer.
+            if deadline.remaining() <= 2 * delay or isinstance(problem, CommandUnavailable):
                 raise self._not_thawed(problem, status)
-            self._agent.pause(pause, deadline)
-            pause = min(_MAX_PAUSE, pause * 2)
+            self._agent.pause(delay, deadline)
+            delay = min(_MAX_DELAY, delay * 2)
 
     def _ask(self, deadline: Deadline) -> str:
         command = "guest-fsfreeze-status"
         status = typed(self._agent.call(command, deadline=deadline, repeatable=True), str, command)
         if status not in (FROZEN, THAWED):
-            raise ProtocolViolation(f"{self._agent.endpoint}: {command}: neither {FROZEN} nor {THAWED}")
+            raise ProtocolViolation(f"{self._agent.endpoint}: {command} returned neither {FROZEN} nor {THAWED}")
         return status
 
-    def _status_if_told(self, deadline: Deadline, *, taken_for: str | None) -> str | None:
+    def _status_or(self, default: str | None, deadline: Deadline) -> str | None:
         try:
             return self._ask(max(deadline, self._target.deadline()))
         except QgaError:
-            return taken_for
+            return default
 
     def _resolve(self, lost: QgaError, deadline: Deadline) -> TaskFailed:
-        """What to say about a freeze whose answer is lost; if it was carried out, it is ours, and undone."""
+        """Return the error to raise after the answer to a freeze was lost; if the guest was frozen, thaw it."""
         reason = "protocol_violation" if isinstance(lost, ProtocolViolation) else "outcome_unknown"
         try:
-            # Also if the user has less patience: nobody else would know of it.
+            # Even if the user's timeout is shorter: nobody else would know that the guest is frozen.
             status = self.status_in_time(max(deadline, Deadline.after(_RESOLVE_TIMEOUT)))
         except QgaError as exc:
             return FreezeUnresolved(
-                f"{lost}. Nor does the agent say what has become of it: {exc}. {_HOW_TO_THAW}",
+                f"{lost}. The agent does not report the guest's status either: {exc}. {_HOW_TO_THAW}",
                 error=reason,
                 status="unknown",
                 thawed_again=False,
             )
         if status == THAWED:
-            return TaskFailed(f"{lost}. Nothing is frozen", error=reason, status=THAWED, thawed_again=False)
+            return TaskFailed(f"{lost}. The guest is not frozen", error=reason, status=THAWED, thawed_again=False)
         try:
             self.thaw()
         except (QgaError, TaskFailed) as exc:
             return FreezeUnresolved(
-                f"{lost}. The guest was frozen all the same, and could not be thawed again: {exc}. {_HOW_TO_THAW}",
+                f"{lost}. The guest was frozen nevertheless, and could not be thawed again: {exc}. {_HOW_TO_THAW}",
                 error=reason,
                 status=FROZEN,
                 thawed_again=False,
             )
         return TaskFailed(
-            f"{lost}. The guest was frozen all the same, and has been thawed again",
+            f"{lost}. The guest was frozen nevertheless, and has been thawed again",
             error=reason,
             status=THAWED,
             thawed_again=True,
         )
 
-    def _thaw_what_is_left(self, refused: AgentRefused) -> None:
+    def _thaw_leftovers(self, refused: AgentRefused) -> None:
         try:
             if self.status() == FROZEN:
                 self.thaw()
         except (QgaError, TaskFailed) as exc:
             raise FreezeUnresolved(
-                f"{refused}. Whether something is frozen is not known: {exc}. {_HOW_TO_THAW}",
+                f"{refused}. It is not known whether filesystems are frozen: {exc}. {_HOW_TO_THAW}",
                 error="agent_refused",
                 status="unknown",
                 thawed_again=False,
@@ -198,21 +198,22 @@ class Filesystems:
     def _not_thawed(self, problem: QgaError | None, status: str | None) -> Exception:
         if problem is None:
             return TaskFailed(
-                f"{self._agent.endpoint}: the agent says that it has thawed the filesystems, and that they are frozen",
+                f"{self._agent.endpoint}: the agent reports that it has thawed the filesystems, but also that they are "
+                f"still frozen",
                 error="still_frozen",
                 status=FROZEN,
             )
         is_frozen = (
-            "The guest is still frozen" if status == FROZEN else "Whether the guest is still frozen is not known"
+            "The guest is still frozen" if status == FROZEN else "It is not known whether the guest is still frozen"
         )
         return type(problem)(f"{problem}. {is_frozen}. {_HOW_TO_THAW}")
 
 
-def _was_not_begun(exc: AgentRefused) -> bool:
-    """Whether the agent did not carry out a freeze at all: what is frozen then, somebody else has frozen.
+def _was_not_attempted(exc: AgentRefused) -> bool:
+    """Return whether the agent refused to freeze at all: then whatever is frozen, somebody else has frozen.
 
-    After an error of its own it thaws by itself what it has frozen. Through libvirt that is not told apart from a
-    command that it does not carry out as it is frozen already, and another's freeze is not to be ended.
+    After an error during a freeze, the agent itself thaws what it has frozen. Through libvirt that error looks the same
+    as the refusal of an agent that is frozen already, and a freeze by somebody else must not be ended.
     """
     if exc.error_class:
         return exc.error_class == "CommandNotFound"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A freeze from its beginning to its end: with a record of it on this host, and a guard if one is wanted."""
+"""A freeze from its start to its end, with a record of it on this host, and with a guard if the user wants one."""
 
 from __future__ import annotations
 
@@ -44,12 +44,13 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 
 @dataclass(frozen=True)
 class ThawResult:
-    """How a freeze ended.
+    """The end of a freeze.
 
-    :param record: of the freeze, before it ended; None if there is none.
-    :param thaw: that ended it; None if the guest had been thawed before.
-    :param thawed_by: who did that, as far as is known: nothing if no freeze is known that was ended.
-    :param status: of the guest now. It is frozen if somebody has frozen it anew.
+    :param record: the record of the freeze before it ended; None if no record is known.
+    :param thaw: the thaw that ended it; None if the guest had been thawed before.
+    :param thawed_by: who had thawed the guest, as far as is known; empty if no freeze is known that somebody else
+        ended.
+    :param status: the guest's status now. It is frozen if somebody has frozen it again.
     """
 
     record: FreezeRecord | None
@@ -59,7 +60,7 @@ class ThawResult:
 
     @property
     def counts_differ(self) -> bool:
-        """Whether more or fewer filesystems were thawed than had been frozen, if both are known."""
+        """Whether both counts are known, and more or fewer filesystems were thawed than frozen."""
         if self.record is None or self.thaw is None:
             return False
         return None not in (self.record.count, self.thaw.count) and self.record.count != self.thaw.count
@@ -77,10 +78,10 @@ class ThawResult:
 class GuestFreeze:
     """The freeze of one guest.
 
-    :param agent: of the guest.
-    :param way: to the agent.
-    :param interruptions: notes the signals that must not end this process while it freezes or thaws.
-    :param warn: takes what the user should know besides.
+    :param agent: the guest's agent.
+    :param target: where the agent is, and how long to wait for it.
+    :param deferred_signals: notes the signals that must not end this process while it freezes or thaws.
+    :param warn: is called with each warning for the user.
     """
 
     def __init__(
@@ -96,41 +97,43 @@ class GuestFreeze:
         self._own_record: FreezeRecord | None = None
 
     def status(self) -> str:
-        """See :meth:`Filesystems.status`."""
+        """Return the guest's status, see :meth:`Filesystems.status`."""
         return self._filesystems.status()
 
     def _status_to_thaw(self) -> str:
-        """The same, before a thaw. If a freeze is known that has to be ended, it is worth asking again and again."""
+        """Return the status before a thaw. Ask a silent agent repeatedly if a freeze is known that has to end."""
         record = self._current_record()
         if record is None or record.thawed_by:
             return self.status()
         return self._filesystems.status_in_time(self._target.deadline(THAW_TIMEOUT))
 
     def record(self) -> FreezeRecord | None:
-        """The record of the freeze there is, or was last."""
+        """Return the record of the current or latest freeze, if there is one."""
         return self._file.read()
 
     def freeze(
         self, mountpoints: t.Sequence[str], *, max_frozen: float | None, is_attached: bool = False
     ) -> FreezeRecord | None:
-        """Freeze, unless it is frozen.
+        """Freeze the guest, unless it is frozen.
 
-        :param mountpoints: what to freeze; none are all.
-        :param max_frozen: seconds after which a guard thaws. None: there is no guard.
+        :param mountpoints: the filesystems to freeze; an empty sequence means all.
+        :param max_frozen: seconds after which a guard thaws; None means without a guard.
         :param is_attached: whether this process stays, to :meth:`thaw` it. The guard thaws at once if it ends without.
-        :returns: the record of the freeze. None if it was frozen before.
-        :raises TaskFailed: it is not frozen, or that is not known.
-        :raises QgaError: likewise.
+        :returns: the record of the freeze; None if the guest was frozen already.
+        :raises TaskFailed: the guest is not frozen, or its status is not known.
+        :raises QgaError: the same.
         """
         with contextlib.ExitStack() as stack:
             try:
-                # Until it is sent there is nothing to finish.
+                # A signal may interrupt here, because nothing has been sent that would have to be finished.
                 with self._deferred_signals.raising():
                     stack.enter_context(self._lock(self._target.deadline(FREEZE_TIMEOUT)))
                     if self._filesystems.status() == FROZEN:
                         return None
             except Interrupted as exc:
-                raise TaskFailed(f"{self._endpoint}: {exc} came before it was frozen", error="interrupted") from exc
+                raise TaskFailed(
+                    f"{self._endpoint}: {exc} came before the guest was frozen", error="interrupted"
+                ) from exc
             token = secrets.token_hex(16)
             if max_frozen is not None:
                 self._guard = GuardProcess.start(GuardConfig(token, max_frozen, self._target))
@@ -139,7 +142,7 @@ class GuestFreeze:
             except FreezeUnresolved:
                 raise
             except (TaskFailed, QgaError):
-                # Nothing is frozen.
+                # The guest is not frozen.
                 self._cancel_guard()
                 raise
             finally:
@@ -157,7 +160,7 @@ class GuestFreeze:
             if self._deferred_signals.noted is not None:
                 self._undo()
                 raise TaskFailed(
-                    f"{self._endpoint}: {self._deferred_signals.name} came while it was being frozen; "
+                    f"{self._endpoint}: {self._deferred_signals.name} came while the guest was being frozen; "
                     f"it was thawed again",
                     error="interrupted",
                     status=THAWED,
@@ -167,30 +170,29 @@ class GuestFreeze:
         except FreezeUnresolved:
             raise
         except (TaskFailed, QgaError):
-            self._note(replace(record, thawed_by=MODULE))
+            self._save(replace(record, thawed_by=MODULE))
             raise
         self._own_record = record
-        self._note(record)
+        self._save(record)
         if guard is not None and not (guard.attach() if is_attached else guard.detach()):
-            self._warn("The guard that was to thaw when the time is up has ended before it could.")
+            self._warn("The guard has died. Nothing thaws the guest when max_frozen is over.")
         return record
 
     def _require_something_frozen(self, record: FreezeRecord) -> None:
         if not record.mountpoints and self._filesystems.status() == FROZEN:
             return
         self._undo()
-        has_waiters = f"of {', '.join(record.mountpoints)} " if record.mountpoints else ""
-        hint = (
-            "They have to be mountpoints of filesystems that can be frozen, spelled as guest-get-fsinfo tells them"
-            if record.mountpoints
-            else "It has no filesystem that can be frozen"
-        )
-        raise TaskFailed(
-            f"{self._endpoint}: none {has_waiters}was frozen. {hint}", error="nothing_frozen", status=THAWED
-        )
+        if record.mountpoints:
+            message = (
+                f"none of {', '.join(record.mountpoints)} was frozen. They have to be mountpoints of filesystems that "
+                f"can be frozen, spelled as guest-get-fsinfo reports them"
+            )
+        else:
+            message = "nothing was frozen. The guest has no filesystem that can be frozen"
+        raise TaskFailed(f"{self._endpoint}: {message}", error="nothing_frozen", status=THAWED)
 
     def _undo(self) -> None:
-        """Thaw what we have just frozen."""
+        """Thaw what this process has just frozen."""
         try:
             if self._filesystems.status() == FROZEN:
                 self._filesystems.thaw()
@@ -198,14 +200,15 @@ class GuestFreeze:
             raise FreezeUnresolved(str(exc), error="still_frozen", status="unknown") from exc
 
     def thaw(self) -> ThawResult:
-        """Thaw, unless it is thawed, and tell how the freeze ended.
+        """Thaw the guest, unless it is thawed, and return how the freeze ended.
 
-        :raises TaskFailed: it is still frozen, or that is not known. If there is a guard, it goes on trying.
-        :raises QgaError: likewise.
+        :raises TaskFailed: the guest is still frozen, or its status is not known. If there is a guard, it goes on
+            trying.
+        :raises QgaError: the same.
         """
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(EndpointUnavailable):
-                # A directory that is gone shall keep no guest frozen.
+                # A missing runtime directory must not keep a guest frozen.
                 stack.enter_context(self._lock(self._target.deadline(THAW_TIMEOUT)))
             status = self._status_to_thaw()
             record = self._current_record()
@@ -215,26 +218,26 @@ class GuestFreeze:
                 and record is not None
                 and record.token != self._own_record.token
             ):
-                # Ours has ended, and this one is not ours to end.
+                # Our freeze has ended. This is another one, and not ours to end.
                 self._cancel_guard()
                 return ThawResult(self._own_record, None, OTHERS, status=FROZEN)
             if status == THAWED:
-                ending = ThawResult(record, None, thawed_before(record))
+                result = ThawResult(record, None, thawed_before(record))
             else:
                 is_known = record is not None and not record.thawed_by and record.count is not None
-                ending = ThawResult(record if is_known else None, self._filesystems.thaw())
+                result = ThawResult(record if is_known else None, self._filesystems.thaw())
             if record is not None and record.thawed_by != MODULE:
-                self._note(replace(record, thawed_by=MODULE))
+                self._save(replace(record, thawed_by=MODULE))
             self._cancel_guard()
-            return ending
+            return result
 
     def _current_record(self) -> FreezeRecord | None:
-        """The record on this host, unless what this process knows is the same and more."""
-        record, begun = self._file.read(), self._own_record
-        return begun if begun and (record is None or (record.token == begun.token and not record.thawed_by)) else record
+        """Return the record on this host, or this process's own one if that has the same freeze and knows more."""
+        record, own = self._file.read(), self._own_record
+        return own if own and (record is None or (record.token == own.token and not record.thawed_by)) else record
 
     def release(self) -> None:
-        """Leave the rest to the guard, if there is one."""
+        """Leave the freeze to the guard, if there is one."""
         if self._guard is not None:
             self._guard.close()
 
@@ -242,8 +245,8 @@ class GuestFreeze:
         if self._guard is not None:
             self._guard.cancel()
 
-    def _note(self, record: FreezeRecord) -> None:
-        # What is frozen or thawed is so without a record.
+    def _save(self, record: FreezeRecord) -> None:
+        # A freeze or thaw is valid without a record.
         with contextlib.suppress(OSError, EndpointUnavailable):
             self._file.write(record)
 
@@ -271,8 +274,8 @@ def validate_options(mountpoints: t.Sequence[str] | None, max_frozen: float | No
 
 
 def thawed_before(record: FreezeRecord | None) -> str:
-    """Who thawed a guest that is thawed, if a freeze is known that we did not end; nothing otherwise."""
+    """Return who thawed a guest that is thawed now: empty if no freeze is known, or if a module ended it."""
     if record is None or record.thawed_by == MODULE:
         return ""
-    # Without a count it is not known whether it has ever been frozen.
+    # Without a count it is not known whether the guest has ever been frozen.
     return record.thawed_by or ("" if record.count is None else OTHERS)

@@ -4,11 +4,12 @@
 
 """The guard of a freeze: a process that thaws when the time is up, whatever has happened to the one that froze.
 
-It is started before the freeze, by :mod:`.guard_process`, and told on a pipe what has become of it. The end of the pipe
-without a word means that the one who froze is dead, or does not know either: then the guard looks, and thaws.
+:mod:`.guard_process` starts it before the freeze and reports on a pipe how the freeze went. If the pipe ends without a
+word, the process that froze is dead or does not know either: then the guard asks the agent, and thaws.
 
-It steps back when it sees that somebody thawed: by the agent's status, and by the record, in which a later freeze has
-another token. No record is no reason to step back, as it may be lost with the directory it is in.
+The guard ends without a thaw when it sees that somebody else thawed. It sees that by the agent's status, and by the
+record, in which a later freeze has another token. A missing record is no reason to end, because it may be lost together
+with its directory.
 """
 
 from __future__ import annotations
@@ -40,94 +41,96 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record
 from ansible_collections.netless.qga.plugins.module_utils._schema.validation import check_reply
 from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable
 
-# The least and the most seconds between two looks at the guest: each is a conversation on its channel.
-_MIN_SPACING, _MAX_SPACING = 1.0, 10.0
-# How long a thaw is tried that does not succeed, in seconds.
+# Seconds between two checks of the guest: each one opens its channel.
+_MIN_INTERVAL, _MAX_INTERVAL = 1.0, 10.0
+# Seconds for which the guard repeats a thaw that does not succeed.
 _RETRY_TIMEOUT = 3600.0
-# How often a guest has to be seen thawed after a freeze whose fate nobody knows: it may be on its way still.
-_LOOKS_AT_UNKNOWN = 3
-# For one look.
-_LOOK_TIMEOUT = 30.0
+# How many checks have to find the guest thawed after a freeze whose outcome nobody knows: it may still be under way.
+_CHECKS_AFTER_UNKNOWN = 3
+# Seconds for one check or one thaw.
+_CHECK_TIMEOUT = 30.0
 
 
 class Guard:
-    """What the process does.
+    """The guard of one freeze.
 
-    :param orders: for it.
-    :param hear: waits that many seconds, or without a limit, for something that it is told: one of the words,
-        nothing at the end of the pipe, ``urged`` if the process shall end. None if the time is over.
-    :param spacing: seconds between two looks, if not what suits the orders.
+    :param config: the freeze to guard.
+    :param wait: waits for the next message, see :meth:`Inbox.wait`.
     """
 
-    def __init__(
-        self, config: GuardConfig, wait: t.Callable[[float | None], str | None], *, spacing: float | None = None
-    ) -> None:
+    def __init__(self, config: GuardConfig, wait: t.Callable[[float | None], str | None]) -> None:
         self._config = config
         self._wait = wait
         self._target = config.target
         with contextlib.closing(self._target.agent()) as agent:
             self._endpoint = agent.endpoint
         self._file = RecordFile(self._endpoint)
-        usual = min(_MAX_SPACING, max(_MIN_SPACING, config.max_frozen / 10))
-        self._spacing = usual if spacing is None else spacing
-        self._complained = False
-        self._looks = _LOOKS_AT_UNKNOWN
+        self._interval = min(_MAX_INTERVAL, max(_MIN_INTERVAL, config.max_frozen / 10))
+        self._has_logged_problem = False
+        self._checks_left = _CHECKS_AFTER_UNKNOWN
 
     def run(self) -> None:
-        """Keep watch until there is nothing left to do."""
-        word = self._wait(None)
-        if word == CANCELLED:
+        """Guard the freeze until there is nothing left to do."""
+        message = self._wait(None)
+        if message == CANCELLED:
             return
-        if word in (DETACHED, ATTACHED):
-            self._looks = 1
-            if not self._watch(Deadline.after(self._config.max_frozen), is_attached=word == ATTACHED):
+        if message in (DETACHED, ATTACHED):
+            self._checks_left = 1
+            if not self._watch(Deadline.after(self._config.max_frozen), is_attached=message == ATTACHED):
                 return
         self._end_freeze()
 
     def _watch(self, deadline: Deadline, *, is_attached: bool) -> bool:
-        """Look now and then.
+        """Check the guest at intervals until the deadline.
 
-        :returns: whether it is to be thawed now; False if that is not necessary any more.
+        :param is_attached: whether the process that froze stays, so that the end of its pipe is a reason to thaw.
+        :returns: whether to thaw now; False if the freeze has ended.
         """
         while True:
-            heard = self._wait(min(self._spacing, deadline.remaining()))
+            message = self._wait(min(self._interval, deadline.remaining()))
             if deadline.passed:
-                return heard != CANCELLED
-            if heard == TERMINATED or (is_attached and heard == CLOSED):
+                return message != CANCELLED
+            if message == TERMINATED or (is_attached and message == CLOSED):
                 return True
-            if heard == CANCELLED:
+            if message == CANCELLED:
                 return False
-            if heard is None and self._attempt(self._has_ended, deadline):
+            if message is None and self._attempt(self._has_ended, deadline):
                 return False
 
     def _end_freeze(self) -> None:
-        """Thaw, again and again until it has succeeded or all hope is gone."""
+        """Thaw the guest; repeat it until it succeeds or the time for that is up."""
         deadline = Deadline.after(_RETRY_TIMEOUT)
         while not deadline.passed:
-            self._looks -= self._attempt(self._thaw, Deadline.after(_LOOK_TIMEOUT))
-            if self._looks <= 0:
+            self._checks_left -= self._attempt(self._thaw, Deadline.after(_CHECK_TIMEOUT))
+            if self._checks_left <= 0:
                 return
-            # Nothing else can be done if it is told to end in the meantime.
-            self._wait(self._spacing)
+            # A message changes nothing now: a guard that is terminated has to thaw as well.
+            self._wait(self._interval)
         syslog.syslog(syslog.LOG_ERR, f"{self._endpoint}: gave up thawing; the guest may still be frozen")
 
     def _attempt(self, step: t.Callable[[Filesystems], bool], deadline: Deadline) -> bool:
-        """Whether that step succeeded. The channel is open only meanwhile, as others may need it."""
+        """Return whether the step succeeded. Keep the channel open only for it, as others may need the channel.
+
+        :param step: returns whether it found, or made, the guest thawed.
+        :param deadline: for the lock.
+        """
         if not os.path.isdir(os.environ.get("XDG_RUNTIME_DIR", "/")):
-            # Where sessions are kept track of, it goes away with the user's last one.
+            # systemd-logind removes it when the user's last session ends.
             del os.environ["XDG_RUNTIME_DIR"]
         fair_lock = freeze_lock(self._endpoint)
         try:
             with contextlib.ExitStack() as stack:
                 with contextlib.suppress(EndpointUnavailable):
-                    fair_lock.acquire(deadline.within(_LOOK_TIMEOUT))
+                    fair_lock.acquire(deadline.within(_CHECK_TIMEOUT))
                     stack.callback(fair_lock.release)
                 agent = stack.enter_context(contextlib.closing(self._target.agent()))
                 return step(Filesystems(agent, self._target))
-        except Exception as exc:  # pylint: disable=broad-exception-caught  # whatever it is, the next time it may go well
-            if not self._complained:
-                self._complained = True
-                syslog.syslog(syslog.LOG_WARNING, f"{self._endpoint}: frozen, and the guard cannot look or thaw: {exc}")
+        except Exception as exc:  # pylint: disable=broad-exception-caught  # whatever it is, the next attempt may succeed
+            if not self._has_logged_problem:
+                self._has_logged_problem = True
+                syslog.syslog(
+                    syslog.LOG_WARNING, f"{self._endpoint}: frozen, and the guard can neither check nor thaw: {exc}"
+                )
             return False
 
     def _has_ended(self, filesystems: Filesystems) -> bool:
@@ -137,24 +140,24 @@ class Guard:
         if filesystems.status() != THAWED:
             return False
         if record is not None and record.count is not None:
-            # Otherwise nobody knows whether it has been frozen, or will be.
-            self._note(OTHERS)
+            # Without a count, nobody knows whether the guest has been frozen, or still will be.
+            self._save_thawed_by(OTHERS)
         return True
 
     def _thaw(self, filesystems: Filesystems) -> bool:
         if self._has_ended(filesystems):
             return True
         count = filesystems.thaw().count
-        # This was the freeze that it was looked for.
-        self._looks = 0
-        self._note(GUARD)
+        # This was the freeze to guard, so no further check is needed.
+        self._checks_left = 0
+        self._save_thawed_by(GUARD)
         syslog.syslog(
             syslog.LOG_WARNING,
-            f"{self._endpoint}: thawed {'the' if count is None else count} filesystems that nobody thawed in time",
+            f"{self._endpoint}: thawed {'the' if count is None else count} filesystems that nobody else thawed in time",
         )
         return True
 
-    def _note(self, thawed_by: str) -> None:
+    def _save_thawed_by(self, thawed_by: str) -> None:
         record = self._file.read()
         if record is not None and record.token == self._config.token:
             with contextlib.suppress(OSError, EndpointUnavailable):
@@ -162,14 +165,14 @@ class Guard:
 
 
 def main() -> None:
-    """Be a guard, in a process that was started for it: orders and words come on standard input.
+    """Run as a guard, in a process that was started for it: the configuration and words come on standard input.
 
-    Everything is imported before it says that it is ready: as part of a module it comes out of an archive that is
-    removed when the module ends.
+    Import everything before reporting that the guard is ready: a module's code is in an archive, which Ansible removes
+    when the module ends.
     """
-    config = GuardConfig.from_line(_line(0))
-    _import_the_rest(config.target)
-    # The one that was started ends, so that nobody has to wait for the one that stays.
+    config = GuardConfig.from_line(_read_line(0))
+    _import_lazy_libraries(config.target)
+    # The process that was started ends, so that nobody has to wait for the one that stays.
     if os.fork() > 0:
         os._exit(0)
     guard = Guard(config, Inbox(os.dup(0)).wait)
@@ -181,18 +184,18 @@ def main() -> None:
     guard.run()
 
 
-def _line(descriptor: int) -> str:
-    """One line, and nothing that comes after it."""
+def _read_line(descriptor: int) -> str:
+    """Read one line, and nothing that comes after it."""
     line = b""
     while not line.endswith(b"\n"):
         byte = os.read(descriptor, 1)
         if not byte:
-            raise EOFError("no orders")
+            raise EOFError("the guard got no configuration")
         line += byte
     return line.decode("ascii")
 
 
-def _import_the_rest(target: Target) -> None:
+def _import_lazy_libraries(target: Target) -> None:
     check_reply("guest-fsfreeze-status", THAWED)
     check_reply("guest-fsfreeze-thaw", 0)
     domain = target.libvirt_domain()

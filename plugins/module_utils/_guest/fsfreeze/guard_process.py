@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Starts the guard of a freeze, detached from this process, and tells it what has become of the freeze."""
+"""The guard of a freeze as the process that freezes sees it: a detached process, and a pipe to it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_
 )
 from ansible_collections.netless.qga.plugins.module_utils.errors import TaskFailed, excerpt
 
-# Importing a library from a slow disk takes a while.
+# Importing libraries from a slow disk takes a while.
 _START_TIMEOUT = 60.0
 
 # Without the new sys.path[0], Python would import whatever lies in the directory where the module happens to run.
@@ -37,10 +37,10 @@ main()
 
 
 class GuardProcess:
-    """A guard that is ready. If it is told nothing before this is closed, it looks whether it has to thaw.
+    """A guard that is ready. If it gets no word before this is closed, it checks whether it has to thaw.
 
-    :param pid: of its process.
-    :param pipe: to tell it what has become of the freeze.
+    :param pid: the guard's process ID.
+    :param pipe: the pipe to the guard, for the words of :mod:`.guard_inbox`.
     """
 
     def __init__(self, pid: int, pipe: t.IO[bytes]) -> None:
@@ -49,12 +49,12 @@ class GuardProcess:
 
     @classmethod
     def start(cls, config: GuardConfig) -> GuardProcess:
-        """Start one, and wait until it has all that it needs.
+        """Start a guard, and wait until it has imported everything that it needs.
 
-        :raises TaskFailed: it did not start.
+        :raises TaskFailed: the guard did not start.
         """
-        # It goes on when this process has ended, so nothing waits for it. It stays in the directory, as the endpoint
-        # may be a path from there.
+        # The guard goes on when this process has ended, so nothing waits for it. It stays in the current directory,
+        # because the endpoint may be a path relative to it.
         process = subprocess.Popen(  # pylint: disable=ansible-bad-function,consider-using-with
             [sys.executable, "-c", _PROGRAM, _import_root()],
             stdin=subprocess.PIPE,
@@ -67,8 +67,8 @@ class GuardProcess:
         try:
             with stdout:
                 _write(stdin, config.as_line())
-                said = _read_all(stdout, Deadline.after(_START_TIMEOUT))
-            last = said.strip().rpartition("\n")[2].split()
+                output = _read_all(stdout, Deadline.after(_START_TIMEOUT))
+            last = output.strip().rpartition("\n")[2].split()
             if len(last) == 2 and last[0] == "ready" and last[1].isdigit():
                 return cls(int(last[1]), stdin)
         except BaseException:
@@ -76,41 +76,47 @@ class GuardProcess:
             process.kill()
             raise
         finally:
-            # The one that goes on is a child of it.
+            # The guard is a child of this process, which has ended.
             process.wait()
         stdin.close()
         raise TaskFailed(
-            f"the guard that is to thaw when the time is up did not start, so nothing was frozen: "
-            f"{excerpt(said[-300:]) or 'it said nothing'}",
+            f"the guard, which thaws when max_frozen is over, did not start, so nothing was frozen: "
+            f"{excerpt(output[-300:]) or 'it printed nothing'}",
             error="guard_not_started",
         )
 
     def detach(self) -> bool:
-        """Tell it that it is frozen, and that from now on it is alone.
+        """Report that the guest is frozen, and that this process leaves it to the guard.
 
-        :returns: whether it is still there.
+        :returns: whether the guard is still there.
         """
-        return self._tell(DETACHED, is_last=True)
+        return self._send(DETACHED, is_last=True)
 
     def attach(self) -> bool:
-        """Tell it that it is frozen, and that it is to be thawed by this process as long as that lives."""
-        return self._tell(ATTACHED)
+        """Report that the guest is frozen, and that this process thaws it unless it dies.
+
+        :returns: whether the guard is still there.
+        """
+        return self._send(ATTACHED)
 
     def cancel(self) -> bool:
-        """Tell it that it is not needed."""
-        return self._tell(CANCELLED, is_last=True)
+        """Report that the guest is not frozen, so that the guard ends.
+
+        :returns: whether the guard is still there.
+        """
+        return self._send(CANCELLED, is_last=True)
 
     def close(self) -> None:
-        """Leave it to itself."""
+        """Close the pipe. Without a word before, or after :meth:`attach`, the guard then thaws."""
         self._pipe.close()
 
-    def _tell(self, word: str, *, is_last: bool = False) -> bool:
+    def _send(self, word: str, *, is_last: bool = False) -> bool:
         if self._pipe.closed:
             return False
-        is_there = _write(self._pipe, f"{word}\n")
+        is_alive = _write(self._pipe, f"{word}\n")
         if is_last:
             self._pipe.close()
-        return is_there
+        return is_alive
 
 
 def _write(pipe: t.IO[bytes], text: str) -> bool:
@@ -122,28 +128,28 @@ def _write(pipe: t.IO[bytes], text: str) -> bool:
 
 
 def _read_all(pipe: t.IO[bytes], deadline: Deadline) -> str:
-    said = b""
+    output = b""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while selector.select(deadline.remaining()):
             data = os.read(pipe.fileno(), 4096)
             if not data:
-                return said.decode("utf-8", errors="replace")
-            said += data
+                return output.decode("utf-8", errors="replace")
+            output += data
     raise TaskFailed(
-        f"the guard that is to thaw when the time is up was not ready after {_START_TIMEOUT:.0f} seconds, so nothing "
+        f"the guard, which thaws when max_frozen is over, was not ready after {_START_TIMEOUT:.0f} seconds, so nothing "
         f"was frozen",
         error="guard_not_started",
     )
 
 
 def _import_root() -> str:
-    """Where this collection is imported from: a directory, or the archive that a module comes in."""
+    """Return where this collection is imported from: a directory, or the archive that a module comes in."""
     return str(next(path for path in pathlib.Path(__file__).parents if path.name == "ansible_collections").parent)
 
 
 def is_running(pid: int) -> bool:
-    """Whether a guard that was started on this host is still there. One that was killed may have left its number."""
+    """Return whether a guard that was started on this host still runs. Another process may have its ID by now."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return _PROGRAM.encode("ascii") in file.read()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A command that is run while a guest's filesystems are frozen, and what its result is worth."""
+"""A command that runs on this host while a guest's filesystems are frozen, and whether its copy is consistent."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from ansible_collections.netless.qga.plugins.module_utils._local.command import 
 from ansible_collections.netless.qga.plugins.module_utils._local.signals import DeferredSignals, Interrupted
 from ansible_collections.netless.qga.plugins.module_utils.errors import QgaError, TaskFailed
 
-# How much longer than the command may take the guard waits: this process does the same with less ado.
+# Seconds that the guard waits longer than the command may take: this process normally ends the command and thaws.
 _GUARD_MARGIN = 15.0
 
-# For so long does Windows hold writes back (VSS), whatever is asked of it.
-_WINDOWS_HOLDS_SECONDS = 10.0
+# Seconds for which Windows (VSS) holds writes back. No option makes that longer.
+_WINDOWS_HOLD_TIMEOUT = 10.0
 
 
 class QuiescedCommand:
-    """One such command, from the freeze to the thaw.
+    """One command, from the freeze before it to the thaw after it.
 
-    :param agent: of the guest.
-    :param way: to the agent.
+    :param agent: the guest's agent.
+    :param target: where the agent is, and how long to wait for it.
     :param argv: the command.
-    :param chdir: the directory it runs in.
-    :param mountpoints: what to freeze; none are all.
-    :param max_frozen: seconds that the command has.
-    :param warn: takes what the user should know besides the result.
+    :param chdir: the directory it runs in; None means that of this process.
+    :param mountpoints: the filesystems to freeze; an empty sequence means all.
+    :param max_frozen: seconds that the command may take.
+    :param warn: is called with each warning for the user.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class QuiescedCommand:
         self._ended_after = 0.0
 
     def run(self) -> dict[str, t.Any]:
-        """Do it.
+        """Freeze, run the command, thaw, and return the result.
 
-        :raises TaskFailed: with all results that there are. Whatever it is, it is thawed, or the guard will do that.
-        :raises QgaError: it was not frozen, and the command has not been run.
+        :raises TaskFailed: something failed; the error has all results. The guest is thawed, or the guard will thaw it.
+        :raises QgaError: the guest was not frozen, and the command was not run.
         """
         is_windows = _is_windows(self._agent, self._target.deadline())
         with DeferredSignals() as deferred_signals:
@@ -84,7 +84,7 @@ class QuiescedCommand:
                     self._result["held"] = time.monotonic() - frozen_at
             finally:
                 freeze.release()
-        if is_windows and self._ended_after > _WINDOWS_HOLDS_SECONDS:
+        if is_windows and self._ended_after > _WINDOWS_HOLD_TIMEOUT:
             self._reasons.append("windows_limit")
         self._result["consistent"] = not self._reasons
         self._result["inconsistent_because"] = self._reasons
@@ -96,8 +96,8 @@ class QuiescedCommand:
         record = freeze.freeze(self._mountpoints, max_frozen=self._max_frozen + _GUARD_MARGIN, is_attached=True)
         if record is None:
             raise TaskFailed(
-                f"{self._agent.endpoint}: the guest is frozen already, by somebody else who would thaw it in the "
-                f"middle; end that first, or thaw it with netless.qga.fsfreeze",
+                f"{self._agent.endpoint}: the guest is frozen already, by somebody else who may thaw it while the "
+                f"command runs. End that backup first, or thaw the guest with netless.qga.fsfreeze",
                 error="already_frozen",
                 status=FROZEN,
             )
@@ -108,7 +108,7 @@ class QuiescedCommand:
     def _run_command(self, deferred_signals: DeferredSignals, deadline: Deadline) -> None:
         self._result["start"] = _now()
         try:
-            # Not where signals interrupt: it shall not have begun and be forgotten.
+            # Start with signals deferred, so that a started command is never orphaned.
             command = Command(self._argv, chdir=self._chdir)
         except OSError as exc:
             self._fail("command_not_started", f"the command could not be started: {exc}")
@@ -121,7 +121,7 @@ class QuiescedCommand:
             self._fail("interrupted", f"{exc} came while the command ran, so it was ended")
         finally:
             if not command.end():
-                self._failures.append("it does not end even by SIGKILL, and the guest was thawed all the same")
+                self._failures.append("it did not end even after SIGKILL, and the guest was thawed nevertheless")
             self._result["end"] = _now()
             self._result.update(command.result())
         if self._result.get("rc") != 0 and not self._failures:
@@ -129,33 +129,33 @@ class QuiescedCommand:
 
     def _thaw(self, freeze: GuestFreeze) -> None:
         try:
-            ending = freeze.thaw()
+            ended = freeze.thaw()
         except (QgaError, TaskFailed) as exc:
             self._result["status"] = "unknown"
             self._fail("not_thawed", f"thawing failed, and the guard goes on trying for an hour: {exc}")
             return
-        self._result["status"] = ending.status
-        self._result["thawed"] = 0 if ending.thaw is None else ending.thaw.count
-        self._reasons += _doubts(ending)
-        if ending.thaw is not None and ending.thaw.error:
-            self._warn(f"The guest was thawed, but its agent reported an error: {ending.thaw.error}")
+        self._result["status"] = ended.status
+        self._result["thawed"] = 0 if ended.thaw is None else ended.thaw.count
+        self._reasons += _doubts(ended)
+        if ended.thaw is not None and ended.thaw.error:
+            self._warn(f"The guest was thawed, but its agent reported an error: {ended.thaw.error}")
 
     def _fail(self, error: str, message: str) -> None:
         self._failures.append(message)
         self._reasons.append(error)
-        # What keeps a guest frozen matters more than what happened before.
+        # An error that leaves the guest frozen matters more than the errors before it.
         if error == "not_thawed":
             self._result["error"] = error
         self._result.setdefault("error", error)
 
 
-def _doubts(ending: ThawResult) -> list[str]:
+def _doubts(ended: ThawResult) -> list[str]:
     doubts = {
-        "thawed_meanwhile": ending.thaw is None or ending.record is None,
-        "counts_differ": ending.counts_differ,
-        "thaw_error": ending.thaw is not None and ending.thaw.error != "",
+        "thawed_meanwhile": ended.thaw is None or ended.record is None,
+        "counts_differ": ended.counts_differ,
+        "thaw_error": ended.thaw is not None and ended.thaw.error != "",
     }
-    return [doubt for doubt, is_so in doubts.items() if is_so]
+    return [doubt for doubt, applies in doubts.items() if applies]
 
 
 def _is_windows(agent: Agent, deadline: Deadline) -> bool:
@@ -163,7 +163,7 @@ def _is_windows(agent: Agent, deadline: Deadline) -> bool:
         reply = agent.call("guest-get-osinfo", deadline=deadline, repeatable=True)
         return optional("guest-get-osinfo", reply, "id", "") == "mswindows"
     except QgaError:
-        # What matters will be told when it is frozen.
+        # An error that matters comes again when the agent has to freeze.
         return False
 
 

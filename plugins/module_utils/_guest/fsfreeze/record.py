@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A record of a freeze on the host where it was asked for: whose it is, and what has become of it.
+"""A record of a freeze on the host that froze: which freeze it is, and how it ended.
 
-There is one for each endpoint. It is left there after the thaw, so that a guard that looks for it knows that it has
-nothing to do, and can be lost at any time: whether a guest is frozen only its agent knows.
+There is one record for each endpoint. It stays after the thaw, so that a guard that reads it knows that it has nothing
+to do. It can be lost at any time: only the agent knows whether a guest is frozen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock impor
 from ansible_collections.netless.qga.plugins.module_utils._local.runtime_directory import runtime_path
 from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable
 
-#: Who thawed: a module that was told to, the guard, or somebody that is no part of this.
+#: Who thawed: a module, the guard, or somebody outside this collection.
 MODULE, GUARD, OTHERS = "module", "guard", "others"
 
 _MAX_SIZE = 1 << 20
@@ -28,15 +28,15 @@ _MAX_SIZE = 1 << 20
 
 @dataclass(frozen=True)
 class FreezeRecord:
-    """A freeze.
+    """One freeze.
 
-    :param token: tells it from all others.
-    :param mountpoints: that were to be frozen; none are all.
-    :param frozen_at: when it began, in seconds since 1970.
-    :param guard: the process that thaws when the time is up, 0 if there is none.
-    :param thaws_at: when that is, 0 if there is none.
+    :param token: a random name that distinguishes it from all others.
+    :param mountpoints: the filesystems that the user named; an empty sequence means all.
+    :param frozen_at: when it was frozen, in seconds since 1970.
+    :param guard: the ID of the guard's process, 0 if there is none.
+    :param thaws_at: when the guard thaws, in seconds since 1970; 0 if there is none.
     :param count: how many filesystems were frozen; None until that is known.
-    :param thawed_by: who thawed; nothing as long as it is frozen, as far as is known.
+    :param thawed_by: who thawed; empty as long as the guest is frozen, as far as is known.
     """
 
     token: str
@@ -54,7 +54,7 @@ class FreezeRecord:
 
 
 class RecordFile:
-    """Where the record of the freezes of one guest is kept.
+    """The file with the record of one guest's latest freeze.
 
     :param endpoint: where the guest's agent is.
     """
@@ -63,7 +63,7 @@ class RecordFile:
         self._endpoint = endpoint
 
     def read(self) -> FreezeRecord | None:
-        """The record, if there is one that can be read."""
+        """Return the record; None if there is none, or if it cannot be read."""
         try:
             with open(self._path(), encoding="utf-8", opener=_open_no_link) as file:
                 return _parse(json.loads(file.read(_MAX_SIZE)))
@@ -71,10 +71,10 @@ class RecordFile:
             return None
 
     def write(self, record: FreezeRecord) -> None:
-        """Put a record in the place of the one there is.
+        """Replace the record.
 
-        :raises OSError: it cannot be written; the one there was is still there.
-        :raises EndpointUnavailable: likewise.
+        :raises OSError: the record cannot be written; the old one is still there.
+        :raises EndpointUnavailable: the same, because this user has no runtime directory.
         """
         path = self._path()
         new = f"{path}.{os.getpid()}"

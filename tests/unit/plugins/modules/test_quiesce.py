@@ -223,7 +223,7 @@ def test_a_thaw_that_is_called_an_error(run_module: RunModule, guest: ScriptedAg
 def test_windows_holds_back_for_ten_seconds(
     run_module: RunModule, guest: ScriptedAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quiesced_command, "_WINDOWS_HOLDS_SECONDS", 0.2)
+    monkeypatch.setattr(quiesced_command, "_WINDOWS_HOLD_TIMEOUT", 0.2)
     assert run_module("quiesce", guest, cmd="sleep 0.3")["consistent"]
     guest.handlers["guest-get-osinfo"] = lambda arguments: {"id": "mswindows"}
     assert run_module("quiesce", guest, cmd="sleep 0.3")["inconsistent_because"] == ["windows_limit"]
@@ -237,7 +237,7 @@ def test_a_thaw_on_windows_may_take_longer(
         return usual(arguments)
 
     usual, guest.handlers["guest-fsfreeze-thaw"] = guest.handlers["guest-fsfreeze-thaw"], thaw
-    monkeypatch.setattr(quiesced_command, "_WINDOWS_HOLDS_SECONDS", 5)
+    monkeypatch.setattr(quiesced_command, "_WINDOWS_HOLD_TIMEOUT", 5)
     guest.handlers["guest-get-osinfo"] = lambda arguments: {"id": "mswindows"}
     result = run_module("quiesce", guest, cmd="true")
     assert result["consistent"] and result["held"] > 5
