@@ -12,12 +12,14 @@ version_added: 0.1.0
 author:
   - The netless.qga authors (@netless)
 description:
-  - Freezes the filesystems of a guest, so that what is on its disks is complete and does not change, for a snapshot or
-    a backup. Programs in the guest that write wait until it is thawed.
-  - Whether it is frozen is what the agent says, so it may be run again and again. A freeze whose answer is lost is
-    looked into, and undone if it was carried out, so that a guest is not frozen without somebody knowing.
-  - With O(max_frozen) a guard thaws the guest when that time is over, whatever has happened to the play until then.
-  - To freeze, take a snapshot and thaw in one task, use M(netless.qga.quiesce).
+  - Freezes the filesystems of a guest, so that its disks hold everything that was written and do not change during a
+    snapshot or a backup. Programs in the guest that write wait until the guest is thawed.
+  - The module asks the agent whether the guest is frozen, so you can run it repeatedly. If the answer to a freeze is
+    lost, it asks the agent for the status, and thaws the guest if it was frozen, so that no guest stays frozen
+    unnoticed.
+  - With O(max_frozen), a guard thaws the guest when that time is over, whatever has happened to the play until then.
+  - To freeze, take a snapshot and thaw in one task, use M(netless.qga.quiesce). To show whether a guest is frozen, use
+    M(netless.qga.fsfreeze_info).
 extends_documentation_fragment:
   - netless.qga.endpoint
   - netless.qga.attributes
@@ -35,27 +37,28 @@ attributes:
 options:
   state:
     description:
-      - V(frozen) freezes, and fails if nothing could be frozen.
-      - V(thawed) thaws all that is frozen.
+      - V(frozen) freezes the filesystems, and fails if none could be frozen.
+      - V(thawed) thaws all frozen filesystems, also those that another tool froze.
     type: str
     choices: [frozen, thawed]
     required: true
   mountpoints:
     description:
-      - The filesystems to freeze. Without this option it is all of them.
-      - They have to be spelled as C(guest-get-fsinfo) tells them, like V(/) and V(/srv/data). If none of them is
-        frozen, the task fails.
-      - Only with O(state=frozen), as an agent thaws all or nothing.
+      - The filesystems to freeze. Without this option, all are frozen.
+      - Spell the mountpoints as C(guest-get-fsinfo) reports them, like V(/) and V(/srv/data). The task fails if none of
+        them was frozen, and warns if only some were.
+      - Only with O(state=frozen), as an agent thaws all filesystems or none.
     type: list
     elements: str
   max_frozen:
     description:
-      - Seconds after which the guest is thawed if nobody has done so.
-      - A process of its own does that, on the host where the module runs, which is the controller over a host's own
-        connection. It goes on when the play has ended or was killed, and steps back if the guest is thawed or frozen
-        anew in the meantime. If the agent does not answer then, it tries again for an hour.
-      - In a container, like an execution environment of AWX's, it ends with the container. There run the module on the
-        hypervisor, with C(delegate_to).
+      - Seconds after which a guard thaws the guest if nobody has done so.
+      - The guard is a process on the host where the module runs; that is the controller if the task uses the guest's
+        own connection. It goes on when the play has ended or was killed. It ends without a thaw if the guest was thawed
+        or frozen again in the meantime. If the agent does not answer when the time is up, the guard tries again for an
+        hour.
+      - In a container, like an execution environment of AWX, the guard ends with the container. Run the module on the
+        hypervisor in that case, with C(delegate_to).
       - Only with O(state=frozen).
     type: float
 seealso:
@@ -63,14 +66,15 @@ seealso:
   - module: netless.qga.quiesce
   - module: netless.qga.fstrim
 notes:
-  - Without O(timeout), V(600) seconds are allowed for freezing and V(180) for thawing.
-  - A freeze that is not answered in time is looked into for another minute, whatever O(timeout) is, since it may come
-    later.
-  - Several agents in one guest do not know of one another. What was frozen by one, the others take for thawed.
+  - Without O(timeout), freezing may take V(600) seconds and thawing V(180).
+  - If the agent does not answer a freeze in time, the module asks for the status for another minute, whatever
+    O(timeout) is, since the agent may still carry out the freeze.
+  - Several agents in one guest do not know of each other. An agent reports filesystems as thawed that another agent has
+    frozen.
 """
 
 EXAMPLES = r"""
-- name: Freeze a virtual machine, for five minutes at most, over its own connection
+- name: Freeze a virtual machine for five minutes at most, over its own connection
   netless.qga.fsfreeze:
     state: frozen
     max_frozen: 300
@@ -79,7 +83,7 @@ EXAMPLES = r"""
   netless.qga.fsfreeze:
     state: thawed
 
-- name: Freeze one filesystem of a domain, on its hypervisor
+- name: Freeze one filesystem of a domain on its hypervisor
   netless.qga.fsfreeze:
     domain: web1
     state: frozen
@@ -97,13 +101,14 @@ EXAMPLES = r"""
 RETURN = r"""
 status:
   description:
-    - V(frozen) or V(thawed), as it is afterwards; in check mode as it would be.
-    - V(unknown) if the task failed and the agent cannot be asked.
+    - V(frozen) or V(thawed), the status after the task; in check mode the status that it would have.
+    - V(unknown) if the task failed and the agent does not report the status.
   type: str
-  returned: always, but for guests that cannot be reached
+  returned: always, except for guests that cannot be reached
   sample: frozen
 frozen:
-  description: How many filesystems were frozen, by this task or before by this module or M(netless.qga.quiesce).
+  description:
+    - How many filesystems were frozen, by this task or an earlier one of this module or M(netless.qga.quiesce).
   type: int
   returned: if it is known
   sample: 2
@@ -113,7 +118,7 @@ thawed:
   returned: if O(state=thawed) and it is known
   sample: 2
 mountpoints:
-  description: The filesystems that were to be frozen; none for all of them.
+  description: The filesystems that the task named to be frozen. An empty list stands for all.
   type: list
   elements: str
   returned: if RV(frozen) is known
@@ -124,12 +129,12 @@ frozen_at:
   returned: if RV(frozen) is known
   sample: "2026-01-31T03:00:00Z"
 guard:
-  description: The guard that thaws when the time is up.
+  description: The guard, a process that thaws the guest when O(max_frozen) is over.
   type: dict
-  returned: if there is one, and the guest is frozen
+  returned: if a guard runs and the guest is frozen
   contains:
     pid:
-      description: Its process, on the host where the module runs. It thaws at once if it gets SIGTERM.
+      description: Its process ID, on the host where the module runs. If the process gets SIGTERM, it thaws at once.
       type: int
       sample: 4711
     thaws_at:
@@ -138,22 +143,22 @@ guard:
       sample: "2026-01-31T03:05:00Z"
 thawed_by:
   description:
-    - Who thawed before this task could. V(guard) is the guard, as the time was up. V(others) is anybody else, or a
-      reboot of the guest.
+    - Who thawed the guest before this task could. V(guard) is the guard, because O(max_frozen) was over. V(others) is
+      another tool, or a reboot of the guest.
     - What was copied after that may not be consistent.
   type: str
-  returned: if a freeze is known that this module did not end itself
+  returned: if O(state=thawed) and a freeze is known that no task ended
   sample: guard
 consistent:
   description:
-    - Whether the guest was frozen from the known freeze until now. Not if it was thawed in the meantime, if another
-      number of filesystems was thawed than frozen, or if the agent says that thawing failed, as Windows does after
-      ten seconds.
+    - Whether the guest was frozen from the known freeze until now.
+    - V(false) if it was thawed in the meantime, if the number of filesystems thawed differs from the number frozen, or
+      if the agent reports an error of the thaw, as it does on Windows after ten seconds.
   type: bool
-  returned: if O(state=thawed) and a freeze is known that was still to end
+  returned: if O(state=thawed) and a freeze is known that no task had ended, or the agent reports an error of the thaw
   sample: true
 thawed_again:
-  description: Whether the guest had been frozen by a command whose answer was lost, and was thawed again for that.
+  description: Whether a freeze whose answer was lost had frozen the guest, so that the module thawed it again.
   type: bool
   returned: if the answer to a freeze was lost
   sample: true
@@ -173,7 +178,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidR
 
 
 def run(task: Task) -> Result:
-    """Bring the guest into the state."""
+    """Freeze or thaw the guest."""
     state, mountpoints, max_frozen = (task.params[name] for name in ("state", "mountpoints", "max_frozen"))
     if state != FROZEN and not (mountpoints is None and max_frozen is None):
         raise InvalidRequest(

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: fstrim
-short_description: Give the space that a guest's filesystems do not use back to the host
+short_description: Give unused space of a guest's filesystems back to the host
 version_added: 0.1.0
 author:
   - The netless.qga authors (@netless)
 description:
-  - Has a guest's agent trim all mounted filesystems, so that the host knows which blocks of the disks are not used.
-    Disks whose images are sparse, or that lie on thin volumes, become smaller by that, if they are attached with
-    C(discard=unmap).
+  - Asks a guest's agent to trim all mounted filesystems, so that the host knows which blocks of the disks are unused.
+    This makes sparse disk images and thin volumes smaller, if the disks are attached with C(discard=unmap).
 extends_documentation_fragment:
   - netless.qga.endpoint
   - netless.qga.attributes
@@ -22,42 +21,42 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: Trims nothing, and reports a change, as what there is to trim cannot be known before.
+    description: In check mode trims nothing and reports a change, because it cannot know what there is to trim.
   diff_mode:
     support: N/A
-    description: It changes nothing that could be shown.
+    description: It changes nothing that a diff could show.
   idempotent:
     support: partial
     details: Some filesystems, like ext4, remember what was trimmed and report nothing the second time. Others, like
-      xfs, trim all again.
+      xfs, trim everything again.
   platform:
     support: full
     platforms: Linux, Windows
 options:
   minimum:
     description:
-      - Bytes. Shorter runs of unused blocks are left alone, which is faster.
-      - Without it, or with V(0), all are trimmed.
+      - The shortest run of unused blocks to trim, in bytes. A larger value makes trimming faster.
+      - Without this option, or with V(0), all unused blocks are trimmed.
     type: int
 seealso:
   - module: netless.qga.fsfreeze
 notes:
-  - Without O(timeout), V(1800) seconds are allowed. The agent answers nothing else in the meantime.
-  - With the endpoint V(libvirt) it is done by libvirt's own call, which does not tell what was trimmed. RV(paths) is
-    empty then.
+  - Without O(timeout), trimming may take V(1800) seconds. The agent answers nothing else in the meantime.
+  - With the endpoint V(libvirt), libvirt's own call does the trim. It does not report what was trimmed, so RV(paths) is
+    empty.
 """
 
 EXAMPLES = r"""
 - name: Trim a virtual machine over its own connection
   netless.qga.fstrim:
 
-- name: Trim a domain on its hypervisor, but for runs that are shorter than one mebibyte
+- name: Trim a domain on its hypervisor, except for runs shorter than one mebibyte
   netless.qga.fstrim:
     domain: web1
     minimum: 1048576
   delegate_to: hypervisor1
 
-- name: Trim a virtual machine of QEMU's, and see how much it was
+- name: Trim a virtual machine that QEMU runs without libvirt, and register how much was trimmed
   netless.qga.fstrim:
     endpoint: unix:/run/vms/web1.sock
   register: trim
@@ -65,24 +64,24 @@ EXAMPLES = r"""
 
 RETURN = r"""
 paths:
-  description: The filesystems of the guest. None through libvirt's own call.
+  description: The filesystems of the guest. Empty if libvirt's own call did the trim.
   type: list
   elements: dict
-  returned: success but in check mode, and if none of them could be trimmed
+  returned: success, except in check mode, and if none of the filesystems could be trimmed
   contains:
     path:
-      description: Where it is mounted.
+      description: Where the filesystem is mounted.
       type: str
       sample: /
     trimmed:
       description: How many bytes were trimmed.
       type: int
-      returned: if the agent tells
+      returned: if the agent reports it
       sample: 1071943680
     minimum:
       description: The shortest run that was trimmed, which may be longer than O(minimum).
       type: int
-      returned: if the agent tells
+      returned: if the agent reports it
       sample: 0
     error:
       description: Why it was not trimmed.
@@ -92,7 +91,7 @@ paths:
 trimmed:
   description: How many bytes were trimmed altogether.
   type: int
-  returned: if the agent tells that of any filesystem
+  returned: if the agent reports it for any filesystem
   sample: 1071943680
 """
 

@@ -13,11 +13,13 @@ author:
   - The netless.qga authors (@netless)
 description:
   - Freezes a guest's filesystems, runs a command, and thaws them again. The command takes a snapshot or a copy of the
-    guest's disks, and runs on the host where the module runs. That is the controller over a guest's own connection.
-  - The guest is thawed whatever happens, also if the command is not found, takes too long or fails, if the task is
-    interrupted by a signal or its C(timeout), and if the module is killed.
-  - Tells whether what the command has copied can be called consistent.
-  - A guest that is frozen already is left as it is, and the task fails.
+    guest's disks. It runs on the host where the module runs; that is the controller if the task uses the guest's own
+    connection.
+  - The guest is thawed whatever happens, even if the command is not found, takes too long or fails, if a signal or the
+    C(timeout) of the task interrupts it, and if the module is killed. In the last case a guard thaws, a process that
+    outlives the module.
+  - Returns whether the copy that the command made is consistent.
+  - The task fails if the guest is frozen already, and leaves it frozen.
 extends_documentation_fragment:
   - netless.qga.endpoint
   - netless.qga.attributes
@@ -25,26 +27,26 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: Runs nothing and freezes nothing, and reports a change.
+    description: In check mode runs nothing, freezes nothing, and reports a change.
   diff_mode:
     support: N/A
-    description: What the command changes is not known.
+    description: The module does not know what the command changes.
   idempotent:
     support: none
-    description: The command is run each time.
+    description: It runs the command each time.
   platform:
     support: full
     platforms: Linux with filesystems that can be frozen, like ext4, xfs and btrfs; Windows
 options:
   argv:
     description:
-      - The command, as a program and its arguments. No shell is involved.
-      - Either this or O(cmd) is needed.
+      - The command, as a program and its arguments, without a shell.
+      - Set either this option or O(cmd).
     type: list
     elements: str
   cmd:
     description:
-      - The command, as a text for C(/bin/sh).
+      - The command, as a script for C(/bin/sh).
     type: str
   chdir:
     description:
@@ -52,28 +54,28 @@ options:
     type: path
   mountpoints:
     description:
-      - The filesystems to freeze, as for M(netless.qga.fsfreeze). Without this option it is all of them.
+      - The filesystems to freeze, as for M(netless.qga.fsfreeze). Without this option, all are frozen.
     type: list
     elements: str
   max_frozen:
     description:
-      - Seconds that the command may take. After that it is ended, with all processes that it has started, first with
-        SIGTERM and two seconds later with SIGKILL, and the guest is thawed.
+      - Seconds that the command may take. After that, the module ends it with all processes that it has started, first
+        with SIGTERM and two seconds later with SIGKILL, and thaws the guest.
     type: float
     default: 300
 seealso:
   - module: netless.qga.fsfreeze
   - module: netless.qga.fsfreeze_info
 notes:
-  - Without O(timeout), V(600) seconds are allowed for freezing and V(180) for thawing.
-  - A freeze that is not answered in time is looked into for another minute, whatever O(timeout) is, since it may come
-    later.
-  - If the module is killed with SIGKILL, the guard thaws within seconds. The command is not ended then.
-  - Through libvirt do not let the command freeze by itself. With C(virsh snapshot-create-as) leave C(--quiesce) out.
+  - Without O(timeout), freezing may take V(600) seconds and thawing V(180).
+  - If the agent does not answer a freeze in time, the module asks for the status for another minute, whatever
+    O(timeout) is, since the agent may still carry out the freeze.
+  - If the module is killed with SIGKILL, the guard thaws within seconds. The command goes on in that case.
+  - Through libvirt, the command must not freeze by itself. With C(virsh snapshot-create-as), leave C(--quiesce) out.
 """
 
 EXAMPLES = r"""
-- name: A snapshot of a domain's disks, over the guest's own connection, with the domain on the controller
+- name: Take a snapshot of a domain's disks over the guest's own connection, where the controller is the hypervisor
   netless.qga.quiesce:
     argv:
       - virsh
@@ -85,7 +87,7 @@ EXAMPLES = r"""
       - --atomic
     max_frozen: 30
 
-- name: The same on the hypervisor
+- name: Do the same on the hypervisor
   netless.qga.quiesce:
     domain: web1
     cmd: virsh --connect qemu:///system snapshot-create-as web1 --disk-only --atomic
@@ -94,7 +96,7 @@ EXAMPLES = r"""
   register: snapshot
   failed_when: snapshot is failed or not snapshot.consistent | default(true)
 
-- name: A copy of the volume that a virtual machine of QEMU's has its data on
+- name: Take a snapshot of the volume of a virtual machine that QEMU runs without libvirt
   netless.qga.quiesce:
     endpoint: unix:/run/vms/web1.sock
     cmd: lvcreate --snapshot --name web1-nightly --size 5G vms/web1
@@ -102,12 +104,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 rc:
-  description: The status of the command. The number of a signal that ended it, as a negative one.
+  description: The exit status of the command. If a signal ended it, its number with a minus sign.
   type: int
   returned: if the command was started
   sample: 0
 stdout:
-  description: The standard output of the command, the first mebibyte. What is not UTF-8 is replaced.
+  description: The standard output of the command, its first mebibyte. Bytes that are not UTF-8 are replaced.
   type: str
   returned: if the command was started
   sample: Domain snapshot nightly created
@@ -134,7 +136,7 @@ start:
   returned: if the guest was frozen
   sample: "2026-01-31 03:00:00.123456"
 end:
-  description: When it had ended.
+  description: When the command had ended.
   type: str
   returned: if the command was started
   sample: "2026-01-31 03:00:01.654321"
@@ -149,12 +151,12 @@ frozen:
   returned: if the guest was frozen
   sample: 2
 thawed:
-  description: How many filesystems were thawed. Null if that is not known.
+  description: How many filesystems were thawed. V(null) if that is not known.
   type: int
   returned: if the guest was thawed
   sample: 2
 mountpoints:
-  description: The filesystems that were to be frozen; none for all of them.
+  description: The filesystems that the task named to be frozen. An empty list stands for all.
   type: list
   elements: str
   returned: if the guest was frozen
@@ -162,23 +164,24 @@ mountpoints:
 status:
   description:
     - V(thawed), or V(unknown) if thawing failed.
-    - V(frozen) if somebody thawed the guest and froze it anew with this collection in the meantime. It is left so then.
+    - V(frozen) if somebody thawed the guest and froze it again with this collection in the meantime. The task leaves it
+      frozen in that case.
   type: str
   returned: if the guest was frozen
   sample: thawed
 consistent:
-  description: Whether what the command has copied can be called consistent.
+  description: Whether the copy that the command made is consistent.
   type: bool
   returned: if the guest was frozen
   sample: true
 inconsistent_because:
   description:
-    - Why not, in words of their own.
+    - Why the copy is not consistent, one word for each reason.
     - V(command_failed), V(command_not_started), V(timed_out) and V(interrupted) are about the command.
     - V(not_all_frozen) means that fewer filesystems were frozen than there are in O(mountpoints).
     - V(thawed_meanwhile) means that somebody thawed the guest before the command had ended, or that it was rebooted.
-    - V(counts_differ) means that another number of filesystems was thawed than frozen.
-    - V(thaw_error) means that the guest was thawed, and its agent calls it an error.
+    - V(counts_differ) means that the number of filesystems thawed differs from the number frozen.
+    - V(thaw_error) means that the guest was thawed, but its agent reported an error.
     - V(windows_limit) means that the guest runs Windows, and the command took more than the ten seconds for which
       Windows holds writes back.
     - V(not_thawed) means that thawing failed.
@@ -196,10 +199,10 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidR
 
 
 def run(task: Task) -> Result:
-    """Freeze, run the command, thaw."""
+    """Freeze the guest, run the command, and thaw it."""
     argv, mountpoints = task.params["argv"], task.params["mountpoints"]
     if not (argv or task.params["cmd"]):
-        raise InvalidRequest("there is no command: argv or cmd is empty")
+        raise InvalidRequest("there is no command to run: argv or cmd is empty")
     validate_options(mountpoints, task.params["max_frozen"])
     if task.check_mode:
         return {"changed": True}
