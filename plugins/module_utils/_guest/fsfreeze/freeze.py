@@ -100,13 +100,6 @@ class GuestFreeze:
         """Return the guest's status, see :meth:`Filesystems.status`."""
         return self._filesystems.status()
 
-    def _status_to_thaw(self) -> str:
-        """Return the status before a thaw. Ask a silent agent repeatedly if a freeze is known that has to end."""
-        record = self._current_record()
-        if record is None or record.thawed_by:
-            return self.status()
-        return self._filesystems.status_in_time(self._target.deadline(THAW_TIMEOUT))
-
     def record(self) -> FreezeRecord | None:
         """Return the record of the current or latest freeze, if there is one."""
         return self._file.read()
@@ -118,7 +111,7 @@ class GuestFreeze:
 
         :param mountpoints: the filesystems to freeze; an empty sequence means all.
         :param max_frozen: seconds after which a guard thaws; None means without a guard.
-        :param is_attached: whether this process stays, to :meth:`thaw` it. The guard thaws at once if it ends without.
+        :param is_attached: whether this process stays, to :meth:`thaw` it. The guard thaws at once if it dies before.
         :returns: the record of the freeze; None if the guest was frozen already.
         :raises TaskFailed: the guest is not frozen, or its status is not known.
         :raises QgaError: the same.
@@ -230,6 +223,13 @@ class GuestFreeze:
                 self._save(replace(record, thawed_by=MODULE))
             self._cancel_guard()
             return result
+
+    def _status_to_thaw(self) -> str:
+        """Return the status before a thaw. Ask a silent agent repeatedly if a freeze is known that has to end."""
+        record = self._current_record()
+        if record is None or record.thawed_by:
+            return self.status()
+        return self._filesystems.status_in_time(self._target.deadline(THAW_TIMEOUT))
 
     def _current_record(self) -> FreezeRecord | None:
         """Return the record on this host, or this process's own one if that has the same freeze and knows more."""

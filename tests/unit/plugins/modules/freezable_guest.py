@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A guest whose filesystems can be frozen, for the tests of the modules that do so or show it."""
+"""A guest whose filesystems can be frozen, for the tests of fsfreeze and fsfreeze_info."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _CHANGING = {"guest-fsfreeze-freeze", "guest-fsfreeze-freeze-list", "guest-fsfre
 
 
 class FreezableGuest(ScriptedAgent):
-    """A guest with three filesystems."""
+    """A guest with three filesystems.
+
+    :param profiles: of :class:`ScriptedAgent`.
+    """
 
     def __init__(self, *profiles: str) -> None:
         super().__init__()
@@ -27,15 +30,15 @@ class FreezableGuest(ScriptedAgent):
         other = ScriptedAgent(*profiles)
         self.deliveries, self.frozen, self.silent, self.ids = other.deliveries, other.frozen, other.silent, other.ids
         self.gone = False
-        """Whether each connection is ended at once, as that of an agent is which nobody reaches."""
+        """Whether the agent cannot be reached: it closes each connection at once."""
         self.deliveries.append(lambda line: [None] if self.gone else [line])
 
     def serve(self, connection: socket.socket) -> None:
         if not self.gone:
             super().serve(connection)
 
-    def loses_answers_to(self, command: str) -> None:
-        """Ends the connection instead."""
+    def lose_answers_to(self, command: str) -> None:
+        """Close the connection instead of answering this command."""
         self.deliveries.append(lambda line: [None] if self.requests[-1]["execute"] == command else [line])
 
     def freeze(self, count: int) -> int:
@@ -47,7 +50,7 @@ class FreezableGuest(ScriptedAgent):
         self.frozen = False
         return count
 
-    def asked(self) -> list[str]:
-        """The commands that change something, as far as they were sent."""
+    def changing_commands(self) -> list[str]:
+        """Return the commands that freeze or thaw, in the order in which the agent got them."""
         commands = [request["execute"] for request in self.requests if isinstance(request, dict)]
         return [command for command in commands if command in _CHANGING]

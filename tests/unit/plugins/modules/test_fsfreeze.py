@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Freezing and thawing as a module."""
+"""The module fsfreeze, against a scripted agent and with real guards."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_freezes_and_thaws_once(run_module: RunModule, guest: FreezableGuest) ->
     assert thaw["diff"] == {"before": {"status": "frozen"}, "after": {"status": "thawed"}}
     again = run_module("fsfreeze", guest, state="thawed")
     assert not again["changed"] and again["thawed"] == 0 and "consistent" not in again and "warnings" not in again
-    assert guest.asked() == ["guest-fsfreeze-freeze", "guest-fsfreeze-thaw"]
+    assert guest.changing_commands() == ["guest-fsfreeze-freeze", "guest-fsfreeze-thaw"]
 
 
 @pytest.mark.parametrize("state", ["frozen", "thawed"])
@@ -52,22 +52,22 @@ def test_check_mode_changes_nothing(run_module: RunModule, guest: FreezableGuest
     result = run_module("fsfreeze", guest, check_mode=True, state=state)
     assert result["changed"] == (state != ("frozen" if frozen else "thawed"))
     assert result["status"] == state
-    assert guest.asked() == [] and guest.frozen == frozen
+    assert guest.changing_commands() == [] and guest.frozen == frozen
 
 
-def test_freezes_what_is_named(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_freezes_named_mountpoints(run_module: RunModule, guest: FreezableGuest) -> None:
     result = run_module("fsfreeze", guest, state="frozen", mountpoints=["/", "/srv"])
     assert result["frozen"] == 2 and result["mountpoints"] == ["/", "/srv"] and "warnings" not in result
     assert guest.requests[-1]["arguments"] == {"mountpoints": ["/", "/srv"]}
 
 
-def test_fewer_than_named_are_told(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_warns_if_not_all_mountpoints_were_frozen(run_module: RunModule, guest: FreezableGuest) -> None:
     result = run_module("fsfreeze", guest, state="frozen", mountpoints=["/", "/swap"])
     assert result["changed"] and result["warnings"] == ["Only 1 of the 2 mountpoints were frozen."]
 
 
 @pytest.mark.parametrize("options", [{"mountpoints": ["/nowhere"]}, {}])
-def test_a_freeze_of_nothing_fails(run_module: RunModule, guest: FreezableGuest, options: dict[str, t.Any]) -> None:
+def test_fails_if_nothing_was_frozen(run_module: RunModule, guest: FreezableGuest, options: dict[str, t.Any]) -> None:
     guest.handlers["guest-fsfreeze-freeze"] = lambda arguments: guest.freeze(0)
     result = run_module("fsfreeze", guest, state="frozen", max_frozen=60, **options)
     assert result["failed"] and result["error"] == "nothing_frozen" and result["status"] == "thawed"
@@ -75,9 +75,7 @@ def test_a_freeze_of_nothing_fails(run_module: RunModule, guest: FreezableGuest,
     assert not run_module("fsfreeze", guest, state="thawed").get("warnings")
 
 
-def test_a_freeze_of_nothing_named_is_thawed_if_the_agent_calls_it_frozen(
-    run_module: RunModule, guest: FreezableGuest
-) -> None:
+def test_thaws_if_agent_counts_nothing_but_reports_frozen(run_module: RunModule, guest: FreezableGuest) -> None:
     def freeze(arguments: t.Any) -> int:
         guest.frozen = True
         return 0
@@ -97,13 +95,13 @@ def test_a_freeze_of_nothing_named_is_thawed_if_the_agent_calls_it_frozen(
         {"state": "frozen", "max_frozen": 0},
     ],
 )
-def test_options_that_make_no_sense(run_module: RunModule, guest: FreezableGuest, options: dict[str, t.Any]) -> None:
+def test_rejects_invalid_options(run_module: RunModule, guest: FreezableGuest, options: dict[str, t.Any]) -> None:
     result = run_module("fsfreeze", guest, **options)
     assert result["failed"] and result["error"] == "invalid_request"
     assert guest.requests == []
 
 
-def test_anybodys_freeze_is_thawed(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_thaws_a_freeze_by_another_tool(run_module: RunModule, guest: FreezableGuest) -> None:
     guest.freeze(2)
     result = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
     assert not result["changed"] and "no guard was started" in result["warnings"][0]
@@ -111,7 +109,7 @@ def test_anybodys_freeze_is_thawed(run_module: RunModule, guest: FreezableGuest)
     assert result["changed"] and result["thawed"] == 2 and "consistent" not in result
 
 
-def test_another_count_is_told(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_warns_if_thaw_count_differs_from_freeze_count(run_module: RunModule, guest: FreezableGuest) -> None:
     run_module("fsfreeze", guest, state="frozen")
     guest.count = 1
     result = run_module("fsfreeze", guest, state="thawed")
@@ -119,7 +117,7 @@ def test_another_count_is_told(run_module: RunModule, guest: FreezableGuest) -> 
     assert "differs from the number frozen" in result["warnings"][0]
 
 
-def test_a_thaw_in_between_is_told_once(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_reports_thaw_by_another_tool_once(run_module: RunModule, guest: FreezableGuest) -> None:
     run_module("fsfreeze", guest, state="frozen")
     guest.thaw()
     assert run_module("fsfreeze_info", guest)["thawed_by"] == "others"
@@ -129,7 +127,7 @@ def test_a_thaw_in_between_is_told_once(run_module: RunModule, guest: FreezableG
     assert "thawed_by" not in run_module("fsfreeze", guest, state="thawed")
 
 
-def test_a_broken_record_does_not_matter(run_module: RunModule, guest: FreezableGuest, tmp_path: pathlib.Path) -> None:
+def test_thaws_despite_broken_record(run_module: RunModule, guest: FreezableGuest, tmp_path: pathlib.Path) -> None:
     run_module("fsfreeze", guest, state="frozen")
     (record,) = tmp_path.glob("netless-qga-*/*.freeze")
     record.write_text("{")
@@ -137,10 +135,10 @@ def test_a_broken_record_does_not_matter(run_module: RunModule, guest: Freezable
     assert run_module("fsfreeze", guest, state="thawed")["changed"]
 
 
-# What agents answer
+# Answers of the agent
 
 
-def test_a_thaw_that_is_called_an_error(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_thaw_error_is_a_warning_if_guest_is_thawed(run_module: RunModule, guest: FreezableGuest) -> None:
     def thaw(arguments: t.Any) -> int:
         guest.frozen = False
         raise ErrorReply("fsfreeze is limited up to 10 seconds")
@@ -152,7 +150,7 @@ def test_a_thaw_that_is_called_an_error(run_module: RunModule, guest: FreezableG
     assert "10 seconds" in result["warnings"][0]
 
 
-def test_a_thaw_that_does_not_thaw(run_module: RunModule, guest: FreezableGuest, clock: Clock) -> None:
+def test_thaw_error_fails_if_guest_stays_frozen(run_module: RunModule, guest: FreezableGuest, clock: Clock) -> None:
     clock.skips_sleep = True
 
     def thaw(arguments: t.Any) -> int:
@@ -162,10 +160,10 @@ def test_a_thaw_that_does_not_thaw(run_module: RunModule, guest: FreezableGuest,
     guest.handlers["guest-fsfreeze-thaw"] = thaw
     result = run_module("fsfreeze", guest, state="thawed")
     assert result["failed"] and result["error"] == "agent_refused" and "still frozen" in result["msg"]
-    assert guest.asked().count("guest-fsfreeze-thaw") > 1
+    assert guest.changing_commands().count("guest-fsfreeze-thaw") > 1
 
 
-def test_an_agent_that_lies_about_a_thaw(run_module: RunModule, guest: FreezableGuest, clock: Clock) -> None:
+def test_thaw_success_fails_if_guest_stays_frozen(run_module: RunModule, guest: FreezableGuest, clock: Clock) -> None:
     clock.skips_sleep = True
     guest.freeze(3)
     guest.handlers["guest-fsfreeze-thaw"] = lambda arguments: 3
@@ -173,24 +171,24 @@ def test_an_agent_that_lies_about_a_thaw(run_module: RunModule, guest: Freezable
     assert result["failed"] and result["error"] == "still_frozen" and result["status"] == "frozen"
 
 
-def test_a_thaw_whose_answer_is_lost_is_done_again(run_module: RunModule, guest: FreezableGuest) -> None:
-    guest.loses_answers_to("guest-fsfreeze-thaw")
+def test_repeats_thaw_after_lost_answer(run_module: RunModule, guest: FreezableGuest) -> None:
+    guest.lose_answers_to("guest-fsfreeze-thaw")
     run_module("fsfreeze", guest, state="frozen")
     result = run_module("fsfreeze", guest, state="thawed")
     assert "failed" not in result and result["changed"] and "thawed" not in result
 
 
-def test_an_error_of_a_freeze_is_one(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_freeze_error_fails(run_module: RunModule, guest: FreezableGuest) -> None:
     def freeze(arguments: t.Any) -> int:
         raise ErrorReply("fsfreeze hook has failed with status 1")
 
     guest.handlers["guest-fsfreeze-freeze"] = freeze
     result = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
     assert result["failed"] and result["error"] == "agent_refused" and "hook" in result["msg"]
-    assert guest.asked() == ["guest-fsfreeze-freeze"]
+    assert guest.changing_commands() == ["guest-fsfreeze-freeze"]
 
 
-def test_what_an_error_leaves_frozen_is_thawed(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_thaws_what_a_failed_freeze_left_frozen(run_module: RunModule, guest: FreezableGuest) -> None:
     def freeze(arguments: t.Any) -> int:
         guest.freeze(1)
         raise ErrorReply("failed to freeze /srv")
@@ -200,9 +198,7 @@ def test_what_an_error_leaves_frozen_is_thawed(run_module: RunModule, guest: Fre
     assert not guest.frozen
 
 
-def test_a_freeze_of_somebody_elses_in_the_same_moment_is_left_alone(
-    run_module: RunModule, guest: FreezableGuest
-) -> None:
+def test_keeps_concurrent_freeze_by_another_tool(run_module: RunModule, guest: FreezableGuest) -> None:
     def freeze(arguments: t.Any) -> int:
         guest.freeze(1)
         raise ErrorReply("Command guest-fsfreeze-freeze has been disabled", "CommandNotFound")
@@ -212,7 +208,7 @@ def test_a_freeze_of_somebody_elses_in_the_same_moment_is_left_alone(
     assert result["failed"] and result["error"] == "filesystems_frozen" and guest.frozen
 
 
-def test_also_through_libvirt_which_does_not_tell_the_class(
+def test_keeps_concurrent_freeze_through_libvirt_without_error_class(
     run_module: RunModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def freeze(mountpoints: t.Any, flags: int) -> t.NoReturn:
@@ -239,15 +235,15 @@ def test_also_through_libvirt_which_does_not_tell_the_class(
 
 
 @pytest.mark.parametrize("is_frozen", [True, False])
-def test_a_freeze_whose_answer_is_lost_is_undone(run_module: RunModule, guest: FreezableGuest, is_frozen: bool) -> None:
+def test_undoes_freeze_after_lost_answer(run_module: RunModule, guest: FreezableGuest, is_frozen: bool) -> None:
     guest.handlers["guest-fsfreeze-freeze"] = lambda arguments: guest.freeze(3 * is_frozen)
-    guest.loses_answers_to("guest-fsfreeze-freeze")
+    guest.lose_answers_to("guest-fsfreeze-freeze")
     result = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
     assert result["failed"] and result["error"] == "outcome_unknown" and result["status"] == "thawed"
     assert result["thawed_again"] == is_frozen and not guest.frozen
 
 
-def test_a_nonsensical_answer_to_a_freeze_is_a_lost_one(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_undoes_freeze_after_answer_of_wrong_type(run_module: RunModule, guest: FreezableGuest) -> None:
     def freeze(arguments: t.Any) -> t.Any:
         guest.freeze(3)
         return "three"
@@ -257,9 +253,7 @@ def test_a_nonsensical_answer_to_a_freeze_is_a_lost_one(run_module: RunModule, g
     assert result["error"] == "protocol_violation" and result["thawed_again"] and not guest.frozen
 
 
-def test_a_freeze_that_nobody_knows_about_is_told_loudly(
-    run_module: RunModule, guest: FreezableGuest, clock: Clock
-) -> None:
+def test_unknown_outcome_fails_with_advice_to_thaw(run_module: RunModule, guest: FreezableGuest, clock: Clock) -> None:
     def freeze(arguments: t.Any) -> int:
         guest.gone = True
         return 0
@@ -275,7 +269,7 @@ def test_a_freeze_that_nobody_knows_about_is_told_loudly(
     assert not result["changed"] and "consistent" not in result and "warnings" not in result
 
 
-def test_the_guard_thaws_what_was_not_known(run_module: RunModule, guest: FreezableGuest, clock: Clock) -> None:
+def test_guard_thaws_after_unknown_outcome(run_module: RunModule, guest: FreezableGuest, clock: Clock) -> None:
     def freeze(arguments: t.Any) -> int:
         guest.gone = True
         return guest.freeze(3)
@@ -288,7 +282,7 @@ def test_the_guard_thaws_what_was_not_known(run_module: RunModule, guest: Freeza
     assert comes(lambda: not guest.frozen)
 
 
-def test_a_freeze_that_comes_after_the_time_is_undone(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_undoes_freeze_that_comes_after_timeout(run_module: RunModule, guest: FreezableGuest) -> None:
     def freeze(arguments: t.Any) -> int:
         time.sleep(2)
         return guest.freeze(3)
@@ -298,7 +292,7 @@ def test_a_freeze_that_comes_after_the_time_is_undone(run_module: RunModule, gue
     assert result["error"] == "outcome_unknown" and result["thawed_again"] and not guest.frozen
 
 
-def test_the_guard_does_not_take_the_moment_before_a_freeze_for_its_end(
+def test_guard_waits_for_freeze_that_comes_after_unknown_outcome(
     run_module: RunModule, guest: FreezableGuest, clock: Clock
 ) -> None:
     def freeze(arguments: t.Any) -> int:
@@ -308,16 +302,16 @@ def test_the_guard_does_not_take_the_moment_before_a_freeze_for_its_end(
     clock.skips_sleep = True
     guest.handlers["guest-fsfreeze-freeze"] = freeze
     assert run_module("fsfreeze", guest, state="frozen", max_frozen=10)["status"] == "unknown"
-    looks = len(guest.requests)
+    requests_before = len(guest.requests)
     guest.gone = False
-    assert comes(lambda: "guest-fsfreeze-status" in [request["execute"] for request in guest.requests[looks:]])
+    assert comes(
+        lambda: "guest-fsfreeze-status" in [request["execute"] for request in guest.requests[requests_before:]]
+    )
     guest.freeze(3)
     assert comes(lambda: not guest.frozen)
 
 
-def test_a_guest_that_is_known_to_be_frozen_is_worth_waiting_for(
-    run_module: RunModule, guest: FreezableGuest, clock: Clock
-) -> None:
+def test_thaw_waits_for_agent_if_freeze_is_known(run_module: RunModule, guest: FreezableGuest, clock: Clock) -> None:
     def sleep(seconds: float) -> None:
         slept.append(seconds)
         guest.gone = len(slept) < 3
@@ -330,7 +324,9 @@ def test_a_guest_that_is_known_to_be_frozen_is_worth_waiting_for(
     assert result["changed"] and result["consistent"] and len(slept) >= 3
 
 
-def test_one_that_is_not_known_is_not(run_module: RunModule, guest: FreezableGuest, clock: Clock) -> None:
+def test_thaw_does_not_wait_for_agent_if_no_freeze_is_known(
+    run_module: RunModule, guest: FreezableGuest, clock: Clock
+) -> None:
     guest.gone = True
     started = clock.monotonic()
     clock.skips_sleep = True
@@ -352,17 +348,17 @@ def test_one_that_is_not_known_is_not(run_module: RunModule, guest: FreezableGue
 def test_errors_have_a_class(run_module: RunModule, profile: str, error: str, state: str) -> None:
     guest = FreezableGuest(profile)
     result = run_module("fsfreeze", guest, state=state, silence=silence_of(profile))
-    assert result["failed"] and result["error"] == error and guest.asked() == []
+    assert result["failed"] and result["error"] == error and guest.changing_commands() == []
 
 
-def test_agents_without_the_commands(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_missing_and_disabled_commands_fail(run_module: RunModule, guest: FreezableGuest) -> None:
     del guest.handlers["guest-fsfreeze-freeze"]
     assert run_module("fsfreeze", guest, state="frozen")["error"] == "command_missing"
     guest.disabled.add("guest-fsfreeze-freeze-list")
     assert run_module("fsfreeze", guest, state="frozen", mountpoints=["/"])["error"] == "command_disabled"
 
 
-def test_no_agent(run_module: RunModule, tmp_path: pathlib.Path) -> None:
+def test_missing_socket_fails(run_module: RunModule, tmp_path: pathlib.Path) -> None:
     result = run_module("fsfreeze", f"unix:{tmp_path}/nothing", state="frozen")
     assert result["failed"] and result["error"] == "endpoint_unavailable"
 
@@ -370,7 +366,7 @@ def test_no_agent(run_module: RunModule, tmp_path: pathlib.Path) -> None:
 # The guard
 
 
-def test_the_guard_thaws_when_the_time_is_up(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_guard_thaws_when_max_frozen_is_over(run_module: RunModule, guest: FreezableGuest) -> None:
     freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=0.3)
     assert freeze["guard"]["thaws_at"].endswith("Z")
     assert gone(freeze["guard"]["pid"]) and not guest.frozen
@@ -379,14 +375,14 @@ def test_the_guard_thaws_when_the_time_is_up(run_module: RunModule, guest: Freez
     assert not thaw["changed"] and thaw["thawed_by"] == "guard" and not thaw["consistent"]
 
 
-def test_the_guard_thaws_at_once_if_it_is_to_end(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_guard_ignores_sighup_and_thaws_at_once_on_sigterm(run_module: RunModule, guest: FreezableGuest) -> None:
     freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=600)
     os.kill(freeze["guard"]["pid"], signal.SIGHUP)
     os.kill(freeze["guard"]["pid"], signal.SIGTERM)
     assert gone(freeze["guard"]["pid"]) and not guest.frozen
 
 
-def test_the_guard_steps_back_after_a_thaw(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_guard_ends_after_thaw_and_keeps_later_freeze(run_module: RunModule, guest: FreezableGuest) -> None:
     freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=10)
     again = run_module("fsfreeze", guest, state="frozen", max_frozen=5)
     assert again["guard"] == freeze["guard"] and "warnings" not in again
@@ -397,7 +393,7 @@ def test_the_guard_steps_back_after_a_thaw(run_module: RunModule, guest: Freezab
     assert gone(freeze["guard"]["pid"]) and guest.frozen
 
 
-def test_a_guard_that_was_killed_is_none(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_killed_guard_is_not_returned(run_module: RunModule, guest: FreezableGuest) -> None:
     freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
     os.kill(freeze["guard"]["pid"], signal.SIGKILL)
     assert gone(freeze["guard"]["pid"])
@@ -405,17 +401,17 @@ def test_a_guard_that_was_killed_is_none(run_module: RunModule, guest: Freezable
     assert "guard" not in again and "no guard was started" in again["warnings"][0]
 
 
-def test_the_guard_steps_back_for_another_freeze(run_module: RunModule, guest: FreezableGuest) -> None:
+def test_guard_ends_after_another_freeze(run_module: RunModule, guest: FreezableGuest) -> None:
     freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=10)
     guest.thaw()
     run_module("fsfreeze", guest, state="frozen")
     assert gone(freeze["guard"]["pid"]) and guest.frozen
 
 
-def test_the_guard_thaws_without_a_record(
+def test_guard_thaws_without_record(
     run_module: RunModule, guest: FreezableGuest, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
-    """Where sessions are kept track of, the directory goes away with the last one."""
+    """Lose the record as systemd-logind does it: it removes the directory when the last session ends."""
     (tmp_path / "session").mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "session"))
     freeze = run_module("fsfreeze", guest, state="frozen", max_frozen=1.5)
@@ -423,13 +419,15 @@ def test_the_guard_thaws_without_a_record(
     assert gone(freeze["guard"]["pid"]) and not guest.frozen
 
 
-def test_no_guard_no_freeze(run_module: RunModule, guest: FreezableGuest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_does_not_freeze_if_guard_does_not_start(
+    run_module: RunModule, guest: FreezableGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     result = run_module("fsfreeze", guest, state="frozen", max_frozen=60)
-    assert result["failed"] and result["error"] == "guard_not_started" and guest.asked() == []
+    assert result["failed"] and result["error"] == "guard_not_started" and guest.changing_commands() == []
 
 
-def test_the_record_is_private_and_takes_anything(tmp_path: pathlib.Path) -> None:
+def test_record_is_private_and_ignores_invalid_content(tmp_path: pathlib.Path) -> None:
     file, record = RecordFile("unix:/x"), FreezeRecord("token", ["/"], 1.5, 7, 2.5, 1)
     assert file.read() is None
     file.write(record)

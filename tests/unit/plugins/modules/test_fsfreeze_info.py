@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a guest is frozen, and by which freeze, as a module."""
+"""The module fsfreeze_info, against a scripted agent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_returns_status_and_changes_nothing(
     guest.frozen = frozen
     result = run_module("fsfreeze_info", guest, check_mode=check_mode)
     assert result == {"changed": False, "status": "frozen" if frozen else "thawed"}
-    assert guest.asked() == [] and guest.frozen == frozen
+    assert guest.changing_commands() == [] and guest.frozen == frozen
 
 
 @pytest.mark.parametrize("options", [{"mountpoints": ["/"]}, {"max_frozen": 60}, {"state": "frozen"}])
@@ -77,7 +77,7 @@ def test_broken_record_is_ignored(run_module: RunModule, guest: FreezableGuest, 
 def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) -> None:
     guest = FreezableGuest(profile)
     result = run_module("fsfreeze_info", guest, silence=silence_of(profile))
-    assert result["failed"] and result["error"] == error and guest.asked() == []
+    assert result["failed"] and result["error"] == error and guest.changing_commands() == []
 
 
 def test_unknown_status_is_a_protocol_violation(run_module: RunModule, guest: FreezableGuest) -> None:

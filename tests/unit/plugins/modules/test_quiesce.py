@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Running a command while a guest is frozen, as a module."""
+"""The module quiesce, against a scripted agent and with real commands and guards."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def fixture_guest() -> ScriptedAgent:
 
 
 @pytest.fixture(autouse=True)
-def heeded_signals() -> t.Iterator[None]:
-    """What is started in the background, or by nohup, ignores some signals, and so would the tests of them."""
+def unignored_signals() -> t.Iterator[None]:
+    """Stop ignoring SIGHUP and SIGINT, which a test run in the background or under nohup inherits as ignored."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGINT)}
     yield
     for number, handler in before.items():
@@ -40,14 +40,14 @@ def heeded_signals() -> t.Iterator[None]:
 
 
 def names(agent: ScriptedAgent) -> list[str]:
-    """The commands that matter."""
-    asked = [request["execute"] for request in agent.requests]
-    return [name.rpartition("-")[2] for name in asked if name in ("guest-fsfreeze-freeze", "guest-fsfreeze-thaw")]
+    """Return the last word of each freeze and thaw that the agent got."""
+    commands = [request["execute"] for request in agent.requests]
+    return [name.rpartition("-")[2] for name in commands if name in ("guest-fsfreeze-freeze", "guest-fsfreeze-thaw")]
 
 
 @contextlib.contextmanager
 def meanwhile(directory: pathlib.Path, act: t.Callable[[], t.Any]) -> t.Iterator[str]:
-    """Gives a command that does not end before something was done, which is not done before it has begun."""
+    """Yield a command; call ``act`` once the command has started, and let the command end after that."""
     begun, done = directory / "begun", directory / "done"
 
     def wait_and_act() -> None:
@@ -66,14 +66,16 @@ def meanwhile(directory: pathlib.Path, act: t.Callable[[], t.Any]) -> t.Iterator
 
 
 def thaws(agent: ScriptedAgent) -> bool:
-    """Whether it is thawed, sooner or later."""
+    """Wait until the guest is thawed; return whether it is."""
     end = time.monotonic() + 2 * TEST_TIMEOUT
     while agent.frozen and time.monotonic() < end:
         time.sleep(0.05)
     return not agent.frozen
 
 
-def test_runs_between_freeze_and_thaw(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
+def test_runs_command_between_freeze_and_thaw(
+    run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path
+) -> None:
     result = run_module("quiesce", guest, cmd="pwd; printf '\\377' >&2; cat", chdir=str(tmp_path))
     assert result["changed"] and result["rc"] == 0 and result["consistent"] and result["inconsistent_because"] == []
     assert result["stdout"] == f"{tmp_path}\n" and result["stdout_lines"] == [str(tmp_path)]
@@ -83,14 +85,16 @@ def test_runs_between_freeze_and_thaw(run_module: RunModule, guest: ScriptedAgen
     assert names(guest) == ["freeze", "thaw"]
 
 
-def test_the_guest_is_frozen_meanwhile(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
+def test_guest_is_frozen_while_command_runs(
+    run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path
+) -> None:
     seen: list[bool] = []
     with meanwhile(tmp_path, lambda: seen.append(guest.frozen)) as command:
         run_module("quiesce", guest, argv=["sh", "-c", command])
     assert seen == [True] and not guest.frozen
 
 
-def test_processes_left_behind_are_not_waited_for(run_module: RunModule, guest: ScriptedAgent) -> None:
+def test_does_not_wait_for_background_processes(run_module: RunModule, guest: ScriptedAgent) -> None:
     result = run_module("quiesce", guest, cmd="sleep 30 & echo $!")
     assert result["consistent"] and result["held"] < 20
     os.kill(int(result["stdout"]), signal.SIGKILL)
@@ -126,10 +130,10 @@ def test_thaws_whatever_happens(
 
 
 class TooLate(BaseException):
-    """What Ansible raises for a task that takes too long."""
+    """The exception that Ansible raises for a task that takes too long."""
 
 
-def test_thaws_when_the_task_takes_too_long(run_module: RunModule, guest: ScriptedAgent) -> None:
+def test_thaws_when_task_timeout_is_over(run_module: RunModule, guest: ScriptedAgent) -> None:
     def on_alarm(number: int, frame: t.Any) -> None:
         raise TooLate
 
@@ -143,7 +147,7 @@ def test_thaws_when_the_task_takes_too_long(run_module: RunModule, guest: Script
     assert names(guest) == ["freeze", "thaw"] and not guest.frozen
 
 
-def test_a_signal_while_it_freezes_waits(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
+def test_signal_during_freeze_is_deferred(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
     def freeze(arguments: t.Any) -> int:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.2)
@@ -156,7 +160,7 @@ def test_a_signal_while_it_freezes_waits(run_module: RunModule, guest: ScriptedA
     assert names(guest) == ["freeze", "thaw"] and not guest.frozen
 
 
-def test_in_another_thread_than_the_main_one(run_module: RunModule, guest: ScriptedAgent) -> None:
+def test_runs_in_another_thread(run_module: RunModule, guest: ScriptedAgent) -> None:
     results: list[dict[str, t.Any]] = []
     thread = threading.Thread(target=lambda: results.append(run_module("quiesce", guest, cmd="true")))
     thread.start()
@@ -164,20 +168,20 @@ def test_in_another_thread_than_the_main_one(run_module: RunModule, guest: Scrip
     assert results[0]["consistent"]
 
 
-def test_somebody_elses_freeze_is_left_alone(run_module: RunModule, guest: ScriptedAgent) -> None:
+def test_keeps_freeze_by_another_tool(run_module: RunModule, guest: ScriptedAgent) -> None:
     guest.frozen = True
     result = run_module("quiesce", guest, cmd="true")
     assert result["failed"] and result["error"] == "already_frozen" and "rc" not in result
     assert names(guest) == [] and guest.frozen
 
 
-def test_nothing_is_run_if_nothing_is_frozen(run_module: RunModule, guest: ScriptedAgent) -> None:
+def test_runs_nothing_if_nothing_was_frozen(run_module: RunModule, guest: ScriptedAgent) -> None:
     guest.handlers["guest-fsfreeze-freeze"] = lambda arguments: 0
     result = run_module("quiesce", guest, cmd="true")
     assert result["failed"] and result["error"] == "nothing_frozen" and "rc" not in result
 
 
-def test_doubts_about_what_was_frozen(run_module: RunModule, guest: ScriptedAgent) -> None:
+def test_inconsistent_if_counts_differ(run_module: RunModule, guest: ScriptedAgent) -> None:
     def freeze(arguments: t.Any) -> int:
         guest.frozen = True
         return 1
@@ -192,25 +196,25 @@ def test_doubts_about_what_was_frozen(run_module: RunModule, guest: ScriptedAgen
     assert "failed" not in result and result["inconsistent_because"] == ["not_all_frozen", "counts_differ"]
 
 
-def test_a_thaw_in_between(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
+def test_inconsistent_if_thawed_meanwhile(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
     with meanwhile(tmp_path, lambda: setattr(guest, "frozen", False)) as command:
         result = run_module("quiesce", guest, cmd=command)
     assert "failed" not in result and result["inconsistent_because"] == ["thawed_meanwhile"] and result["thawed"] == 0
 
 
-def test_a_later_freeze_is_left_alone(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
-    def freeze_anew() -> None:
+def test_keeps_later_freeze(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
+    def freeze_again() -> None:
         for state in ("thawed", "frozen"):
             run_module("fsfreeze", guest, state=state)
 
     run_module("fsfreeze_info", guest)
-    with meanwhile(tmp_path, freeze_anew) as command:
+    with meanwhile(tmp_path, freeze_again) as command:
         result = run_module("quiesce", guest, cmd=command)
     assert "failed" not in result and result["inconsistent_because"] == ["thawed_meanwhile"]
     assert result["status"] == "frozen" and guest.frozen
 
 
-def test_a_thaw_that_is_called_an_error(run_module: RunModule, guest: ScriptedAgent) -> None:
+def test_inconsistent_if_agent_reports_thaw_error(run_module: RunModule, guest: ScriptedAgent) -> None:
     def thaw(arguments: t.Any) -> int:
         guest.frozen = False
         raise ErrorReply("limited up to 10 seconds")
@@ -220,7 +224,7 @@ def test_a_thaw_that_is_called_an_error(run_module: RunModule, guest: ScriptedAg
     assert result["inconsistent_because"] == ["thaw_error"] and "10 seconds" in result["warnings"][0]
 
 
-def test_windows_holds_back_for_ten_seconds(
+def test_inconsistent_if_windows_was_frozen_too_long(
     run_module: RunModule, guest: ScriptedAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quiesced_command, "_WINDOWS_HOLD_TIMEOUT", 0.2)
@@ -229,7 +233,7 @@ def test_windows_holds_back_for_ten_seconds(
     assert run_module("quiesce", guest, cmd="sleep 0.3")["inconsistent_because"] == ["windows_limit"]
 
 
-def test_a_thaw_on_windows_may_take_longer(
+def test_time_of_thaw_does_not_count_for_windows_limit(
     run_module: RunModule, guest: ScriptedAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def thaw(arguments: t.Any) -> t.Any:
@@ -243,9 +247,7 @@ def test_a_thaw_on_windows_may_take_longer(
     assert result["consistent"] and result["held"] > 5
 
 
-def test_a_guest_that_cannot_be_thawed_is_left_to_the_guard(
-    run_module: RunModule, guest: ScriptedAgent, clock: Clock
-) -> None:
+def test_guard_thaws_guest_that_module_cannot_thaw(run_module: RunModule, guest: ScriptedAgent, clock: Clock) -> None:
     def thaw(arguments: t.Any) -> t.Any:
         raise ErrorReply("cannot read the mount table")
 
@@ -259,28 +261,26 @@ def test_a_guest_that_cannot_be_thawed_is_left_to_the_guard(
     assert thaws(guest)
 
 
-def test_the_guard_thaws_at_once_for_a_dead_process(run_module: RunModule, guest: ScriptedAgent) -> None:
+def test_guard_thaws_at_once_if_module_is_killed(run_module: RunModule, guest: ScriptedAgent) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as directory, contextlib.ExitStack() as stack:
         path = f"{directory}/socket"
-        listens, listening = os.pipe()
-        # Before there are threads.
+        wait_end, start_end = os.pipe()
+        # Fork before there are threads.
         pid = os.fork()
         if pid == 0:
             with contextlib.suppress(BaseException):
-                os.read(listens, 1)
+                os.read(wait_end, 1)
                 run_module("quiesce", f"unix:{path}", cmd="kill -KILL $PPID; sleep 1")
             os._exit(1)
         stack.enter_context(guest.listening(path))
-        os.write(listening, b"!")
-        for end in (listens, listening):
+        os.write(start_end, b"!")
+        for end in (wait_end, start_end):
             os.close(end)
         assert os.waitpid(pid, 0)[1] == signal.SIGKILL and "freeze" in names(guest)
         assert thaws(guest)
 
 
-def test_what_a_command_leaves_running_is_ended_too(
-    run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path
-) -> None:
+def test_ends_child_processes_of_command(run_module: RunModule, guest: ScriptedAgent, tmp_path: pathlib.Path) -> None:
     child = tmp_path / "child"
     cmd = f"(trap '' TERM; echo $$ >{child}; exec sh -c 'echo $$ >{child}; sleep 300') & wait"
     result = run_module("quiesce", guest, cmd=cmd, max_frozen=2)
@@ -288,10 +288,10 @@ def test_what_a_command_leaves_running_is_ended_too(
     assert gone(int(child.read_text()))
 
 
-def test_a_command_that_cannot_be_ended_does_not_keep_the_guest_frozen(
+def test_thaws_if_command_cannot_be_ended(
     run_module: RunModule, guest: ScriptedAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one is that waits for storage that does not answer."""
+    """Simulate a command that waits for storage that does not answer."""
     pids: list[int] = []
 
     def kill(pid: int, number: int) -> None:
@@ -305,7 +305,7 @@ def test_a_command_that_cannot_be_ended_does_not_keep_the_guest_frozen(
 
 
 @pytest.mark.parametrize("options", [{"cmd": ""}, {"argv": []}, {"cmd": "x", "max_frozen": 0}])
-def test_options_that_make_no_sense(run_module: RunModule, guest: ScriptedAgent, options: dict[str, t.Any]) -> None:
+def test_rejects_invalid_options(run_module: RunModule, guest: ScriptedAgent, options: dict[str, t.Any]) -> None:
     assert run_module("quiesce", guest, **options)["error"] == "invalid_request" and guest.requests == []
 
 
@@ -319,6 +319,6 @@ def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) ->
 
 
 @pytest.mark.parametrize("profile", ["frozen", "frozen_newer_text"])
-def test_frozen_agents_of_all_ages(run_module: RunModule, profile: str) -> None:
+def test_old_and_new_frozen_agents_are_recognised(run_module: RunModule, profile: str) -> None:
     agent = ScriptedAgent(profile)
     assert run_module("quiesce", agent, cmd="true")["error"] == "already_frozen" and agent.frozen
