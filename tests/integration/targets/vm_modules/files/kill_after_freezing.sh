@@ -3,12 +3,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# kill_after_freezing.sh INVENTORY HOST PLAYBOOK: runs a play until it says that it has frozen, and kills it then, as
-# nobody can who means well.
+# kill_after_freezing.sh INVENTORY HOST PLAYBOOK: run a play until it reports that it has frozen the guest, then kill it
+# with SIGKILL, which it cannot handle.
 set -eu
 
 output="$(mktemp)"
-# A process group of its own.
+# In a process group of its own, so that the kill reaches its workers.
 setsid ansible-playbook -i "$1" -l "$2" "$3" > "${output}" 2>&1 &
 play=$!
 
