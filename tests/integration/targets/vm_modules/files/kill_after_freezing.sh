@@ -8,8 +8,7 @@
 set -eu
 
 output="$(mktemp)"
-# In a process group of its own, so that the kill reaches its workers.
-setsid ansible-playbook -i "$1" -l "$2" "$3" > "${output}" 2>&1 &
+ansible-playbook -i "$1" -l "$2" "$3" > "${output}" 2>&1 &
 play=$!
 
 tries=300
@@ -21,5 +20,10 @@ until grep -q 'THE GUEST IS FROZEN' "${output}"; do
     fi
     sleep 0.1
 done
-kill -s KILL -- "-${play}"
+# Its workers are sessions of their own, and would wait for ever for a play that is gone.
+workers="$(grep -lE "^PPid:[[:space:]]+${play}\$" /proc/[0-9]*/status 2> /dev/null | cut -d / -f 3 || true)"
+kill -s KILL "${play}"
+for worker in ${workers}; do
+    kill -s KILL "${worker}" 2> /dev/null || true
+done
 rm -f "${output}"
