@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+import subprocess
 from pathlib import Path
 
 import antsibull_nox
@@ -27,6 +29,23 @@ def provide_get_pip() -> None:
         script = cache / f"get_pip_{pip_version}.py"
         if not script.exists():
             shutil.copyfile(GET_PIP, script)
+
+
+def provide_ssh_key() -> None:
+    """Make the key pair that ansible-test makes when it first runs: two of them at once get in each other's way."""
+    directory = Path("~/.ansible/test").expanduser()
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "id_rsa.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (directory / "id_rsa.pub").exists():
+            command = ["ssh-keygen", "-m", "PEM", "-q", "-t", "rsa", "-N", "", "-f", str(directory / "id_rsa")]
+            subprocess.run(command, check=True)
+
+
+def prepare_ansible_test() -> None:
+    """Provide what ansible-test would otherwise download or make."""
+    provide_get_pip()
+    provide_ssh_key()
 
 
 def drop_scratch_files() -> None:
@@ -50,7 +69,7 @@ for core in ANSIBLE_CORES:
             default=False,
             ansible_core_version=core,
             ansible_core_source="pypi",
-            callback_before=provide_get_pip,
+            callback_before=prepare_ansible_test,
             callback_after=drop_scratch_files,
         )
 
