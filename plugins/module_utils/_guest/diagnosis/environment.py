@@ -20,8 +20,8 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.findi
     Context,
     Finding,
 )
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import guest_exec
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES, FIND_BASE
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CommandUnavailable,
@@ -49,7 +49,7 @@ echo "enforce $e"
 echo "context $c"
 [ -w /etc/passwd ]&&echo "writes yes"
 fi
-{launch_script.FIND_BASE}
+{FIND_BASE}
 [ -d "$b" ]&&[ -w "$b" ]&&echo "spool $b"
 for p in gzip setsid;do command -v $p >/dev/null&&echo "$p yes";done
 for p in {" ".join((*_PYTHONS, _PLATFORM_PYTHON))};do
@@ -165,7 +165,7 @@ def _selinux(seen: t.Mapping[str, str]) -> Finding:
 def _spool(seen: t.Mapping[str, str]) -> Finding:
     if "spool" in seen:
         return Finding("spool", OK, f"The output of programs is kept in {seen['spool']}")
-    directories = ", ".join(launch_script.BASES)
+    directories = ", ".join(BASES)
     message = f"The agent cannot write to any of {directories}, one of which has to keep the output of programs"
     return Finding("spool", PROBLEM, message, "Let the agent's user write to one of them, preferably to a tmpfs")
 

@@ -16,9 +16,9 @@ from types import TracebackType
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._agent.reply import from_base64, member, typed
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.guest_exec import run_quietly, run_script
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import FIND_BASE
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CommandUnavailable,
@@ -34,9 +34,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 _MAKE_PRIVATE = 'umask 077;: >>"$1"'
 
 # Where packed contents are sent to first, and said; nobody else can read or foresee it.
-_MAKE_PACKED = (
-    f'{compression.CHECK_GZIP};{launch_script.FIND_BASE};umask 077;: >>"$1"||exit;set -C;: >"$b/$2"&&echo "$b"'
-)
+_MAKE_PACKED = f'{compression.CHECK_GZIP};{FIND_BASE};umask 077;: >>"$1"||exit;set -C;: >"$b/$2"&&echo "$b"'
 
 # The first segment takes the place of what is there. What was sent is removed after the last.
 _UNPACK_FIRST = ': >"$2"||exit;'

@@ -29,16 +29,11 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression
-
-#: Where the spool may be, in the order in which the script tries.
-BASES = ("/dev/shm", "/run", "/tmp")
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import FIND_BASE
 
 # Reads as many lines as the first one says, and runs them. What follows them is left for the program: POSIX has `read`
 # take not a byte more than its line.
 LOADER = 'IFS= read -r n;c=;while [ "$n" -gt 0 ];do IFS= read -r l;c="$c$l\n";n=$((n-1));done;eval "$c"'
-
-#: Sets ``b`` to the first that there is.
-FIND_BASE = f'for b in {" ".join(BASES)};do [ -d "$b" ]&&[ -w "$b" ]&&break;done'
 
 # An agent's environment is that of a service: without HOME, or with init's.
 _SET_ENVIRONMENT = """\
@@ -126,15 +121,6 @@ def launch_script(
     script = "\n".join(lines).encode("utf-8") + b"\n"
     return b"%d\n%s" % (script.count(b"\n"), script)
 
-
-def spool_paths(name: str, *, stdin_spooled: bool, asks: bool) -> list[str]:
-    """The files that a run may leave, wherever its spool is."""
-    kinds = ["state", "out", "err"] + ["in"] * stdin_spooled + ["say", "ask"] * asks
-    return [f"{base}/{name}.{kind}" for base in BASES for kind in kinds]
-
-
-#: Makes an empty file for standard input; says where.
-SPOOL_STDIN = FIND_BASE + ';umask 077;set -C;: >"$b/$1.in"&&echo "$b"'
 
 #: Ends a process group: asks first, so that sudo can pass it on to what it runs in a session of its own. Of the ways to
 #: write a signal and a group this is the one that dash and BusyBox both take.

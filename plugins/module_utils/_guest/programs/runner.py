@@ -19,6 +19,7 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.programs.proces
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.prompts import PromptHandler, answer_prompts
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.state_file import read_state
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression, guest_exec
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import SPOOL_STDIN, spool_paths
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CannotUnpack,
@@ -114,7 +115,7 @@ class ProgramRunner:
                 script = make_script(stdin_spooled=True)
         except ValueError as exc:
             raise InvalidRequest(f"{self._agent.endpoint}: an argument of {argv[0]!r}: {exc}") from exc
-        self._left += launch_script.spool_paths(spool, stdin_spooled=spooled, asks=asks)
+        self._left += spool_paths(spool, stdin_spooled=spooled, asks=asks)
         if spooled:
             self._spool_stdin(argv[0], spool, sent, deadline)
         self._program = program = self._start(
@@ -152,7 +153,7 @@ class ProgramRunner:
 
     def _spool_stdin(self, name: str, spool: str, stdin: bytes, deadline: Deadline) -> None:
         try:
-            made = guest_exec.run_script(self._agent, launch_script.SPOOL_STDIN, spool, deadline=deadline)
+            made = guest_exec.run_script(self._agent, SPOOL_STDIN, spool, deadline=deadline)
             if made.rc:
                 said = excerpt(made.stderr.decode("utf-8", errors="replace"))
                 raise ProcessError(f"{self._agent.endpoint}: the guest has no place for standard input: {said}")

@@ -16,6 +16,7 @@ import time
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files, OpenFile
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES
 from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError, QgaError
 
 # More than a process id and an end take, in bytes.
@@ -76,7 +77,7 @@ class StateFile:
     def _tells_that_it_goes_on(self, deadline: Deadline) -> bool:
         if self._opened is None:
             self._text = b""
-            for base in launch_script.BASES:
+            for base in BASES:
                 with contextlib.suppress(GuestFileError):
                     self._opened = self._files.open(_path(base, self._spool), "r", deadline)
                     break
@@ -94,7 +95,7 @@ class StateFile:
 
 def read_state(files: Files, spool: str, deadline: Deadline) -> tuple[str, int, launch_script.Ended | None] | None:
     """What the state file of a spool says: where the spool is, the process id, and how the program ended if it has."""
-    for base in launch_script.BASES:
+    for base in BASES:
         try:
             with files.open(_path(base, spool), "r", deadline) as opened:
                 text = opened.read(deadline, _MAX_SIZE)[0]

@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import process as process_module
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import runner as runner_module
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import BASES
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._guest.local_guest import LocalGuest
 

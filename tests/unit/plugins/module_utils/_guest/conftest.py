@@ -18,8 +18,8 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import BASES
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES
 from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
 
 from .local_guest import LocalGuest

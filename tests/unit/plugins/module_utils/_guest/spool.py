@@ -13,6 +13,7 @@ import subprocess
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES
 
 # Those that are /bin/sh somewhere, as they are then.
 SHELLS = [
@@ -34,7 +35,7 @@ class Spool:
     def script(self, argv: t.Sequence[str], **options: t.Any) -> bytes:
         """The launch script, for this directory."""
         script = launch_script.launch_script(NAME, argv, **options)
-        return script.replace(" ".join(launch_script.BASES).encode(), str(self.base).encode())
+        return script.replace(" ".join(BASES).encode(), str(self.base).encode())
 
     def command(self) -> list[str]:
         """What the agent is asked to run."""

@@ -17,8 +17,8 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files import files as files_module
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     CommandDisabled,
     GuestFileError,
@@ -129,7 +129,7 @@ def left_behind(guest: LocalGuest) -> list[pathlib.Path]:
     """What was sent packed and is still there. Other tests may be about the same at this moment."""
     names = set(re.findall(r"netless-qga\.[0-9a-f]{32}", str(guest.calls("guest-exec"))))
     assert names
-    return [path for base in launch_script.BASES for name in names if (path := pathlib.Path(base, name)).is_file()]
+    return [path for base in BASES for name in names if (path := pathlib.Path(base, name)).is_file()]
 
 
 def test_makes_new_files_private_and_leaves_others_as_they_are(

@@ -205,18 +205,6 @@ def test_ends_a_group_that_does_not_want_to() -> None:
     assert end_group(["sh"], "trap : TERM; echo") == -signal.SIGKILL
 
 
-def test_knows_the_files_that_it_leaves() -> None:
-    assert launch_script.spool_paths("n", stdin_spooled=False, asks=False)[:3] == [
-        "/dev/shm/n.state",
-        "/dev/shm/n.out",
-        "/dev/shm/n.err",
-    ]
-    everywhere = launch_script.spool_paths("n", stdin_spooled=True, asks=True)
-    assert len(everywhere) == 6 * len(launch_script.BASES) and {"/run/n.in", "/tmp/n.say", "/tmp/n.ask"} < set(
-        everywhere
-    )
-
-
 def test_shows_the_guest_the_same_line_for_every_program() -> None:
     # The agent logs the arguments of every program that it starts.
     assert shlex.quote("secret") not in launch_script.LOADER

@@ -15,12 +15,13 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import Ended
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES, SPOOL_STDIN
 
 from ..spool import NAME, Spool
 
 
 def test_reads_large_standard_input_from_the_spool(spool: Spool) -> None:
-    script = launch_script.SPOOL_STDIN.replace(" ".join(launch_script.BASES), str(spool.base))
+    script = SPOOL_STDIN.replace(" ".join(BASES), str(spool.base))
     made = subprocess.run([*spool.shell, "-c", script, "sh", NAME], capture_output=True, timeout=60, check=True)
     assert made.stdout.decode() == f"{spool.base}\n"
     path = spool.base / f"{NAME}.in"

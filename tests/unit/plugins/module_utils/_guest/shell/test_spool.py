@@ -1,0 +1,19 @@
+# Copyright (c) 2026, the netless.qga authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The paths that a run may leave in the guest."""
+
+from __future__ import annotations
+
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES, spool_paths
+
+
+def test_spool_paths_cover_every_directory() -> None:
+    assert spool_paths("n", stdin_spooled=False, asks=False)[:3] == [
+        "/dev/shm/n.state",
+        "/dev/shm/n.out",
+        "/dev/shm/n.err",
+    ]
+    everywhere = spool_paths("n", stdin_spooled=True, asks=True)
+    assert len(everywhere) == 6 * len(BASES) and {"/run/n.in", "/tmp/n.say", "/tmp/n.ask"} < set(everywhere)
