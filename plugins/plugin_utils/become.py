@@ -11,7 +11,7 @@ import typing as t
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import Result
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import CompletedProcess
 
 if t.TYPE_CHECKING:
     from ansible.plugins.become import BecomeBase
@@ -61,14 +61,14 @@ class Escalation:
             raise AnsibleConnectionFailure(f"Timed out waiting for become success{missing}.")
         return None
 
-    def finish(self, result: Result) -> Result:
+    def finish(self, result: CompletedProcess) -> CompletedProcess:
         """The result of the command itself, without what the escalation said.
 
         :raises AnsibleError: the escalation failed for the want of a password, or of the right one.
         """
         if self._become.check_success(result.stdout):
             stdout = self._become.strip_become_success(self._become.strip_become_prompt(result.stdout))
-            return Result(result.rc, stdout, self._become.strip_become_prompt(result.stderr))
+            return CompletedProcess(result.rc, stdout, self._become.strip_become_prompt(result.stderr))
         if result.rc == 0:
             # A refused escalation does not succeed; the words of one are the command's own then.
             return result

@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import Result
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import CompletedProcess
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.guest_exec import SHELL
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, ProcessError, excerpt
@@ -80,7 +80,7 @@ class Invocation:
             raise ProcessError(f"the guest's shell cannot tell whether the program is to be run: {said}")
         return reasons[found.rc]
 
-    def run(self, runner: ProgramRunner, stdin: bytes, deadline: Deadline) -> Result:
+    def run(self, runner: ProgramRunner, stdin: bytes, deadline: Deadline) -> CompletedProcess:
         """Run the program, whatever the conditions are. See :meth:`ProgramRunner.run`."""
         return runner.run(self._command(), stdin=stdin, deadline=deadline)
 

@@ -46,7 +46,7 @@ _MAX_OUTPUT = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Result:
+class CompletedProcess:
     """How a program ended.
 
     :param rc: its exit status; 128 and the signal's number if a signal ended it.
@@ -150,7 +150,7 @@ class GuestProcess:
             return None
         return guest_exec.status(self.agent, self._pid, deadline=deadline)
 
-    def wait(self, deadline: Deadline) -> Result:
+    def wait(self, deadline: Deadline) -> CompletedProcess:
         """Wait for the end of the program, and collect what it left.
 
         :raises ProcessTimedOut: the deadline came first; the program and all of its process group are killed.
@@ -163,7 +163,7 @@ class GuestProcess:
         self._state_file.forget()
         ended = t.cast(launch_script.Ended, self._ended)
         until = Deadline.after(_COLLECT_TIMEOUT)
-        return Result(
+        return CompletedProcess(
             ended.rc,
             self._stream("out", until) if "out" in ended.streams else b"",
             self._stream("err", until) if "err" in ended.streams else b"",

@@ -15,7 +15,7 @@ from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Ag
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import GuestProcess, Result
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import CompletedProcess, GuestProcess
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.prompts import PromptHandler, answer_prompts
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.state_file import read_state
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression, guest_exec
@@ -78,7 +78,7 @@ class ProgramRunner:
         environment: t.Mapping[str, str] | None = None,
         user: str | None = None,
         prompt_handler: PromptHandler | None = None,
-    ) -> Result:
+    ) -> CompletedProcess:
         """Run a program to its end. What it leaves running in the background is not waited for.
 
         :param argv: the program, looked up in PATH, and its arguments. The guest's log shows nothing of them.

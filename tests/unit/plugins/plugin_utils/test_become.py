@@ -13,7 +13,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.become import BecomeBase
 from ansible.plugins.loader import become_loader, shell_loader
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import Result
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import CompletedProcess
 from ansible_collections.netless.qga.plugins.plugin_utils.become import Escalation
 
 PASSWORD = "pass wörd"
@@ -141,15 +141,17 @@ def test_gives_passwords_that_are_no_text_as_they_are() -> None:
 def test_hides_what_the_escalation_said() -> None:
     plugin, escalation = asking()
     prompt, success = prompt_of(plugin), success_of(plugin)
-    result = escalation.finish(Result(3, success + b"out\n", prompt + b"\nerr\n"))
-    assert result == Result(3, b"out\n", b"err\n")
-    result = escalation.finish(Result(0, prompt + b"\n" + success + b"out", b"err"))
-    assert result == Result(0, b"out", b"err")
+    result = escalation.finish(CompletedProcess(3, success + b"out\n", prompt + b"\nerr\n"))
+    assert result == CompletedProcess(3, b"out\n", b"err\n")
+    result = escalation.finish(CompletedProcess(0, prompt + b"\n" + success + b"out", b"err"))
+    assert result == CompletedProcess(0, b"out", b"err")
 
 
 def test_finishes_without_a_password_too() -> None:
     plugin = become("sudo")
-    assert Escalation(plugin, 30).finish(Result(0, success_of(plugin) + b"out", b"")) == Result(0, b"out", b"")
+    assert Escalation(plugin, 30).finish(CompletedProcess(0, success_of(plugin) + b"out", b"")) == CompletedProcess(
+        0, b"out", b""
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,24 +163,24 @@ def test_finishes_without_a_password_too() -> None:
     ],
 )
 def test_says_why_the_command_was_not_run(name: str, said: bytes, expected: str) -> None:
-    for result in (Result(1, b"", said), Result(1, said, b"")):
+    for result in (CompletedProcess(1, b"", said), CompletedProcess(1, said, b"")):
         with pytest.raises(AnsibleError, match=expected):
             Escalation(become(name), 30).finish(result)
 
 
 def test_leaves_a_result_alone_that_is_not_about_passwords() -> None:
-    result = Result(1, b"", b"sudo: unknown user nobody-here\n")
+    result = CompletedProcess(1, b"", b"sudo: unknown user nobody-here\n")
     assert Escalation(become("sudo"), 30).finish(result) == result
 
 
 def test_takes_what_a_command_says_about_passwords_for_its_own() -> None:
     plugin = become("sudo")
     said = b"Sorry, try again.\nsudo: a password is required\n"
-    result = Escalation(plugin, 30).finish(Result(1, success_of(plugin) + said, said))
-    assert result == Result(1, said, said)
+    result = Escalation(plugin, 30).finish(CompletedProcess(1, success_of(plugin) + said, said))
+    assert result == CompletedProcess(1, said, said)
 
 
 def test_takes_a_command_that_succeeded_for_one_that_was_run() -> None:
     # One that the become plugin was not needed for has no success message.
-    result = Result(0, b"Sorry, try again.\n", b"sudo: a password is required\n")
+    result = CompletedProcess(0, b"Sorry, try again.\n", b"sudo: a password is required\n")
     assert Escalation(become("sudo"), 30).finish(result) == result

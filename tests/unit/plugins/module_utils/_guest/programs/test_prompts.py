@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import prompts as prompts_module
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import Result
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import CompletedProcess
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils.errors import ProcessError, ProcessTimedOut
 
@@ -49,14 +49,14 @@ class Answers:
 def test_says_a_word_and_then_passes_standard_input_on(runner: ProgramRunner, stdin: bytes) -> None:
     answers = Answers(b"secret\n")
     result = runner.run(["sh", "-c", ASK], stdin=stdin, prompt_handler=answers, deadline=soon())
-    assert result == Result(0, b"welcome\n" + stdin, b"password: ")
+    assert result == CompletedProcess(0, b"welcome\n" + stdin, b"password: ")
     assert answers.said == 1
 
 
 def test_says_nothing_to_a_program_that_does_not_ask(runner: ProgramRunner) -> None:
     answers = Answers(b"secret\n")
     result = runner.run(["sh", "-c", "echo welcome; cat"], stdin=b"in", prompt_handler=answers, deadline=soon())
-    assert result == Result(0, b"welcome\nin", b"")
+    assert result == CompletedProcess(0, b"welcome\nin", b"")
     assert answers.said == 0
 
 

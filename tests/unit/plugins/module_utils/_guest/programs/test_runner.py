@@ -21,7 +21,7 @@ from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadl
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import process as process_module
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import runner as runner_module
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import Result
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import CompletedProcess
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
@@ -100,8 +100,8 @@ def ends(pid: int) -> bool:
 
 def test_runs_a_program(runner: ProgramRunner) -> None:
     script = "cat; echo err >&2; exit 3"
-    assert runner.run(shell(script), stdin=b"\0in\xff", deadline=soon()) == Result(3, b"\0in\xff", b"err\n")
-    assert runner.run(["true"], deadline=soon()) == Result(0, b"", b"")
+    assert runner.run(shell(script), stdin=b"\0in\xff", deadline=soon()) == CompletedProcess(3, b"\0in\xff", b"err\n")
+    assert runner.run(["true"], deadline=soon()) == CompletedProcess(0, b"", b"")
 
 
 def test_asks_the_agent_as_little_as_it_can(runner: ProgramRunner, guest: LocalGuest) -> None:
@@ -129,7 +129,7 @@ def test_shows_nothing_in_the_guests_log(runner: ProgramRunner, guest: LocalGues
 def test_takes_and_gives_any_amount(runner: ProgramRunner, size: int) -> None:
     stdin = os.urandom(size)
     result = runner.run(shell("tee /dev/stderr"), stdin=stdin, deadline=soon())
-    assert result == Result(0, stdin, stdin)
+    assert result == CompletedProcess(0, stdin, stdin)
     assert runner.run(["cat"], stdin=stdin, deadline=soon()).stdout == stdin
 
 
@@ -148,7 +148,7 @@ def test_finds_out_how_it_ended_although_the_answer_was_lost(
     runner: ProgramRunner, guest: LocalGuest, lost: tuple[int, ...]
 ) -> None:
     lose(guest, "guest-exec-status", *lost)
-    assert runner.run(shell("echo out; exit 5"), deadline=soon()) == Result(5, b"out\n", b"")
+    assert runner.run(shell("echo out; exit 5"), deadline=soon()) == CompletedProcess(5, b"out\n", b"")
 
 
 def test_hardly_asks_the_agent_for_a_long_program(runner: ProgramRunner, guest: LocalGuest) -> None:
@@ -168,7 +168,7 @@ def test_hardly_asks_the_agent_for_a_long_program(runner: ProgramRunner, guest: 
 
 def test_notices_that_the_script_was_killed(runner: ProgramRunner) -> None:
     result = runner.run(shell("echo out; sleep 0.4; kill -KILL $PPID"), deadline=soon())
-    assert result == Result(128 + signal.SIGKILL, b"out\n", b"")
+    assert result == CompletedProcess(128 + signal.SIGKILL, b"out\n", b"")
 
 
 def test_looks_on_after_the_agent_has_lost_its_files(runner: ProgramRunner, guest: LocalGuest) -> None:
@@ -180,7 +180,7 @@ def test_looks_on_after_the_agent_has_lost_its_files(runner: ProgramRunner, gues
         return usual(arguments)
 
     guest.replace("guest-file-read", lose_files)
-    assert runner.run(shell("sleep 0.8; echo out"), deadline=soon()) == Result(0, b"out\n", b"")
+    assert runner.run(shell("sleep 0.8; echo out"), deadline=soon()) == CompletedProcess(0, b"out\n", b"")
     assert guest.calls("guest-file-open")[-1]["path"].endswith(".out")
 
 
@@ -201,7 +201,7 @@ def test_finds_a_program_whose_start_was_not_answered(
 ) -> None:
     lose(guest, "guest-exec", 1)
     result = runner.run(shell(f"echo run >>{tmp_path}/runs; echo out; exit 5"), deadline=soon())
-    assert result == Result(5, b"out\n", b"")
+    assert result == CompletedProcess(5, b"out\n", b"")
     assert (tmp_path / "runs").read_text() == "run\n"
     assert len(guest.calls("guest-exec")) == 1
 
@@ -226,7 +226,7 @@ def test_finds_the_result_of_a_program_that_outlived_the_agent(runner: ProgramRu
         return usual(arguments)
 
     guest.replace("guest-exec-status", restart)
-    assert runner.run(shell("echo out; exit 5"), deadline=soon()) == Result(5, b"out\n", b"")
+    assert runner.run(shell("echo out; exit 5"), deadline=soon()) == CompletedProcess(5, b"out\n", b"")
 
 
 def test_says_that_the_agent_has_forgotten_the_program(runner: ProgramRunner, guest: LocalGuest) -> None:
@@ -385,7 +385,7 @@ def test_refuses_arguments_that_cannot_be_passed_on(runner: ProgramRunner, guest
 
 
 def test_says_how_a_program_ended_that_took_the_script_along(runner: ProgramRunner) -> None:
-    assert runner.run(shell("echo out; kill -KILL 0"), deadline=soon()) == Result(137, b"out\n", b"")
+    assert runner.run(shell("echo out; kill -KILL 0"), deadline=soon()) == CompletedProcess(137, b"out\n", b"")
 
 
 def test_trusts_what_the_script_wrote_down_before_it_was_killed(runner: ProgramRunner, guest: LocalGuest) -> None:
@@ -397,7 +397,7 @@ def test_trusts_what_the_script_wrote_down_before_it_was_killed(runner: ProgramR
         return reply
 
     guest.replace("guest-exec-status", end_otherwise)
-    assert runner.run(shell("echo out; exit 5"), deadline=soon()) == Result(5, b"out\n", b"")
+    assert runner.run(shell("echo out; exit 5"), deadline=soon()) == CompletedProcess(5, b"out\n", b"")
 
 
 def test_takes_only_so_much_into_memory(runner: ProgramRunner, monkeypatch: pytest.MonkeyPatch) -> None:
