@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import tempfile
 import typing as t
@@ -24,28 +23,16 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.files.content i
     summarize,
 )
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils._guest.shell.guest_exec import run_script
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     GuestFileError,
     OutcomeUnknown,
     QgaError,
     TaskFailed,
     error_name,
-    excerpt,
 )
 
 # How long the contents of one file may take on their way, in seconds.
 _COPY_TIMEOUT = 3600.0
-
-# GNU's and BusyBox's way to ask, and that of the BSDs.
-_GET_MODE = 'stat -Lc %a "$1" 2>/dev/null||stat -Lf %Mp%Lp "$1"'
-_SET_MODE = 'chmod "$2" "$1"'
-_OCTAL = re.compile(rb"[0-7]{1,5}\n\Z")
-
-# guest-file-open makes a file that everybody may write, so the shell makes it first; and nobody else may read what is
-# on its way to a file whose mode is going to be another one.
-_MAKE_PRIVATE = 'umask 077;: >>"$1"'
-_KEEP_PRIVATE = 'chmod 600 "$1"'
 
 _PRIVATE_MODE = 0o600
 
@@ -121,7 +108,12 @@ class GuestFile:
                     f"{self._path} is a new file, if the agent is right, and everybody in the guest may read and write "
                     f"it: the agent may not run programs, and makes files with the mode {mode:04o}"
                 )
-        placed = FileChange(contents, wanted, self._mode() if mode is not None and not is_new else None, mode)
+        placed = FileChange(
+            contents,
+            wanted,
+            self._files.mode(self._path, self._target.overall_deadline()) if mode is not None and not is_new else None,
+            mode,
+        )
         if placed.changed and not check_mode:
             try:
                 self._place(source, placed, has_shell=has_shell)
@@ -198,29 +190,19 @@ class GuestFile:
         deadline = Deadline.after(_COPY_TIMEOUT)
         if not placed.after.same_as(placed.before):
             if has_shell and mode != between:
-                # A file that is to have another mode is nobody else's while its contents come in.
+                # Nobody else may read the new contents before the file has its new mode.
                 between = _PRIVATE_MODE
-                self._shell("write", _MAKE_PRIVATE if placed.before is None else _KEEP_PRIVATE)
+                if placed.before is None:
+                    self._files.create_private(self._path, self._target.overall_deadline())
+                else:
+                    self._files.set_mode(self._path, between, self._target.overall_deadline())
                 self._has_changed = True
             if has_shell and source.path:
                 self._files.put(source.path, self._path, deadline=deadline)
             else:
                 self._files.write(self._path, source.chunks(self._agent.chunk), deadline=deadline)
         if has_shell and mode is not None and mode != between:
-            self._shell("change the mode of", _SET_MODE, f"{mode:04o}")
-
-    def _mode(self) -> int:
-        said = self._shell("tell the mode of", _GET_MODE)
-        if not _OCTAL.match(said):
-            raise GuestFileError(f"{self._agent.endpoint}: the guest's stat does not tell the mode of {self._path}")
-        return int(said, 8)
-
-    def _shell(self, doing: str, script: str, *arguments: str) -> bytes:
-        done = run_script(self._agent, script, self._path, *arguments, deadline=self._target.overall_deadline())
-        if done.rc:
-            reason = excerpt(done.stderr.decode("utf-8", errors="replace"))
-            raise GuestFileError(f"{self._agent.endpoint}: cannot {doing} {self._path} in the guest: {reason}")
-        return done.stdout
+            self._files.set_mode(self._path, mode, self._target.overall_deadline())
 
 
 def _kept(chunks: t.Iterable[bytes], kept: list[bytes]) -> t.Iterator[bytes]:

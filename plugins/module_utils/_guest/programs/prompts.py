@@ -10,7 +10,7 @@ import contextlib
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import OpenFile
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.open_file import OpenFile
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import GuestProcess
 from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError, ProcessError, QgaError
 

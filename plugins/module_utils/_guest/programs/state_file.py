@@ -14,7 +14,8 @@ import contextlib
 import time
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files, OpenFile
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.open_file import OpenFile
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES
 from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError, QgaError
