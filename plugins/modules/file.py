@@ -7,15 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: file
-short_description: Put contents into a guest's file, or get them out
+short_description: Write a file in a guest, or copy one out of it
 version_added: 0.1.0
 author:
   - The netless.qga authors (@netless)
 description:
-  - Writes and reads a file in the guest by the agent's file commands. They are enough for contents, so that this works
-    where the agent may not run programs.
-  - What else there is about a file, its mode and whether it is there, takes a program. Where the agent may not run any,
-    this module does without as far as it can, and says so.
+  - Writes O(content), O(content_base64) or O(src) into a file in the guest, or copies a file in the guest to O(dest).
+  - The agent's file commands are enough for the contents of files, so the module works where the agent may not run
+    programs.
+  - The agent needs a program to find out or change the mode of a file, and to check whether a file exists. Where it may
+    not run programs, the module does without as far as it can, and warns you.
+  - To use the contents of a file in a play, read them with M(netless.qga.file_content_info).
 extends_documentation_fragment:
   - netless.qga.endpoint
   - netless.qga.attributes
@@ -25,7 +27,7 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: Contents that are larger than 100 KiB or no text are not shown.
+    details: Contents that are larger than 102 KiB or not text are left out.
   idempotent:
     support: full
   platform:
@@ -34,81 +36,74 @@ attributes:
 options:
   path:
     description:
-      - The file in the guest, as an absolute path. Links are followed, and directories are not made.
+      - The absolute path of the file in the guest. The module follows links, and does not create directories.
     type: str
     required: true
-  state:
-    description:
-      - V(present) puts O(content), O(content_base64) or O(src) into the file, unless it has them already.
-      - V(read) gets its contents, and writes them to O(dest) or returns them.
-    type: str
-    choices: [present, read]
-    default: present
   content:
     description:
-      - What is to be in the file, as text.
-      - Set C(no_log) for the task if it is a secret.
+      - The text to write into the file.
+      - Set C(no_log) for the task if the text is a secret.
     type: str
   content_base64:
     description:
-      - The same in base64, for bytes that are no text.
+      - The bytes to write into the file, in base64. Use it for contents that are not text.
     type: str
   src:
     description:
-      - A file on the host where the module runs, which is the controller for a host with the connection
-        P(netless.qga.guest_agent#connection). Its contents are put into the guest's file.
+      - The file to copy into the guest, on the host where the module runs. For a host with the connection
+        P(netless.qga.guest_agent#connection) that is the controller.
     type: path
   dest:
     description:
-      - A file on the host where the module runs, for O(state=read). It appears, or is replaced, when all of the
-        contents are there, and is left alone if it has them already.
+      - The file to copy the guest's file to, on the host where the module runs. For a host with the connection
+        P(netless.qga.guest_agent#connection) that is the controller.
+      - The module creates or replaces it once all of the contents have arrived. A file that already has the contents
+        stays as it is.
     type: path
   mode:
     description:
       - The mode of the file in the guest, as an octal number in quotes, like V('0644').
-      - Without it a file that is there keeps its mode, and a new one gets V('0600'), or V('0666') where the agent may
+      - Without this option an existing file keeps its mode. A new file gets V('0600'), or V('0666') where the agent may
         not run programs.
-      - Where the agent may not run programs a new file cannot have a mode of one's own. Nothing is written then, and
-        the task fails. The mode of a file that is there is left as it is, with a warning.
+      - Where the agent may not run programs, the module cannot give a mode to a new file. It writes nothing and fails.
+        An existing file keeps its mode, and the module warns you.
+      - Cannot be combined with O(dest).
     type: raw
 notes:
-  - The agent writes into the file itself. Others see a part of the new contents until the last is written, and if the
-    agent stops meanwhile, it stays so. Write to another file and move it where this matters, by M(netless.qga.exec).
-  - A file whose mode is changed along with its contents has V('0600') until all of them are written.
+  - Exactly one of O(content), O(content_base64), O(src) and O(dest) is required.
+  - The agent writes into the file in place. Until it has written everything, other programs in the guest see a part of
+    the new contents, and the file stays like that if the agent stops meanwhile. Where this matters, write to another
+    file and move it with M(netless.qga.exec).
+  - If the module changes both mode and contents of a file, the file has V('0600') until all contents are written.
 seealso:
-  - module: ansible.builtin.copy
-    description: Works over the connection, needs Python in the guest, and replaces files at once.
+  - module: netless.qga.file_content_info
   - module: netless.qga.exec
+  - module: ansible.builtin.copy
+    description: Works over the connection, needs Python in the guest, and replaces files atomically.
+  - module: ansible.builtin.fetch
+    description: Copies files to the controller over the connection, into one directory for each host.
 """
 
 EXAMPLES = r"""
-- name: Say what everybody should know, over the host's own connection
+- name: Set the message of the day over the host's own connection
   netless.qga.file:
     path: /etc/motd
     content: |
       This machine has no network.
     mode: "0644"
 
-- name: Put a file of the hypervisor's into a domain
+- name: Copy a file of the hypervisor into a domain
   netless.qga.file:
     domain: web1
     src: /srv/licenses/web1.key
     path: /etc/license.key
     mode: "0400"
 
-- name: Read a file out of a virtual machine of QEMU's
+- name: Copy a log out of a virtual machine of QEMU
   netless.qga.file:
     endpoint: unix:/run/vms/db1.sock
-    path: /etc/os-release
-    state: read
-  register: release
-
-- name: Fetch a log
-  netless.qga.file:
-    domain: web1
     path: /var/log/installer.log
-    state: read
-    dest: /var/tmp/web1-installer.log
+    dest: /var/tmp/db1-installer.log
 """
 
 RETURN = r"""
@@ -118,102 +113,47 @@ path:
   returned: success
   sample: /etc/motd
 checksum:
-  description: The SHA-256 of its contents, as they are now or would be.
+  description: The SHA-256 of the contents. In check mode it is that of the contents that the file would have.
   type: str
   returned: success
   sample: 2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
 size:
-  description: Their size in bytes.
+  description: The size of the contents in bytes.
   type: int
   returned: success
   sample: 3
 mode:
-  description: The mode of the file in the guest, as it is now or would be.
+  description: The mode of the file in the guest. In check mode it is the mode that the file would have.
   type: str
-  returned: with O(state=present), if O(mode) was given or the file is new, and the mode is known
+  returned: without O(dest), if O(mode) was given or the file is new, and the mode is known
   sample: "0644"
-content:
-  description: The contents of the file.
-  type: str
-  returned: with O(state=read) without O(dest), if they are UTF-8
-  sample: foo
-content_base64:
-  description: The contents of the file in base64.
-  type: str
-  returned: with O(state=read) without O(dest), if they are not UTF-8
-  sample: /wA=
 dest:
   description: The file on the host where the module runs.
   type: str
   returned: with O(dest)
-  sample: /var/tmp/web1-installer.log
+  sample: /var/tmp/db1-installer.log
 """
 
-import base64
-import binascii
-import os
-import re
 import typing as t
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.files.content import Source, difference
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.content import Source
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.file_mode import parse_mode
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.guest_file import GuestFile
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
-from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
-
-_OCTAL = re.compile(r"(?:0o)?[0-7]{3,5}\Z")
-_MAX_MODE = 0o7777
+from ansible_collections.netless.qga.plugins.module_utils._task.option_values import decode_base64
 
 
 def run(task: Task) -> Result:
-    """Put or get the contents."""
-    path = task.params["path"]
-    if not path.startswith("/") or "\0" in path:
-        raise InvalidRequest("path has to be an absolute path in the guest")
-    act = _put if task.params["state"] == "present" else _get
-    return act(task, GuestFile(task.agent, task.target, path))
-
-
-def _put(task: Task, guest_file: GuestFile) -> Result:
-    placed = guest_file.put(
-        _source(task.params), _mode(task.params["mode"]), check_mode=task.check_mode, warn=task.warnings.append
-    )
-    path = task.params["path"]
-    result: Result = {
-        "changed": placed.changed,
-        "path": path,
-        "checksum": placed.after.checksum,
-        "size": placed.after.size,
-    }
-    if placed.mode is not None:
-        result["mode"] = f"{placed.mode:04o}"
-    if task.diff_mode:
-        diffs = [difference(placed.before, placed.after, path)]
-        if placed.mode != placed.mode_before and placed.before is not None:
-            diffs.append({"before": {"mode": f"{placed.mode_before:04o}"}, "after": {"mode": f"{placed.mode:04o}"}})
-        result["diff"] = diffs
-    return result
-
-
-def _get(task: Task, guest_file: GuestFile) -> Result:
-    params = task.params
-    for option in ("content", "content_base64", "src", "mode"):
-        if params[option] is not None:
-            raise InvalidRequest(f"{option} is for state=present, and not for state=read")
-    result: Result = {"path": params["path"]}
-    if params["dest"] is None:
-        data, found = guest_file.read()
-        result["checksum"], result["size"] = found.checksum, found.size
-        try:
-            result["content"] = data.decode("utf-8")
-        except UnicodeDecodeError:
-            result["content_base64"] = base64.b64encode(data).decode("ascii")
-        return result
-    dest = params["dest"]
-    if os.path.isdir(dest):
-        raise InvalidRequest(f"dest is a directory: {dest}. Give the name of the file too")
-    found, result["changed"] = guest_file.fetch(dest, check_mode=task.check_mode)
-    return {**result, "checksum": found.checksum, "size": found.size, "dest": dest}
+    """Write the guest's file, or copy it to a local one."""
+    path, dest = task.params["path"], task.params["dest"]
+    guest_file = GuestFile(task.agent, task.target, path)
+    if dest is not None:
+        change = guest_file.fetch(dest, check_mode=task.check_mode)
+        return {"path": path, "dest": dest, **change.as_result(diff_mode=task.diff_mode)}
+    source, mode = _source(task.params), parse_mode(task.params["mode"])
+    change = guest_file.put(source, mode, check_mode=task.check_mode, warn=task.warnings.append)
+    return {"path": path, **change.as_result(diff_mode=task.diff_mode)}
 
 
 def _source(params: t.Mapping[str, t.Any]) -> Source:
@@ -221,28 +161,13 @@ def _source(params: t.Mapping[str, t.Any]) -> Source:
         return Source(path=params["src"])
     if params["content"] is not None:
         return Source(params["content"].encode("utf-8"))
-    try:
-        return Source(base64.b64decode("".join(params["content_base64"].split()), validate=True))
-    except (binascii.Error, ValueError) as exc:
-        raise InvalidRequest("content_base64 is not base64") from exc
-
-
-def _mode(given: t.Any) -> int | None:
-    """A mode as Ansible's modules take it: text is octal, and a number is what YAML made of one."""
-    if given is None:
-        return None
-    if isinstance(given, str) and _OCTAL.match(given):
-        given = int(given, 8)
-    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= _MAX_MODE:
-        raise InvalidRequest("mode has to be an octal number in quotes, like '0644'")
-    return given
+    return Source(decode_base64("content_base64", params["content_base64"]))
 
 
 OPERATION = Operation(
     run,
     {
         "path": {"type": "str", "required": True},
-        "state": {"type": "str", "choices": ["present", "read"], "default": "present"},
         "content": {"type": "str"},
         "content_base64": {"type": "str"},
         "src": {"type": "path"},
@@ -250,8 +175,8 @@ OPERATION = Operation(
         "mode": {"type": "raw"},
     },
     {
-        "mutually_exclusive": [("content", "content_base64", "src", "dest")],
-        "required_if": [("state", "present", ("content", "content_base64", "src"), True)],
+        "mutually_exclusive": [("content", "content_base64", "src", "dest"), ("mode", "dest")],
+        "required_one_of": [("content", "content_base64", "src", "dest")],
     },
     limit_each_reply=True,
 )

@@ -2,28 +2,29 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Contents of files, here or in the guest: where they come from, and whether two are the same."""
+"""The contents of files, local or in the guest: where they come from, and whether two of them are equal."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import typing as t
 from dataclasses import dataclass
 
-#: How much of a file is shown in a difference, in bytes; the same as in Ansible's own modules.
+#: How much of a file a diff shows, in bytes; the same as in Ansible's own modules.
 MAX_SHOWN = 104448
 
-_PIECE = 1024 * 1024
+_CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class ContentSummary:
-    """What is known of contents that have been looked through.
+    """What is kept of contents that were read once.
 
-    :param size: in bytes.
-    :param checksum: the SHA-256.
-    :param beginning: as much as is shown of them.
-    :param cut: whether there was more, which was not looked at.
+    :param size: how many bytes were read.
+    :param checksum: their SHA-256, in hexadecimal digits.
+    :param beginning: the first bytes, at least as many as a diff shows.
+    :param cut: whether there was more, which was not read.
     """
 
     size: int
@@ -32,39 +33,60 @@ class ContentSummary:
     cut: bool = False
 
     def same_as(self, other: ContentSummary | None) -> bool:
-        """Whether the others are the same."""
+        """Return whether the other contents are equal. Contents that were not read to their end never are."""
         return other is not None and not self.cut and not other.cut and self.checksum == other.checksum
 
 
-def summarize(chunks: t.Iterable[bytes], most: int | None = None) -> ContentSummary:
-    """Look through contents.
+def summarize(chunks: t.Iterable[bytes], max_size: int | None = None) -> ContentSummary:
+    """Read contents and return their summary.
 
-    :param most: after how many bytes to stop, as a guest's file may have no end.
+    :param max_size: after how many bytes to stop reading, since a file in the guest may be endless.
     """
     digest, size, beginning = hashlib.sha256(), 0, b""
-    for piece in chunks:
-        digest.update(piece)
-        size += len(piece)
+    for chunk in chunks:
+        digest.update(chunk)
+        size += len(chunk)
         if len(beginning) <= MAX_SHOWN:
-            beginning += piece
-        if most is not None and size > most:
+            beginning += chunk
+        if max_size is not None and size > max_size:
             return ContentSummary(size, digest.hexdigest(), beginning, cut=True)
     return ContentSummary(size, digest.hexdigest(), beginning)
 
 
 @dataclass(frozen=True)
-class Source:
-    """Contents on this side.
+class FileContent:
+    """The whole contents of a file.
 
-    :param data: the contents, if not those of a file.
-    :param path: of a local file.
+    :param data: the contents.
+    :param summary: their size and checksum.
+    """
+
+    data: bytes
+    summary: ContentSummary
+
+    def as_result(self) -> dict[str, t.Any]:
+        """Return the contents as a part of a module's result: as text if they are UTF-8, otherwise in base64."""
+        result: dict[str, t.Any] = {"checksum": self.summary.checksum, "size": self.summary.size}
+        try:
+            result["content"] = self.data.decode("utf-8")
+        except UnicodeDecodeError:
+            result["content_base64"] = base64.b64encode(self.data).decode("ascii")
+        return result
+
+
+@dataclass(frozen=True)
+class Source:
+    """Contents that go into the guest.
+
+    :param data: the contents, unless they are those of a file.
+    :param path: the local file that has them.
     """
 
     data: bytes = b""
     path: str = ""
 
-    def chunks(self, size: int = _PIECE) -> t.Iterator[bytes]:
-        """The contents, so many bytes at a time.
+    def chunks(self, size: int = _CHUNK) -> t.Iterator[bytes]:
+        """Yield the contents, at most ``size`` bytes at a time.
 
         :raises OSError: the local file cannot be read.
         """
@@ -74,19 +96,3 @@ class Source:
         else:
             for start in range(0, len(self.data), size):
                 yield self.data[start : start + size]
-
-
-def difference(before: ContentSummary | None, after: ContentSummary, path: str) -> dict[str, t.Any]:
-    """What Ansible shows of a change. There may be nothing yet, and what is large or no text is not shown."""
-    shown: dict[str, t.Any] = {"before_header": path, "after_header": path, "before": ""}
-    for side, name, found in (("before", "dst", before), ("after", "src", after)):
-        if found is None:
-            continue
-        if found.cut or found.size > MAX_SHOWN:
-            shown[f"{name}_larger"] = MAX_SHOWN
-            continue
-        try:
-            shown[side] = found.beginning.decode("utf-8")
-        except UnicodeDecodeError:
-            shown[f"{name}_binary"] = 1
-    return shown

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Putting contents into a file of the guest's, and getting them out, also where no program may be run."""
+"""One file in the guest that a task writes, reads or copies out, also where the agent may not run programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import os
 import shutil
 import tempfile
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
@@ -19,162 +18,148 @@ from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadl
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.content import (
     MAX_SHOWN,
     ContentSummary,
+    FileContent,
     Source,
     summarize,
 )
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.file_change import FileChange
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.file_mode import AGENT_MODE, PRIVATE_MODE
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     GuestFileError,
+    InvalidRequest,
     OutcomeUnknown,
     QgaError,
     TaskFailed,
     error_name,
 )
 
-# How long the contents of one file may take on their way, in seconds.
+# For copying the contents of one file, in seconds.
 _COPY_TIMEOUT = 3600.0
 
-_PRIVATE_MODE = 0o600
-
-# How guest-file-open makes a file.
-_MODE_OF_AGENT = 0o666
-
-# How much of a file becomes part of a result, in bytes.
-_MAX_IN_MEMORY = 16 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class FileChange:
-    """A file of the guest's as it was found, and as it is now or would be.
-
-    :param before: its contents; None if there was no file, as far as can be told.
-    :param after: its contents then.
-    :param mode_before: None if it is not known, or does not matter.
-    :param mode: likewise.
-    """
-
-    before: ContentSummary | None
-    after: ContentSummary
-    mode_before: int | None
-    mode: int | None
-
-    @property
-    def changed(self) -> bool:
-        """Whether that is not the same."""
-        return not self.after.same_as(self.before) or self.mode != self.mode_before
+# The largest contents that a result holds, in bytes.
+_MAX_IN_RESULT = 16 * 1024 * 1024
 
 
 class GuestFile:
     """One path in one guest.
 
-    :param agent: of the guest.
-    :param way: that leads to the agent, for how long to wait.
-    :param path: in the guest.
+    :param agent: the guest's agent.
+    :param target: the target of the agent, which has the time limits.
+    :param path: the absolute path in the guest.
+    :raises InvalidRequest: the path is not absolute.
     """
 
     def __init__(self, agent: Agent, target: Target, path: str) -> None:
+        if not path.startswith("/") or "\0" in path:
+            raise InvalidRequest("path has to be an absolute path in the guest")
         self._agent = agent
         self._files = Files(agent)
         self._target = target
         self._path = path
-        self._has_changed = False
+        self._mode_has_changed = False
 
     def put(self, source: Source, mode: int | None, *, check_mode: bool, warn: t.Callable[[str], None]) -> FileChange:
-        """See that the file has these contents, and this mode if one is given.
+        """Give the file these contents, and this mode if there is one, unless it has them already.
 
-        :param check_mode: whether only to look.
-        :param warn: is told what the user should know.
-        :raises GuestFileError: it cannot be read or written.
-        :raises TaskFailed: it cannot have the mode, and nothing was written; or something went wrong half-way.
+        :param check_mode: whether to change nothing.
+        :param warn: takes warnings for the user.
+        :returns: what changed, or would change.
+        :raises GuestFileError: the file cannot be read or written.
+        :raises TaskFailed: the file cannot have the mode, and nothing was written; or writing failed half-way.
         """
-        wanted = summarize(source.chunks())
-        contents = self._look(most=max(wanted.size, MAX_SHOWN))
-        is_new = contents is None
+        after = summarize(source.chunks())
+        before = self._summarize(max_size=max(after.size, MAX_SHOWN))
         has_shell = self._agent.info(self._target.deadline()).allows("guest-exec", "guest-exec-status")
-        if mode is not None and not has_shell:
-            if is_new:
-                raise TaskFailed(
-                    f"{self._agent.endpoint}: {self._path} in the guest cannot have the mode {mode:04o}. The agent "
-                    f"makes new files with the mode {_MODE_OF_AGENT:04o}, and may not run chmod. Nothing was written. "
-                    f"Allow guest-exec, leave the mode out, or write to a file that is there",
-                    error="command_disabled",
-                )
-            warn(f"the mode of {self._path} stays as it is, and is not known: the agent may not run programs")
-            mode = None
-        if mode is None and is_new:
-            mode = _PRIVATE_MODE if has_shell else _MODE_OF_AGENT
-            if not has_shell:
-                warn(
-                    f"{self._path} is a new file, if the agent is right, and everybody in the guest may read and write "
-                    f"it: the agent may not run programs, and makes files with the mode {mode:04o}"
-                )
-        placed = FileChange(
-            contents,
-            wanted,
-            self._files.mode(self._path, self._target.overall_deadline()) if mode is not None and not is_new else None,
-            mode,
+        if has_shell:
+            new_mode = PRIVATE_MODE if mode is None and before is None else mode
+        else:
+            new_mode = self._mode_without_shell(mode, is_new=before is None, warn=warn)
+        mode_before = None
+        if new_mode is not None and before is not None:
+            mode_before = self._files.mode(self._path, self._target.overall_deadline())
+        change = FileChange(self._path, before, after, mode_before, new_mode)
+        if change.changed and not check_mode:
+            self._apply(change, source, has_shell=has_shell)
+        return change
+
+    def _mode_without_shell(self, mode: int | None, *, is_new: bool, warn: t.Callable[[str], None]) -> int | None:
+        """Return the mode that the file will have if the agent may not run chmod; None if that is unknown."""
+        if not is_new:
+            if mode is not None:
+                warn(f"the mode of {self._path} is unknown and was not changed: the agent may not run programs")
+            return None
+        if mode is not None:
+            raise TaskFailed(
+                f"{self._agent.endpoint}: {self._path} in the guest cannot have the mode {mode:04o}. The agent "
+                f"creates new files with the mode {AGENT_MODE:04o}, and may not run chmod. Nothing was written. "
+                f"Allow guest-exec, leave the mode out, or write to an existing file",
+                error="command_disabled",
+            )
+        warn(
+            f"{self._path} seems to be a new file, which everybody in the guest can read and write: the agent may not "
+            f"run programs, and creates files with the mode {AGENT_MODE:04o}"
         )
-        if placed.changed and not check_mode:
-            try:
-                self._place(source, placed, has_shell=has_shell)
-            except QgaError as exc:
-                if self._has_changed or self._path in self._files.written or isinstance(exc, OutcomeUnknown):
-                    raise TaskFailed(str(exc), error=error_name(exc), changed=True) from exc
-                raise
-        return placed
+        return AGENT_MODE
 
-    def read(self) -> tuple[bytes, ContentSummary]:
-        """The contents of the file.
+    def read(self) -> FileContent:
+        """Read the file.
 
-        :raises TaskFailed: there is no file, or too much in it.
-        :raises GuestFileError: it cannot be read.
+        :raises TaskFailed: there is no such file, or it is too large for a result.
+        :raises GuestFileError: the file cannot be read.
         """
         chunks: list[bytes] = []
-        found = summarize(_kept(self._pieces(), chunks), most=_MAX_IN_MEMORY)
-        if found.cut:
+        summary = summarize(_keep(self._chunks(), chunks), max_size=_MAX_IN_RESULT)
+        if summary.cut:
             raise TaskFailed(
-                f"{self._agent.endpoint}: {self._path} in the guest has more than {_MAX_IN_MEMORY} bytes, which are "
-                f"not returned in a result. Use the option dest, to write them to a file",
+                f"{self._agent.endpoint}: {self._path} in the guest has more than {_MAX_IN_RESULT} bytes, which is "
+                f"too much for a result. Copy it to a file with netless.qga.file and its option dest",
                 error="too_large",
             )
-        return b"".join(chunks), found
+        return FileContent(b"".join(chunks), summary)
 
-    def fetch(self, local: str, *, check_mode: bool) -> tuple[ContentSummary, bool]:
-        """Copy the file to a local one, which is replaced at once when all is there, or kept if it is the same.
+    def fetch(self, dest: str, *, check_mode: bool) -> FileChange:
+        """Copy the file to a local one, which is replaced once all contents have arrived, unless it has them already.
 
-        :returns: what is in it, and whether the local file was changed.
-        :raises TaskFailed: there is no file.
-        :raises GuestFileError: it cannot be read.
-        :raises OSError: the local one cannot be written.
+        :param dest: the local file.
+        :param check_mode: whether to change nothing.
+        :returns: what changed, or would change, about the local file.
+        :raises InvalidRequest: the local file is a directory.
+        :raises TaskFailed: there is no such file in the guest.
+        :raises GuestFileError: the guest's file cannot be read.
+        :raises OSError: the local file cannot be written.
         """
-        before = summarize(Source(path=local).chunks()) if os.path.exists(local) else None
+        if os.path.isdir(dest):
+            raise InvalidRequest(f"dest is a directory: {dest}. Add the name of the file")
+        before = summarize(Source(path=dest).chunks()) if os.path.exists(dest) else None
         if check_mode:
-            found = summarize(self._pieces())
-            return found, not found.same_as(before)
-        with tempfile.TemporaryDirectory(prefix=".netless-qga.", dir=os.path.dirname(os.path.abspath(local))) as here:
-            copy = os.path.join(here, "copy")
-            with self._missing_is_failure():
+            return FileChange(dest, before, summarize(self._chunks()))
+        with tempfile.TemporaryDirectory(
+            prefix=".netless-qga.", dir=os.path.dirname(os.path.abspath(dest))
+        ) as directory:
+            copy = os.path.join(directory, "copy")
+            with self._missing_file_fails_task():
                 self._files.get(self._path, copy, deadline=Deadline.after(_COPY_TIMEOUT))
-            found = summarize(Source(path=copy).chunks())
-            changed = not found.same_as(before)
-            if changed:
+            change = FileChange(dest, before, summarize(Source(path=copy).chunks()))
+            if change.changed:
                 if before is not None:
-                    shutil.copymode(local, copy)
-                os.replace(copy, local)
-        return found, changed
+                    shutil.copymode(dest, copy)
+                os.replace(copy, dest)
+        return change
 
-    def _pieces(self) -> t.Iterator[bytes]:
-        with self._missing_is_failure():
+    def _chunks(self) -> t.Iterator[bytes]:
+        with self._missing_file_fails_task():
             yield from self._files.read(self._path, deadline=Deadline.after(_COPY_TIMEOUT))
 
     @contextlib.contextmanager
-    def _missing_is_failure(self) -> t.Iterator[None]:
+    def _missing_file_fails_task(self) -> t.Iterator[None]:
         try:
             yield
         except FileNotFoundError as exc:
             raise TaskFailed(str(exc), error="file_not_found") from exc
 
-    def _look(self, most: int) -> ContentSummary | None:
+    def _summarize(self, max_size: int) -> ContentSummary | None:
+        """Summarize the contents that the file has now; None if there is no file, as far as the agent can find out."""
         deadline = Deadline.after(_COPY_TIMEOUT)
         try:
             opened = self._files.open(self._path, "r", deadline)
@@ -183,29 +168,45 @@ class GuestFile:
                 raise
             return None
         with opened:
-            return summarize(opened.chunks(deadline), most)
+            return summarize(opened.chunks(deadline), max_size)
 
-    def _place(self, source: Source, placed: FileChange, *, has_shell: bool) -> None:
-        mode, between = placed.mode, placed.mode_before
-        deadline = Deadline.after(_COPY_TIMEOUT)
-        if not placed.after.same_as(placed.before):
-            if has_shell and mode != between:
-                # Nobody else may read the new contents before the file has its new mode.
-                between = _PRIVATE_MODE
-                if placed.before is None:
-                    self._files.create_private(self._path, self._target.overall_deadline())
-                else:
-                    self._files.set_mode(self._path, between, self._target.overall_deadline())
-                self._has_changed = True
-            if has_shell and source.path:
-                self._files.put(source.path, self._path, deadline=deadline)
+    def _apply(self, change: FileChange, source: Source, *, has_shell: bool) -> None:
+        """Write the contents and set the mode.
+
+        :raises TaskFailed: an error after the file was changed, or may have been.
+        """
+        try:
+            mode = change.mode_before
+            if not change.after.same_as(change.before):
+                mode = self._write(change, source, has_shell=has_shell)
+            if has_shell and change.mode is not None and change.mode != mode:
+                self._files.set_mode(self._path, change.mode, self._target.overall_deadline())
+        except QgaError as exc:
+            if self._mode_has_changed or self._path in self._files.written or isinstance(exc, OutcomeUnknown):
+                raise TaskFailed(str(exc), error=error_name(exc), changed=True) from exc
+            raise
+
+    def _write(self, change: FileChange, source: Source, *, has_shell: bool) -> int | None:
+        """Write the contents, and return the mode that the file has then, as far as it is known."""
+        mode = change.mode_before
+        if has_shell and change.mode != mode:
+            # Nobody else may read the new contents before the file has its new mode.
+            mode = PRIVATE_MODE
+            if change.before is None:
+                self._files.create_private(self._path, self._target.overall_deadline())
             else:
-                self._files.write(self._path, source.chunks(self._agent.chunk), deadline=deadline)
-        if has_shell and mode is not None and mode != between:
-            self._files.set_mode(self._path, mode, self._target.overall_deadline())
+                self._files.set_mode(self._path, mode, self._target.overall_deadline())
+            self._mode_has_changed = True
+        deadline = Deadline.after(_COPY_TIMEOUT)
+        if has_shell and source.path:
+            self._files.put(source.path, self._path, deadline=deadline)
+        else:
+            self._files.write(self._path, source.chunks(self._agent.chunk), deadline=deadline)
+        return mode
 
 
-def _kept(chunks: t.Iterable[bytes], kept: list[bytes]) -> t.Iterator[bytes]:
-    for piece in chunks:
-        kept.append(piece)
-        yield piece
+def _keep(chunks: t.Iterable[bytes], kept: list[bytes]) -> t.Iterator[bytes]:
+    """Pass chunks on, and keep them in a list."""
+    for chunk in chunks:
+        kept.append(chunk)
+        yield chunk

@@ -12,12 +12,12 @@ import pathlib
 import typing as t
 
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.files import guest_file
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ErrorReply, ScriptedAgent
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._guest.local_guest import LocalGuest
 
-from .conftest import RunModule, silence_of
+from .conftest import RunModule, operation_of, silence_of
 
 WITHOUT_EXEC = {"guest-exec", "guest-exec-status"}
 
@@ -110,7 +110,7 @@ def test_the_mode_of_a_file_that_is_there_stays_without_programs(run_module: Run
     path.chmod(0o640)
     result = run_module("file", guest, path=str(path), content="new", mode="0600")
     assert result["changed"] and path.read_text() == "new" and mode_of(path) == 0o640
-    assert "not known" in result["warnings"][0] and "mode" not in result
+    assert "unknown" in result["warnings"][0] and "mode" not in result
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("0644", 0o644), ("755", 0o755), (0o640, 0o640), ("04755", 0o4755)])
@@ -168,37 +168,20 @@ def test_difference(run_module: RunModule, guest: LocalGuest, path: pathlib.Path
     assert "diff" not in run_module("file", guest, diff_mode=False, path=str(path), content="")
 
 
-@pytest.mark.parametrize("state", ["present", "read"])
-def test_a_directory_is_no_file(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path, state: str) -> None:
-    options: dict[str, t.Any] = {"content": "a"} if state == "present" else {}
-    result = run_module("file", guest, path=str(tmp_path), state=state, **options)
-    assert result["failed"] and result["error"] == "guest_file_error" and str(tmp_path) in result["msg"]
+@pytest.mark.parametrize("copies_out", [False, True])
+def test_directory_in_place_of_the_file_fails(
+    run_module: RunModule, guest: LocalGuest, path: pathlib.Path, tmp_path: pathlib.Path, copies_out: bool
+) -> None:
+    path.mkdir()
+    options: dict[str, t.Any] = {"dest": f"{tmp_path}/dest"} if copies_out else {"content": "a"}
+    result = run_module("file", guest, path=str(path), **options)
+    assert result["failed"] and result["error"] == "guest_file_error" and str(path) in result["msg"]
+    assert not (tmp_path / "dest").exists()
 
 
 def test_a_directory_that_is_not_there(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
     result = run_module("file", guest, path=f"{tmp_path}/none/file", content="a")
     assert result["failed"] and result["error"] == "guest_file_error" and not result["changed"]
-
-
-def test_reads_text_and_bytes(run_module: RunModule, guest: LocalGuest, path: pathlib.Path) -> None:
-    path.write_bytes(b"line\n")
-    result = run_module("file", guest, path=str(path), state="read")
-    assert not result["changed"] and result["content"] == "line\n" and result["size"] == 5
-    assert result["checksum"] == hashlib.sha256(b"line\n").hexdigest()
-    path.write_bytes(b"\xff\0")
-    result = run_module("file", guest, path=str(path), state="read", check_mode=True)
-    assert base64.b64decode(result["content_base64"]) == b"\xff\0" and "content" not in result
-
-
-def test_what_is_too_large_for_a_result(
-    run_module: RunModule, path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(guest_file, "_MAX_IN_MEMORY", 3)
-    path.write_bytes(b"four")
-    result = run_module("file", LocalGuest(), path=str(path), state="read")
-    assert result["failed"] and result["error"] == "too_large" and "dest" in result["msg"]
-    path.write_bytes(b"two")
-    assert run_module("file", LocalGuest(), path=str(path), state="read")["content"] == "two"
 
 
 def test_fetches_to_a_file(
@@ -207,7 +190,7 @@ def test_fetches_to_a_file(
     dest = tmp_path / "here" / "dest"
     dest.parent.mkdir()
     path.write_bytes(b"\xff" * 300_000)
-    fetch: dict[str, t.Any] = {"path": str(path), "state": "read", "dest": str(dest)}
+    fetch: dict[str, t.Any] = {"path": str(path), "dest": str(dest)}
     assert run_module("file", guest, check_mode=True, **fetch)["changed"] and not dest.exists()
     assert run_module("file", guest, **fetch)["changed"] and dest.read_bytes() == path.read_bytes()
     dest.chmod(0o640)
@@ -218,16 +201,31 @@ def test_fetches_to_a_file(
     assert run_module("file", guest, check_mode=True, **fetch)["changed"] and dest.stat().st_ino == inode
     result = run_module("file", guest, **fetch)
     assert result["changed"] and dest.read_bytes() == b"new" and mode_of(dest) == 0o640 and result["size"] == 3
+    assert (result["path"], result["dest"]) == (str(path), str(dest)) and "mode" not in result
+    assert result["checksum"] == hashlib.sha256(b"new").hexdigest()
     assert list(dest.parent.iterdir()) == [dest]
 
 
-@pytest.mark.parametrize("dest", [False, True])
-def test_a_file_that_is_not_there(
-    run_module: RunModule, guest: LocalGuest, path: pathlib.Path, tmp_path: pathlib.Path, dest: bool
+def test_diff_of_a_local_file(
+    run_module: RunModule, guest: LocalGuest, path: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    dest = tmp_path / "dest"
+    headers = {"before_header": str(dest), "after_header": str(dest)}
+    path.write_text("new\n")
+    for check_mode in (True, False):
+        result = run_module("file", guest, check_mode=check_mode, path=str(path), dest=str(dest))
+        assert result["diff"] == [{**headers, "before": "", "after": "new\n"}]
+    path.write_bytes(b"\xff")
+    result = run_module("file", guest, path=str(path), dest=str(dest))
+    assert result["diff"] == [{**headers, "before": "new\n", "src_binary": 1}]
+    assert "diff" not in run_module("file", guest, diff_mode=False, path=str(path), dest=str(dest))
+
+
+def test_missing_file_is_not_copied_out(
+    run_module: RunModule, guest: LocalGuest, path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "here").mkdir()
-    options: dict[str, t.Any] = {"dest": f"{tmp_path}/here/dest"} if dest else {}
-    result = run_module("file", guest, path=str(path), state="read", **options)
+    result = run_module("file", guest, path=str(path), dest=f"{tmp_path}/here/dest")
     assert result["failed"] and str(path) in result["msg"]
     # Only a program can tell why a file cannot be opened.
     assert result["error"] == ("guest_file_error" if guest.disabled else "file_not_found")
@@ -240,9 +238,7 @@ def test_a_file_that_is_not_there(
         {"path": "relative", "content": ""},
         {"path": "/a\0b", "content": ""},
         {"path": "/a", "content_base64": "no base64!"},
-        {"path": "/a", "state": "read", "mode": "0644"},
-        {"path": "/a", "state": "read", "content": ""},
-        {"path": "/a", "state": "read", "dest": "/tmp"},
+        {"path": "/a", "dest": "/tmp"},
     ],
 )
 def test_what_cannot_be_asked_for(run_module: RunModule, options: dict[str, t.Any]) -> None:
@@ -251,12 +247,31 @@ def test_what_cannot_be_asked_for(run_module: RunModule, options: dict[str, t.An
     assert result["failed"] and result["error"] == "invalid_request" and not agent.requests
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"mode": "0644"},
+        {"dest": "/tmp/a", "mode": "0644"},
+        {"dest": "/tmp/a", "content": ""},
+        {"dest": "/tmp/a", "content_base64": ""},
+        {"dest": "/tmp/a", "src": "/tmp/b"},
+        {"content": "", "content_base64": ""},
+        {"content": "", "src": "/tmp/b"},
+    ],
+)
+def test_refuses_options_that_do_not_go_together(options: dict[str, t.Any]) -> None:
+    operation = operation_of("file")
+    validator = ArgumentSpecValidator(operation.argument_spec, **operation.constraints)
+    assert validator.validate({"path": "/a", **options}).error_messages
+
+
 def test_a_local_file_that_is_not_there(run_module: RunModule, tmp_path: pathlib.Path) -> None:
     result = run_module("file", ScriptedAgent(), path="/a", src=f"{tmp_path}/none")
     assert result["failed"] and result["error"] == "os_error" and "none" in result["msg"]
 
 
-@pytest.mark.parametrize("state", ["present", "read"])
+@pytest.mark.parametrize("copies_out", [False, True])
 @pytest.mark.parametrize(
     ("profile", "error"),
     [
@@ -268,20 +283,15 @@ def test_a_local_file_that_is_not_there(run_module: RunModule, tmp_path: pathlib
         ("silence", "agent_silent"),
     ],
 )
-def test_errors_have_a_class(run_module: RunModule, profile: str, error: str, state: str) -> None:
+def test_errors_have_a_class(
+    run_module: RunModule, profile: str, error: str, copies_out: bool, tmp_path: pathlib.Path
+) -> None:
     guest = LocalGuest(profile)
     if profile == "blocked":
         guest.disabled.add("guest-file-open")
-    options: dict[str, t.Any] = {"content": "a secret"} if state == "present" else {}
-    result = run_module("file", guest, path="/no/such/file", state=state, silence=silence_of(profile), **options)
+    options: dict[str, t.Any] = {"dest": f"{tmp_path}/dest"} if copies_out else {"content": "a secret"}
+    result = run_module("file", guest, path="/no/such/file", silence=silence_of(profile), **options)
     assert result["failed"] and result["error"] == error and "secret" not in str(result)
-
-
-def test_a_read_that_does_not_fit(run_module: RunModule, path: pathlib.Path) -> None:
-    guest = LocalGuest()
-    path.write_text("abc")
-    guest.handlers["guest-file-read"] = lambda arguments: {"count": 7, "buf-b64": "YQ==", "eof": True}
-    assert run_module("file", guest, path=str(path), state="read")["error"] == "protocol_violation"
 
 
 def test_a_full_disk(run_module: RunModule, path: pathlib.Path) -> None:
