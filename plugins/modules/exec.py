@@ -187,23 +187,14 @@ delta:
   sample: "0:00:00.310000"
 """
 
-import base64
-import binascii
-import contextlib
-import datetime
 import typing as t
 
-from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.execute import execute
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.invocation import Invocation
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.guest_exec import SHELL
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
-from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, QgaError, TaskFailed, error_name
-
-# What it takes to run a program and to see it through to its end.
-_NEEDED = ("guest-exec", "guest-exec-status", "guest-file-open", "guest-file-read", "guest-file-close")
+from ansible_collections.netless.qga.plugins.module_utils._task.option_values import decode_base64
 
 
 def run(task: Task) -> Result:
@@ -212,75 +203,28 @@ def run(task: Task) -> Result:
     invocation = Invocation(
         argv=[SHELL, "-c", params["cmd"]] if params["argv"] is None else params["argv"],
         directory=params["chdir"] or "",
-        environment=_environment(params["env"]),
+        environment=params["env"],
         creates=params["creates"] or "",
         removes=params["removes"] or "",
     )
-    stdin = _stdin(params)
-    result: Result = {"cmd": params["argv"] or params["cmd"], "rc": 0, **_output(b"", b"")}
-    if task.check_mode and not invocation.is_conditional:
-        return {**result, "skipped": True, "msg": "The program would have been run"}
-    # One that is started and no more would be left alone in the guest.
-    task.agent.require_commands(*_NEEDED, deadline=task.deadline())
-    with contextlib.closing(ProgramRunner(task.agent, Files(task.agent))) as runner:
-        reason = invocation.reason_to_skip(runner, task.target.overall_deadline())
-        if reason:
-            return {**result, "msg": f"The program was not run, since {reason}"}
-        if task.check_mode:
-            return {**result, "changed": True, "msg": "The program would have been run"}
-        start = datetime.datetime.now()
-        try:
-            done = invocation.run(runner, stdin, Deadline.after(params["exec_timeout"]))
-        except QgaError as exc:
-            if not runner.may_have_run:
-                raise
-            ended = {} if runner.rc is None else {"rc": runner.rc}
-            raise TaskFailed(str(exc), error=error_name(exc), changed=True, cmd=result["cmd"], **ended) from exc
-        end = datetime.datetime.now()
-    result.update(_output(done.stdout, done.stderr))
-    result.update(changed=True, rc=done.rc, start=str(start), end=str(end), delta=str(end - start))
-    if done.rc:
-        message = f"{task.agent.endpoint}: the program ended with the exit status {done.rc}"
-        raise TaskFailed(message, error="program_failed", **result)
-    return result
-
-
-def _environment(given: t.Mapping[str, t.Any]) -> dict[str, str]:
-    for name, value in given.items():
-        if not isinstance(value, (str, int, float)):
-            raise InvalidRequest(f"env: {name} is neither text nor a number")
-    return {name: str(value) for name, value in given.items()}
+    return execute(
+        task.agent,
+        task.target,
+        invocation,
+        cmd=params["argv"] or params["cmd"],
+        stdin=_stdin(params),
+        exec_timeout=params["exec_timeout"],
+        check_mode=task.check_mode,
+    )
 
 
 def _stdin(params: t.Mapping[str, t.Any]) -> bytes:
     if params["stdin_base64"] is not None:
-        try:
-            return base64.b64decode("".join(params["stdin_base64"].split()), validate=True)
-        except (binascii.Error, ValueError) as exc:
-            raise InvalidRequest("stdin_base64 is not base64") from exc
+        return decode_base64("stdin_base64", params["stdin_base64"])
     if params["stdin"] is None:
         return b""
     text: str = params["stdin"]
     return (f"{text}\n" if params["stdin_add_newline"] else text).encode("utf-8")
-
-
-def _output(stdout: bytes, stderr: bytes) -> Result:
-    result: Result = {}
-    for name, written in (("stdout", stdout), ("stderr", stderr)):
-        text = written.decode("utf-8", errors="replace").rstrip("\r\n")
-        result[name] = text
-        result[f"{name}_lines"] = text.splitlines()
-        if not _is_utf8(written):
-            result[f"{name}_base64"] = base64.b64encode(written).decode("ascii")
-    return result
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 OPERATION = Operation(
