@@ -16,7 +16,7 @@ from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Ag
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.open_file import OpenFile, open_file
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression
-from ansible_collections.netless.qga.plugins.module_utils._guest.shell.guest_exec import run_quietly, run_script
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.guest_exec import run_captured, run_script
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import FIND_BASE
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     CommandUnavailable,
@@ -32,7 +32,7 @@ _CREATE_PRIVATE = 'umask 077;: >>"$1"'
 
 # Creates the file that takes the compressed contents first, and prints its directory. Nobody else can read it or guess
 # its name.
-_CREATE_PACKED = f'{compression.CHECK_GZIP};{FIND_BASE};umask 077;: >>"$1"||exit;set -C;: >"$b/$2"&&echo "$b"'
+_CREATE_COMPRESSED = f'{compression.CHECK_GZIP};{FIND_BASE};umask 077;: >>"$1"||exit;set -C;: >"$b/$2"&&echo "$b"'
 
 # The first segment replaces the old contents. The compressed file is removed after the last segment.
 _UNPACK_FIRST = ': >"$2"||exit;'
@@ -73,21 +73,21 @@ class Files:
         with open(local, "rb") as source:
             segment = source.read(_SEGMENT)
             is_worthwhile = compression.saving(segment) >= compression.MIN_SAVING
-            if is_worthwhile and self._put_packed(segment, source, remote, deadline):
+            if is_worthwhile and self._put_compressed(segment, source, remote, deadline):
                 return
             source.seek(0)
             self.create_private(remote, deadline)
             self.written.add(remote)
             self.write(remote, iter(lambda: source.read(self._agent.chunk), b""), deadline=deadline)
 
-    def _put_packed(self, segment: bytes, source: t.BinaryIO, remote: str, deadline: Deadline) -> bool:
+    def _put_compressed(self, segment: bytes, source: t.BinaryIO, remote: str, deadline: Deadline) -> bool:
         """Copy a file in compressed segments, so that neither side needs room for all of it.
 
         :param segment: the first segment, which was read already.
         :returns: whether the file was copied; False if the guest has no gzip.
         """
         name = f"netless-qga.{secrets.token_hex(16)}"
-        base = self._shell("write", _CREATE_PACKED, remote, name, path=remote, deadline=deadline)
+        base = self._shell("write", _CREATE_COMPRESSED, remote, name, path=remote, deadline=deadline)
         base_directory = base.decode("ascii", errors="replace").strip()
         if base_directory == compression.NO_GZIP:
             return False
@@ -95,14 +95,14 @@ class Files:
         packed, first = f"{base_directory}/{name}", _UNPACK_FIRST
         try:
             while segment:
-                self.write_bytes(packed, compression.pack(segment), deadline=deadline)
+                self.write_bytes(packed, compression.compress(segment), deadline=deadline)
                 segment = source.read(_SEGMENT)
                 last = "" if segment else _UNPACK_LAST
                 self._shell("write", first + _UNPACK + last, packed, remote, path=remote, deadline=deadline)
                 first = ""
         except BaseException:
             with contextlib.suppress(QgaError):
-                run_quietly(self._agent, "rm", ["-f", packed], deadline=Deadline.after(_CLEANUP_TIMEOUT))
+                run_captured(self._agent, "rm", ["-f", packed], deadline=Deadline.after(_CLEANUP_TIMEOUT))
             raise
         return True
 

@@ -61,13 +61,13 @@ echo "$r $f." >&3
 echo "$b $r $f."
 exit 0"""
 
-_TOLD = re.compile(rb"(?P<base>/[a-z/]+) (?P<rc>\d{1,3}) (?P<streams>o?e?)\.\n\Z")
+_EXIT_REPORT = re.compile(rb"(?P<base>/[a-z/]+) (?P<rc>\d{1,3}) (?P<streams>o?e?)\.\n\Z")
 _STATE = re.compile(rb"(?P<pid>\d{1,10})\n(?:(?P<rc>\d{1,3}) (?P<streams>o?e?)\.\n)?\Z")
 _USER = re.compile(rb"user (?P<user>[^\n]*)\n\Z")
 
 
 @dataclass(frozen=True)
-class Ended:
+class ExitReport:
     """What the script says when the program has ended.
 
     :param rc: the program's exit status.
@@ -84,8 +84,8 @@ def launch_script(
     *,
     finished: str | None = None,
     stdin_spooled: bool = False,
-    stdin_packed: bool = False,
-    asks: bool = False,
+    stdin_compressed: bool = False,
+    may_prompt: bool = False,
     user: str | None = None,
 ) -> bytes:
     """The script that runs one program, ready to be followed by the program's standard input.
@@ -94,8 +94,8 @@ def launch_script(
     :param argv: the program and its arguments.
     :param finished: the name of an earlier run's spool, whose contents are not needed any more.
     :param stdin_spooled: whether standard input is in the spool and not after the script.
-    :param stdin_packed: whether standard input is compressed; nothing is run if the guest cannot unpack it.
-    :param asks: whether the program reads what is said to it before its standard input.
+    :param stdin_compressed: whether standard input is compressed; nothing is run if the guest cannot unpack it.
+    :param may_prompt: whether the program reads what is said to it before its standard input.
     :param user: the user that the agent has to run as; nothing is run if it is another.
     :raises ValueError: an argument holds a NUL, or bytes that are not UTF-8.
     """
@@ -105,19 +105,19 @@ def launch_script(
     if finished:
         # Nobody reads these again, and an empty file costs no memory.
         lines.append(f'o=$b/{finished};: >"$o.out" >"$o.err";[ ! -e "$o.in" ]||: >"$o.in"')
-    if stdin_packed:
+    if stdin_compressed:
         lines.append(compression.CHECK_GZIP)
     if user is not None:
         lines.append(_CHECK_USER.format(user=shlex.quote(user)))
     lines += ["set -C", 'exec 3>"$s.state" 4<&0', "echo $$ >&3", _SET_ENVIRONMENT]
     lines.append("set -- " + " ".join(shlex.quote(argument) for argument in argv))
     unpack, source = "", '<"$s.in" ' if stdin_spooled else "<&4 "
-    if stdin_packed:
+    if stdin_compressed:
         unpack, source = f"gzip -dc {source}3>&- 4<&-|", ""
-    if asks:
+    if may_prompt:
         lines.append(_FEED.format(unpack=unpack, source=source))
         unpack, source = "", '<"$s.ask" '
-    lines.append(_RUN.format(unpack=unpack, source=source, after="kill $! 2>/dev/null\n" if asks else ""))
+    lines.append(_RUN.format(unpack=unpack, source=source, after="kill $! 2>/dev/null\n" if may_prompt else ""))
     script = "\n".join(lines).encode("utf-8") + b"\n"
     return b"%d\n%s" % (script.count(b"\n"), script)
 
@@ -130,16 +130,16 @@ n=20;while [ $n -gt 0 ]&&kill -0 "-$1" 2>/dev/null;do sleep 0.1 2>/dev/null||sle
 kill -KILL "-$1" 2>/dev/null;:"""
 
 
-def parse_told(text: bytes) -> tuple[str, Ended] | None:
+def parse_exit_report(text: bytes) -> tuple[str, ExitReport] | None:
     """What the script said at its end: where the spool is, and how the program ended. None if it said anything else."""
-    match = _TOLD.match(text)
-    return (match["base"].decode("ascii"), _ended(match)) if match else None
+    match = _EXIT_REPORT.match(text)
+    return (match["base"].decode("ascii"), _exit_report(match)) if match else None
 
 
-def parse_state(text: bytes) -> tuple[int, Ended | None] | None:
+def parse_state(text: bytes) -> tuple[int, ExitReport | None] | None:
     """What the state file says: the process id, and how the program ended if it has. None if that is not there yet."""
     match = _STATE.match(text)
-    return (int(match["pid"]), _ended(match) if match["rc"] else None) if match else None
+    return (int(match["pid"]), _exit_report(match) if match["rc"] else None) if match else None
 
 
 def parse_wrong_user(text: bytes) -> str | None:
@@ -148,11 +148,11 @@ def parse_wrong_user(text: bytes) -> str | None:
     return match["user"].decode("utf-8", errors="replace") if match else None
 
 
-def parse_no_gzip(text: bytes) -> bool:
+def reports_no_gzip(text: bytes) -> bool:
     """Whether the script said that it cannot unpack standard input."""
     return text == compression.NO_GZIP.encode("ascii") + b"\n"
 
 
-def _ended(match: re.Match[bytes]) -> Ended:
+def _exit_report(match: re.Match[bytes]) -> ExitReport:
     streams = tuple(name for flag, name in ((b"o", "out"), (b"e", "err")) if flag in match["streams"])
-    return Ended(int(match["rc"]), streams)
+    return ExitReport(int(match["rc"]), streams)

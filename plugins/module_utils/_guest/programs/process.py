@@ -91,19 +91,19 @@ class GuestProcess:
         self._base = ""
         self._away: Deadline | None = None
         self._state_file = StateFile(files, spool)
-        self._ended: launch_script.Ended | None = None
+        self._exit_report: launch_script.ExitReport | None = None
         #: Whether it was run, unless the script has told otherwise.
         self.was_run = True
 
     @property
     def rc(self) -> int | None:
         """Its exit status; None if it is not known to have ended."""
-        return self._ended.rc if self._ended is not None else None
+        return self._exit_report.rc if self._exit_report is not None else None
 
     def pause(self, deadline: Deadline) -> None:
         """Wait as long as it is sensible before the next look at the program."""
         wait = self._polls.next_wait()
-        self.agent.pause(min(wait, _EXIT_DELAY) if self._state_file.told_end else wait, deadline)
+        self.agent.pause(min(wait, _EXIT_DELAY) if self._state_file.has_exit_report else wait, deadline)
 
     def poll(self) -> bool:
         """Whether the program has ended.
@@ -114,12 +114,12 @@ class GuestProcess:
         :raises Unreachable: the agent has been away for too long.
         :raises OutcomeUnknown: likewise; or it knows nothing of the program any more, and that left no result.
         """
-        if self._ended is None:
+        if self._exit_report is None:
             try:
                 with self._polls.poll():
-                    told = self._ask()
+                    told = self._poll_script()
             except (FilesystemsFrozen, Unreachable, OutcomeUnknown):
-                self._state_file.forget()
+                self._state_file.close()
                 self._away = self._away or Deadline.after(_AWAY_TIMEOUT)
                 if self._away.passed:
                     raise
@@ -127,8 +127,8 @@ class GuestProcess:
                 raise
             except AgentRefused as exc:
                 # It was told once, in a reply that was lost, or the agent was started anew.
-                self._ended = self._ended_by_state()
-                if self._ended is None:
+                self._exit_report = self._read_exit_report()
+                if self._exit_report is None:
                     raise OutcomeUnknown(
                         f"{self.agent.endpoint}: the agent has forgotten {self._name}, process {self._pid}, which left "
                         f"no result. Was the agent restarted while it ran?"
@@ -137,16 +137,16 @@ class GuestProcess:
                 self._away = None
                 if told is not None:
                     try:
-                        self._ended = self._understand(told)
+                        self._exit_report = self._interpret(told)
                     except ProcessError:
                         self.was_run = False
                         raise
-        return self._ended is not None
+        return self._exit_report is not None
 
-    def _ask(self) -> guest_exec.ExecStatus | None:
+    def _poll_script(self) -> guest_exec.ExecStatus | None:
         """How the script ended, or None while it runs."""
         deadline = Deadline.after(_ASK_TIMEOUT)
-        if not self._state_file.is_time_to_ask(self._polls.answered_in, deadline):
+        if not self._state_file.should_poll_agent(self._polls.answered_in, deadline):
             return None
         return guest_exec.status(self.agent, self._pid, deadline=deadline)
 
@@ -160,8 +160,8 @@ class GuestProcess:
             if deadline.passed:
                 raise self._timed_out()
             self.pause(deadline)
-        self._state_file.forget()
-        ended = t.cast(launch_script.Ended, self._ended)
+        self._state_file.close()
+        ended = t.cast(launch_script.ExitReport, self._exit_report)
         until = Deadline.after(_COLLECT_TIMEOUT)
         return CompletedProcess(
             ended.rc,
@@ -169,16 +169,16 @@ class GuestProcess:
             self._stream("err", until) if "err" in ended.streams else b"",
         )
 
-    def end(self) -> None:
+    def terminate(self) -> None:
         """End the program's process group: first by SIGTERM, and after two seconds by SIGKILL."""
-        self._state_file.forget()
+        self._state_file.close()
         if self._leads_group:
             deadline = Deadline.after(_END_TIMEOUT)
             guest_exec.run_script(self.agent, launch_script.END_GROUP, str(self._pid), deadline=deadline)
 
     def _timed_out(self) -> ProcessTimedOut:
         ran = f"{self.agent.endpoint}: {self._name} was still running after {time.monotonic() - self._started:.1f} s"
-        self.end()
+        self.terminate()
         if self._leads_group:
             return ProcessTimedOut(f"{ran}, and its process group {self._pid} in the guest was killed")
         return ProcessTimedOut(
@@ -194,9 +194,9 @@ class GuestProcess:
         """Find out where the spool is; False if it is not there, or not yet."""
         return bool(self._base) or self._read_state(deadline) is not None
 
-    def _understand(self, told: guest_exec.ExecStatus) -> launch_script.Ended:
+    def _interpret(self, told: guest_exec.ExecStatus) -> launch_script.ExitReport:
         """What the script's own end says about that of the program."""
-        report = launch_script.parse_told(told.stdout)
+        report = launch_script.parse_exit_report(told.stdout)
         if report is not None:
             self._base = report[0]
             return report[1]
@@ -207,20 +207,20 @@ class GuestProcess:
                 f"{self.agent.endpoint}: the guest agent runs as {found}, and no other user can be logged in as "
                 f"through it. Leave remote_user unset, or set it to {found}, and use become to act as somebody else"
             )
-        if launch_script.parse_no_gzip(told.stdout):
+        if launch_script.reports_no_gzip(told.stdout):
             raise CannotUnpack(f"{self.agent.endpoint}: the guest has no gzip")
-        written = self._ended_by_state()
+        written = self._read_exit_report()
         if written is None and not self._base:
             said = excerpt(told.stderr.decode("utf-8", errors="replace"))
             raise ProcessError(f"{self.agent.endpoint}: the guest's {guest_exec.SHELL} cannot run programs: {said}")
         # The script was killed together with the program, and could not write down how that ended.
-        return written or launch_script.Ended(told.rc, ("out", "err"))
+        return written or launch_script.ExitReport(told.rc, ("out", "err"))
 
-    def _ended_by_state(self) -> launch_script.Ended | None:
+    def _read_exit_report(self) -> launch_script.ExitReport | None:
         state = self._read_state(Deadline.after(_ASK_TIMEOUT))
         return state[1] if state else None
 
-    def _read_state(self, deadline: Deadline) -> tuple[int, launch_script.Ended | None] | None:
+    def _read_state(self, deadline: Deadline) -> tuple[int, launch_script.ExitReport | None] | None:
         found = read_state(self.files, self._spool, deadline)
         if found is None:
             return None

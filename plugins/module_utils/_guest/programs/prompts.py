@@ -63,7 +63,7 @@ def answer_prompts(program: GuestProcess, prompt_handler: PromptHandler, deadlin
         except BaseException:
             # Before the FIFO is closed, after which the program would take its standard input for words.
             with contextlib.suppress(QgaError):
-                program.end()
+                program.terminate()
             raise
 
 

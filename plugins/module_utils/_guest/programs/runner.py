@@ -37,7 +37,7 @@ _APPEAR_TIMEOUT = 5.0
 _REMOVE_TIMEOUT = 2.0
 
 # The agent writes the arguments of a program into the guest's log, in one line.
-_REMOVED_AT_ONCE = 50
+_REMOVE_BATCH = 50
 
 
 class ProgramRunner:
@@ -52,17 +52,17 @@ class ProgramRunner:
         self._files = files
         self._prefix = f"netless-qga.{secrets.token_hex(16)}"
         self._runs = 0
-        self._finished: str | None = None
-        self._left: list[str] = []
+        self._finished_spool: str | None = None
+        self._spool_files: list[str] = []
         self._has_setsid = True
-        self._unpacks = True
+        self._has_gzip = True
         self._program: GuestProcess | None = None
-        self._start_is_lost = False
+        self._start_is_unconfirmed = False
 
     @property
     def may_have_run(self) -> bool:
         """Whether the program of the last run was run, or may have been, although the run failed."""
-        return self._start_is_lost if self._program is None else self._program.was_run
+        return self._start_is_unconfirmed if self._program is None else self._program.was_run
 
     @property
     def rc(self) -> int | None:
@@ -93,19 +93,19 @@ class ProgramRunner:
         :raises OutcomeUnknown: it was started, or may have been, and its result is not to be had any more.
         :raises InvalidRequest: an argument holds a NUL, or bytes that are not UTF-8.
         """
-        self._program, self._start_is_lost = None, False
+        self._program, self._start_is_unconfirmed = None, False
         self._runs += 1
         spool = f"{self._prefix}.{self._runs}"
-        packed = self._unpacks and self._is_to_be_packed(stdin)
-        sent = compression.pack(stdin) if packed else stdin
-        asks = prompt_handler is not None
+        packed = self._has_gzip and self._should_compress(stdin)
+        sent = compression.compress(stdin) if packed else stdin
+        may_prompt = prompt_handler is not None
         make_script = functools.partial(
             launch_script.launch_script,
             spool,
             argv,
-            finished=self._finished,
-            stdin_packed=packed,
-            asks=asks,
+            finished=self._finished_spool,
+            stdin_compressed=packed,
+            may_prompt=may_prompt,
             user=user,
         )
         try:
@@ -115,7 +115,7 @@ class ProgramRunner:
                 script = make_script(stdin_spooled=True)
         except ValueError as exc:
             raise InvalidRequest(f"{self._agent.endpoint}: an argument of {argv[0]!r}: {exc}") from exc
-        self._left += spool_paths(spool, stdin_spooled=spooled, asks=asks)
+        self._spool_files += spool_paths(spool, stdin_spooled=spooled, may_prompt=may_prompt)
         if spooled:
             self._spool_stdin(argv[0], spool, sent, deadline)
         self._program = program = self._start(
@@ -127,24 +127,24 @@ class ProgramRunner:
             result = program.wait(deadline)
         except CannotUnpack:
             # Nothing was run, and nothing is packed any more.
-            self._unpacks = False
+            self._has_gzip = False
             return self.run(
                 argv, deadline=deadline, stdin=stdin, environment=environment, user=user, prompt_handler=prompt_handler
             )
-        self._finished = spool
+        self._finished_spool = spool
         return result
 
     def close(self) -> None:
         """Remove what the runs have left in the guest. In one that cannot be reached it stays, until that reboots."""
-        left, self._left, self._finished = self._left, [], None
+        left, self._spool_files, self._finished_spool = self._spool_files, [], None
         deadline = Deadline.after(_REMOVE_TIMEOUT)
         with contextlib.suppress(QgaError):
-            for first in range(0, len(left), _REMOVED_AT_ONCE):
+            for first in range(0, len(left), _REMOVE_BATCH):
                 # Without a shell, which would take longer than the removing does.
-                arguments = ["-f", *left[first : first + _REMOVED_AT_ONCE]]
-                guest_exec.run_quietly(self._agent, "rm", arguments, deadline=deadline)
+                arguments = ["-f", *left[first : first + _REMOVE_BATCH]]
+                guest_exec.run_captured(self._agent, "rm", arguments, deadline=deadline)
 
-    def _is_to_be_packed(self, stdin: bytes) -> bool:
+    def _should_compress(self, stdin: bytes) -> bool:
         """Whether it is too large to be sent along as it is, and packing makes it fit, or saves much."""
         if len(stdin) <= self._agent.chunk:
             return False
@@ -179,7 +179,7 @@ class ProgramRunner:
             pid = self._start_shell(stdin, environment, deadline)
         except OutcomeUnknown as lost:
             # A program that was started says in its spool who it is.
-            self._start_is_lost = True
+            self._start_is_unconfirmed = True
             pid = self._find(spool, lost)
         return GuestProcess(
             self._agent,

@@ -46,21 +46,21 @@ class StateFile:
         self._ask_after = 0.0
 
     @property
-    def told_end(self) -> bool:
+    def has_exit_report(self) -> bool:
         """Whether the state file has told the end; the script may still take a moment to exit."""
         state = launch_script.parse_state(self._text)
         return state is not None and state[1] is not None
 
-    def is_time_to_ask(self, answered_in: float, deadline: Deadline) -> bool:
+    def should_poll_agent(self, answered_in: float, deadline: Deadline) -> bool:
         """Look into the state file, and decide.
 
         :param answered_in: how many seconds the agent takes for an answer; 0 if that is not known yet.
         :raises Unreachable: and the others as :meth:`.agent.Agent.call` does; have it forget what it knew, then.
         """
         ran = time.monotonic() - self._started
-        if self.told_end or not answered_in or ran < max(self._look_after, _ANSWERS_UNTIL_FILE * answered_in):
+        if self.has_exit_report or not answered_in or ran < max(self._look_after, _ANSWERS_UNTIL_FILE * answered_in):
             return True
-        goes_on = self._tells_that_it_goes_on(deadline)
+        goes_on = self._shows_running(deadline)
         if self._opened is None:
             self._look_after = 2 * ran
         if goes_on and ran < self._ask_after:
@@ -68,14 +68,14 @@ class StateFile:
         self._ask_after = 2 * ran
         return True
 
-    def forget(self) -> None:
+    def close(self) -> None:
         """Let go of the file. It is opened anew when it is looked into again: what it told last may be lost."""
         opened, self._opened, self._text = self._opened, None, b""
         if opened is not None:
             with contextlib.suppress(QgaError):
                 opened.close()
 
-    def _tells_that_it_goes_on(self, deadline: Deadline) -> bool:
+    def _shows_running(self, deadline: Deadline) -> bool:
         if self._opened is None:
             self._text = b""
             for base in BASES:
@@ -91,10 +91,10 @@ class StateFile:
             # The agent was restarted, and has no files open.
             self._opened = None
             return False
-        return not self.told_end
+        return not self.has_exit_report
 
 
-def read_state(files: Files, spool: str, deadline: Deadline) -> tuple[str, int, launch_script.Ended | None] | None:
+def read_state(files: Files, spool: str, deadline: Deadline) -> tuple[str, int, launch_script.ExitReport | None] | None:
     """What the state file of a spool says: where the spool is, the process id, and how the program ended if it has."""
     for base in BASES:
         try:

@@ -30,7 +30,7 @@ NO_GZIP = "no gzip"
 CHECK_GZIP = f'command -v gzip >/dev/null||{{ echo "{NO_GZIP}";exit 0;}}'
 
 
-def pack(data: bytes) -> bytes:
+def compress(data: bytes) -> bytes:
     """The data as ``gzip -dc`` takes it."""
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
     return packer.compress(data) + packer.flush()
@@ -39,4 +39,4 @@ def pack(data: bytes) -> bytes:
 def saving(data: bytes) -> int:
     """How many bytes packing is going to save, going by the beginning of the data."""
     sample = data[:_SAMPLE]
-    return (len(sample) - len(pack(sample))) * len(data) // max(1, len(sample))
+    return (len(sample) - len(compress(sample))) * len(data) // max(1, len(sample))

@@ -126,10 +126,10 @@ def run_script(agent: Agent, text: str, *arguments: str, deadline: Deadline) -> 
     :param arguments: become ``$1`` and so on.
     :raises ProcessTimedOut: it did not end before the deadline.
     """
-    return run_quietly(agent, SHELL, ["-c", text, "sh", *arguments], deadline=deadline)
+    return run_captured(agent, SHELL, ["-c", text, "sh", *arguments], deadline=deadline)
 
 
-def run_quietly(agent: Agent, path: str, arguments: t.Sequence[str], *, deadline: Deadline) -> ExecStatus:
+def run_captured(agent: Agent, path: str, arguments: t.Sequence[str], *, deadline: Deadline) -> ExecStatus:
     """Run a program that says little and leaves nobody behind to its end.
 
     :raises ProcessTimedOut: it did not end before the deadline.

@@ -63,7 +63,7 @@ class Spool:
         """The same, and gives what the program did."""
         done = self.launch(argv, stdin, **options)
         assert done.returncode == 0
-        told = launch_script.parse_told(done.stdout)
+        told = launch_script.parse_exit_report(done.stdout)
         assert told is not None and told[0] == str(self.base)
         state = launch_script.parse_state(self.read("state"))
         assert state is not None and state[1] == told[1]

@@ -141,7 +141,7 @@ def test_does_not_wait_for_what_stays_in_the_background(spool: Spool) -> None:
 
 def test_runs_as_the_right_user_only(spool: Spool) -> None:
     done = spool.launch(["touch", str(spool.base / "run")], user="nobody'; touch x; '")
-    assert launch_script.parse_told(done.stdout) is None
+    assert launch_script.parse_exit_report(done.stdout) is None
     assert launch_script.parse_wrong_user(done.stdout) == ME
     assert not list(spool.base.iterdir())
     assert spool.run(["echo", "run"], user=ME) == (0, b"run\n", b"")
@@ -169,7 +169,7 @@ def test_writes_over_nothing(spool: Spool, kind: str, link: bool) -> None:
     else:
         shutil.copy(precious, trap)
     done = spool.launch(["sh", "-c", "echo out; echo err >&2"])
-    told = launch_script.parse_told(done.stdout)
+    told = launch_script.parse_exit_report(done.stdout)
     assert told is None or told[1].rc != 0
     assert precious.read_bytes() == trap.read_bytes() == b"precious"
 

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import Ended
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import ExitReport
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (b"/dev/shm 0 .\n", ("/dev/shm", Ended(0, ()))),
-        (b"/tmp 255 oe.\n", ("/tmp", Ended(255, ("out", "err")))),
-        (b"/run 1 e.\n", ("/run", Ended(1, ("err",)))),
+        (b"/dev/shm 0 .\n", ("/dev/shm", ExitReport(0, ()))),
+        (b"/tmp 255 oe.\n", ("/tmp", ExitReport(255, ("out", "err")))),
+        (b"/run 1 e.\n", ("/run", ExitReport(1, ("err",)))),
         (b"", None),
         (b"/tmp 0 .", None),
         (b"/tmp 0 .\n\n", None),
@@ -36,15 +36,15 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch
         (b"user root\n", None),
     ],
 )
-def test_understands_the_end(text: bytes, expected: tuple[str, Ended] | None) -> None:
-    assert launch_script.parse_told(text) == expected
+def test_understands_the_end(text: bytes, expected: tuple[str, ExitReport] | None) -> None:
+    assert launch_script.parse_exit_report(text) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         (b"17\n", (17, None)),
-        (b"17\n0 oe.\n", (17, Ended(0, ("out", "err")))),
+        (b"17\n0 oe.\n", (17, ExitReport(0, ("out", "err")))),
         (b"17\n0 oe", None),
         (b"", None),
         (b"17", None),
@@ -58,7 +58,7 @@ def test_understands_the_end(text: bytes, expected: tuple[str, Ended] | None) ->
         (b"17\n0 x.\n", None),
     ],
 )
-def test_understands_the_state(text: bytes, expected: tuple[int, Ended | None] | None) -> None:
+def test_understands_the_state(text: bytes, expected: tuple[int, ExitReport | None] | None) -> None:
     assert launch_script.parse_state(text) == expected
 
 
@@ -71,5 +71,5 @@ def test_understands_the_wrong_user() -> None:
 
 @given(st.one_of(st.binary(), st.text("/tmp 0123oe.\nuser").map(str.encode)))
 def test_understands_or_refuses_any_bytes(text: bytes) -> None:
-    for parse in (launch_script.parse_told, launch_script.parse_state, launch_script.parse_wrong_user):
+    for parse in (launch_script.parse_exit_report, launch_script.parse_state, launch_script.parse_wrong_user):
         parse(text)

@@ -13,7 +13,7 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import Ended
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import ExitReport
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES, SPOOL_STDIN
 
@@ -36,16 +36,16 @@ def test_reads_large_standard_input_from_the_spool(spool: Spool) -> None:
 @pytest.mark.parametrize("spooled", [False, True])
 def test_unpacks_standard_input(spool: Spool, spooled: bool) -> None:
     stdin = b"\0 standard\n input \xff" * 10_000
-    sent = compression.pack(stdin)
+    sent = compression.compress(stdin)
     if spooled:
         (spool.base / f"{NAME}.in").write_bytes(sent)
         sent = b""
     argv = ["sh", "-c", "cat; exit 3"]
-    assert spool.run(argv, sent, stdin_packed=True, stdin_spooled=spooled) == (3, stdin, b"")
+    assert spool.run(argv, sent, stdin_compressed=True, stdin_spooled=spooled) == (3, stdin, b"")
     if not spooled:
         spool.clear()
         # Nobody has to read it.
-        assert spool.run(["sh", "-c", "exit 4"], sent, stdin_packed=True) == (4, b"", b"")
+        assert spool.run(["sh", "-c", "exit 4"], sent, stdin_compressed=True) == (4, b"", b"")
 
 
 def test_runs_nothing_if_it_cannot_unpack(spool: Spool) -> None:
@@ -53,23 +53,25 @@ def test_runs_nothing_if_it_cannot_unpack(spool: Spool) -> None:
     bin_directory.mkdir()
     for program in ("touch", spool.shell[0]):
         (bin_directory / program).symlink_to(t.cast(str, shutil.which(program)))
-    done = spool.launch(["touch", str(spool.base / "run")], environment={"PATH": str(bin_directory)}, stdin_packed=True)
+    done = spool.launch(
+        ["touch", str(spool.base / "run")], environment={"PATH": str(bin_directory)}, stdin_compressed=True
+    )
     # BusyBox has one built in.
     if spool.shell[0] != "busybox":
-        assert launch_script.parse_no_gzip(done.stdout)
+        assert launch_script.reports_no_gzip(done.stdout)
         assert not (spool.base / "run").exists()
-    assert not launch_script.parse_no_gzip(b"no gzip")
+    assert not launch_script.reports_no_gzip(b"no gzip")
 
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("spooled", [False, True])
 def test_says_something_to_the_program_before_its_standard_input(spool: Spool, spooled: bool, packed: bool) -> None:
     stdin = b"\0 standard\n input \xff"
-    sent = compression.pack(stdin) if packed else stdin
+    sent = compression.compress(stdin) if packed else stdin
     if spooled:
         (spool.base / f"{NAME}.in").write_bytes(sent)
     argv = ["sh", "-c", 'read word; echo "<$word>"; cat']
-    script = spool.script(argv, asks=True, stdin_spooled=spooled, stdin_packed=packed)
+    script = spool.script(argv, may_prompt=True, stdin_spooled=spooled, stdin_compressed=packed)
     with subprocess.Popen(spool.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin and process.stdout
         process.stdin.write(script + (b"" if spooled else sent))
@@ -77,12 +79,15 @@ def test_says_something_to_the_program_before_its_standard_input(spool: Spool, s
         while not (spool.base / f"{NAME}.say").exists():
             assert process.poll() is None
         (spool.base / f"{NAME}.say").write_bytes(b"secret\n")
-        told = launch_script.parse_told(process.stdout.read())
-    assert told == (str(spool.base), Ended(0, ("out",)))
+        told = launch_script.parse_exit_report(process.stdout.read())
+    assert told == (str(spool.base), ExitReport(0, ("out",)))
     assert spool.read("out") == b"<secret>\n" + stdin
 
 
 def test_ends_with_a_program_that_does_not_listen(spool: Spool) -> None:
-    assert spool.run(["sh", "-c", "exit 4"], b"ignored", asks=True)[0] == 4
+    assert spool.run(["sh", "-c", "exit 4"], b"ignored", may_prompt=True)[0] == 4
     spool.clear()
-    assert spool.run(["sh", "-c", "exit 4"], compression.pack(b"ignored"), asks=True, stdin_packed=True)[0] == 4
+    assert (
+        spool.run(["sh", "-c", "exit 4"], compression.compress(b"ignored"), may_prompt=True, stdin_compressed=True)[0]
+        == 4
+    )

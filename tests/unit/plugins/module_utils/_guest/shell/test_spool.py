@@ -10,10 +10,10 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool imp
 
 
 def test_spool_paths_cover_every_directory() -> None:
-    assert spool_paths("n", stdin_spooled=False, asks=False)[:3] == [
+    assert spool_paths("n", stdin_spooled=False, may_prompt=False)[:3] == [
         "/dev/shm/n.state",
         "/dev/shm/n.out",
         "/dev/shm/n.err",
     ]
-    everywhere = spool_paths("n", stdin_spooled=True, asks=True)
+    everywhere = spool_paths("n", stdin_spooled=True, may_prompt=True)
     assert len(everywhere) == 6 * len(BASES) and {"/run/n.in", "/tmp/n.say", "/tmp/n.ask"} < set(everywhere)
