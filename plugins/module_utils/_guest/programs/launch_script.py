@@ -2,23 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The shell script that runs a program in the guest, and the spool in which it leaves the result.
+"""The launch script: it runs a program in the guest and leaves the program's exit status and output in the spool.
 
-It is read from standard input, so that the guest's log shows the same short line for every program, and neither
-arguments nor environment. Of the shell it takes what POSIX says, and of other programs as few as it can, since starting
-one is what costs most in a slow guest.
+The guest's shell reads the script from standard input, so that the guest's log shows the same short line for every
+program, and neither arguments nor environment. The script uses POSIX features only, and starts as few other programs as
+it can, since starting one is the largest cost in a slow guest.
 
-The spool is on a tmpfs. Its files have names that nobody can foresee, are created by the shell with O_EXCL and mode
-0600, and belong to one run each: a program of an earlier run that is still alive writes into files of its own.
+The spool is on a tmpfs. Its files have names that nobody can guess, the shell creates them with O_EXCL and mode 0600,
+and each belongs to one run: a program of an earlier run that is still alive writes into its own files.
 
-==========  ==========================================================================================
-``.state``  the process id of the script, which leads the process group, and later the result
+==========  ==========================================================================================================
+``.state``  the process id of the script, which leads the process group, and later the program's exit report
 ``.out``    standard output
 ``.err``    standard error
-``.in``     standard input, if it is too large to be sent along; compressed if that pays
-``.say``    a FIFO for what is said to a program that asks for something, like a password
-``.ask``    the FIFO from which such a program reads: first what was said, then its standard input
-==========  ==========================================================================================
+``.in``     standard input, if it is too large to follow the script; compressed if that pays
+``.say``    for a program that may prompt, like sudo for a password: the FIFO into which the agent writes the answers
+``.ask``    the FIFO that such a program has as its standard input: the answers first, then the task's standard input
+==========  ==========================================================================================================
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from dataclasses import dataclass
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import FIND_BASE
 
-# Reads as many lines as the first one says, and runs them. What follows them is left for the program: POSIX has `read`
-# take not a byte more than its line.
+# Reads as many lines as the first line has as its number, and runs them. The rest is left for the program: in POSIX
+# `read` consumes no byte after its line.
 LOADER = 'IFS= read -r n;c=;while [ "$n" -gt 0 ];do IFS= read -r l;c="$c$l\n";n=$((n-1));done;eval "$c"'
 
-# An agent's environment is that of a service: without HOME, or with init's.
+# The agent has the environment of a service: without HOME, or with that of init.
 _SET_ENVIRONMENT = """\
 case ${HOME:-/} in /)
 u=root;[ -O / ]||u=$(id -un)
@@ -47,12 +47,12 @@ unset OLDPWD"""
 
 _CHECK_USER = 'u=$(id -un);[ "$u" = {user} ]||{{ echo "user $u";exit 0;}}'
 
-# The last process of a pipeline is the one that is killed, when the program ends without having been told anything.
+# `$!` is the last process of the pipeline. The script kills it when the program ends without an answer.
 _FEED = """\
 mkfifo "$s.say" "$s.ask"||exit 125
 {unpack}cat "$s.say" - {source}>"$s.ask" 3>&- 4<&- &"""
 
-# The umask is that of a login, not the agent's, which is 077 where it runs as a daemon.
+# The program gets the umask of a login and not the agent's, which is 077 where the agent runs as a daemon.
 _RUN = """\
 {unpack}(umask 022;exec "$@") {source}>"$s.out" 2>"$s.err" 3>&- 4<&-
 r=$?
@@ -68,10 +68,10 @@ _USER = re.compile(rb"user (?P<user>[^\n]*)\n\Z")
 
 @dataclass(frozen=True)
 class ExitReport:
-    """What the script says when the program has ended.
+    """The script's report that the program has ended.
 
     :param rc: the program's exit status.
-    :param streams: the spool files that are not empty: ``out``, ``err``.
+    :param streams: the output files in the spool that are not empty: ``out``, ``err``.
     """
 
     rc: int
@@ -88,22 +88,22 @@ def launch_script(
     may_prompt: bool = False,
     user: str | None = None,
 ) -> bytes:
-    """The script that runs one program, ready to be followed by the program's standard input.
+    """Return the script that runs one program. The program's standard input is to follow it.
 
     :param name: the name of the run's spool.
     :param argv: the program and its arguments.
-    :param finished: the name of an earlier run's spool, whose contents are not needed any more.
-    :param stdin_spooled: whether standard input is in the spool and not after the script.
-    :param stdin_compressed: whether standard input is compressed; nothing is run if the guest cannot unpack it.
-    :param may_prompt: whether the program reads what is said to it before its standard input.
-    :param user: the user that the agent has to run as; nothing is run if it is another.
-    :raises ValueError: an argument holds a NUL, or bytes that are not UTF-8.
+    :param finished: the name of an earlier run's spool, whose contents are no longer needed.
+    :param stdin_spooled: whether standard input is in the spool and does not follow the script.
+    :param stdin_compressed: whether standard input is compressed; the script runs nothing if the guest has no gzip.
+    :param may_prompt: whether the program may prompt for answers, which it reads before its standard input.
+    :param user: the user whom the agent has to run as; the script runs nothing if it runs as another one.
+    :raises ValueError: an argument contains a NUL, or bytes that are not UTF-8.
     """
     if any("\0" in argument for argument in (*argv, user or "")):
-        raise ValueError("it holds a NUL")
+        raise ValueError("it contains a NUL")
     lines = ["umask 077", FIND_BASE, f"s=$b/{name}"]
     if finished:
-        # Nobody reads these again, and an empty file costs no memory.
+        # These files are not read again, and an empty file costs no memory.
         lines.append(f'o=$b/{finished};: >"$o.out" >"$o.err";[ ! -e "$o.in" ]||: >"$o.in"')
     if stdin_compressed:
         lines.append(compression.CHECK_GZIP)
@@ -122,8 +122,8 @@ def launch_script(
     return b"%d\n%s" % (script.count(b"\n"), script)
 
 
-#: Ends a process group: asks first, so that sudo can pass it on to what it runs in a session of its own. Of the ways to
-#: write a signal and a group this is the one that dash and BusyBox both take.
+#: A shell script that ends the process group ``$1``. It sends SIGTERM first, so that sudo can pass the signal on to the
+#: command that sudo runs in a new session. Both dash and BusyBox accept this notation of signal and group.
 END_GROUP = """\
 kill -TERM "-$1" 2>/dev/null
 n=20;while [ $n -gt 0 ]&&kill -0 "-$1" 2>/dev/null;do sleep 0.1 2>/dev/null||sleep 1;n=$((n-1));done
@@ -131,25 +131,31 @@ kill -KILL "-$1" 2>/dev/null;:"""
 
 
 def parse_exit_report(text: bytes) -> tuple[str, ExitReport] | None:
-    """What the script said at its end: where the spool is, and how the program ended. None if it said anything else."""
+    """Parse what the script printed at its end.
+
+    :returns: the directory of the spool, and the exit report; None if the script printed anything else.
+    """
     match = _EXIT_REPORT.match(text)
     return (match["base"].decode("ascii"), _exit_report(match)) if match else None
 
 
 def parse_state(text: bytes) -> tuple[int, ExitReport | None] | None:
-    """What the state file says: the process id, and how the program ended if it has. None if that is not there yet."""
+    """Parse the state file.
+
+    :returns: the script's process id, and the exit report once there is one; None if the file is not complete.
+    """
     match = _STATE.match(text)
     return (int(match["pid"]), _exit_report(match) if match["rc"] else None) if match else None
 
 
 def parse_wrong_user(text: bytes) -> str | None:
-    """The user that the agent runs as, if the script said that it is the wrong one."""
+    """Return the user whom the agent runs as, if the script reported that it is the wrong one."""
     match = _USER.match(text)
     return match["user"].decode("utf-8", errors="replace") if match else None
 
 
 def reports_no_gzip(text: bytes) -> bool:
-    """Whether the script said that it cannot unpack standard input."""
+    """Return whether the script reported that the guest cannot unpack standard input."""
     return text == compression.NO_GZIP.encode("ascii") + b"\n"
 
 

@@ -2,41 +2,41 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Contents that are compressed on their way into the guest, whose gzip unpacks them.
+"""Compression of what goes into the guest, whose gzip unpacks it.
 
-Every byte is base64 inside of JSON, which the agent takes apart character by character: that is slower than gzip is.
-What comes out of the guest is not compressed, since there packing costs more than it saves.
+Every byte travels as base64 inside JSON, which the agent parses character by character. That is slower than gzip. What
+comes out of the guest is not compressed, since compressing it there costs more than it saves.
 """
 
 from __future__ import annotations
 
 import zlib
 
-# Of speed and size, speed: base64 of something compressed, as Ansible's modules are, gets no smaller at other levels.
+# The fastest level: base64 of contents that are compressed already, like Ansible's modules, gets no smaller at others.
 _LEVEL = 1
 
-# zlib's notation for the format of gzip.
+# zlib's notation for the gzip format.
 _GZIP = 31
 
 _SAMPLE = 64 * 1024
 
-#: From how many bytes saved on it is faster to start a gzip in the guest than to send them, be that slow or fast.
+#: How many bytes compression has to save so that starting a gzip in the guest pays, whether the guest is slow or fast.
 MIN_SAVING = 256 * 1024
 
-#: What a script says that ends because of the next.
+#: What a script prints if it ends because the guest has no gzip.
 NO_GZIP = "no gzip"
 
-#: Ends a script where there is no gzip.
+#: A shell script that ends the script around it if the guest has no gzip.
 CHECK_GZIP = f'command -v gzip >/dev/null||{{ echo "{NO_GZIP}";exit 0;}}'
 
 
 def compress(data: bytes) -> bytes:
-    """The data as ``gzip -dc`` takes it."""
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
-    return packer.compress(data) + packer.flush()
+    """Return the data in the format that ``gzip -dc`` unpacks."""
+    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+    return compressor.compress(data) + compressor.flush()
 
 
 def saving(data: bytes) -> int:
-    """How many bytes packing is going to save, going by the beginning of the data."""
+    """Return how many bytes compression will save, estimated from the beginning of the data."""
     sample = data[:_SAMPLE]
     return (len(sample) - len(compress(sample))) * len(data) // max(1, len(sample))

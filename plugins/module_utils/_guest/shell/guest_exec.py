@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Starting a program through guest-exec and noticing its end, and the small scripts that are run that way.
+"""Programs started by guest-exec: how their end is noticed and their exit status read, and small scripts run that way.
 
-guest-exec keeps up to 16 MiB of a program's output, waits for everyone who inherited it, and forgets the result once it
-was told. That is good enough for scripts of our own, which say little and leave nobody behind. Programs of the user are
-run by :mod:`.runner`.
+guest-exec keeps up to 16 MiB of a program's output, waits for every process that inherited the output, and forgets the
+result once it has returned it. That is good enough for our own scripts, which print little and leave no process behind.
+:mod:`..programs.runner` runs the user's programs.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import ProcessT
 
 SHELL = "/bin/sh"
 
-# The agent logs each poll in the guest, so that what it costs is more than the time that its answer takes.
+# How the cost of a poll follows from the time that its reply takes: the agent also logs each poll in the guest.
 _POLL_COST = 2.0
 _MIN_POLL_COST = 0.002
 _MIN_WAIT = 0.003
 _MAX_WAIT = 10.0
 
-# What the agent may take for the last answer to a script of ours, in seconds.
+# The least time for the reply to the last poll of one of our scripts, in seconds.
 _LAST_POLL_TIMEOUT = 2.0
 
 
 @dataclass(frozen=True)
 class ExecStatus:
-    """How a program ended (QAPI ``GuestExecStatus``).
+    """The end of a program, as the agent reports it (QAPI ``GuestExecStatus``).
 
-    :param rc: its exit status, or 128 and the signal's number as shells have it.
-    :param stdout: what the agent captured; at most 16 MiB.
-    :param stderr: likewise.
+    :param rc: the exit status; 128 plus the signal's number if a signal ended the program, as in shells.
+    :param stdout: what the agent captured of standard output; at most 16 MiB.
+    :param stderr: what the agent captured of standard error; at most 16 MiB.
     """
 
     rc: int
@@ -50,31 +50,31 @@ class ExecStatus:
 
 
 class Polls:
-    """When to ask next whether a program has ended, which is begun when the program is.
+    """The times at which to poll whether a program has ended. Create it when the program starts.
 
-    A program is the less likely to end in the next moment the longer it has run, in proportion. Then polls that cost
-    the guest c seconds each, and the half of a wait by which the end is noticed late, add up to the least when the
-    wait after t seconds is the square root of 2ct.
+    Assume that the chance that a program ends in the next moment falls in proportion to the time that it has run. If a
+    poll costs the guest c seconds, and the end is noticed late by half a wait on average, then the sum of both costs is
+    smallest when the wait after t seconds is the square root of 2ct.
     """
 
     def __init__(self) -> None:
         self._started = time.monotonic()
-        #: Seconds that the fastest answer took, 0 before there is one. The others had to wait for the program to let
-        #: the processor go.
+        #: Seconds that the fastest reply took; 0 before the first reply. Slower ones had to wait until the program left
+        #: the processor to the agent.
         self.answered_in = 0.0
 
     def next_wait(self) -> float:
-        """Seconds until the next poll."""
+        """Return the seconds until the next poll."""
         cost = max(_MIN_POLL_COST, _POLL_COST * self.answered_in)
         elapsed = time.monotonic() - self._started
         return max(_MIN_WAIT, min(math.sqrt(2 * cost * elapsed), _MAX_WAIT))
 
     @contextlib.contextmanager
     def poll(self) -> t.Iterator[None]:
-        """Around a poll, to see what it costs."""
-        asked = time.monotonic()
+        """Measure what a poll costs."""
+        sent = time.monotonic()
         yield
-        answered_in = time.monotonic() - asked
+        answered_in = time.monotonic() - sent
         self.answered_in = min(self.answered_in or answered_in, answered_in)
 
 
@@ -87,12 +87,13 @@ def start(
     stdin: bytes = b"",
     environment: t.Mapping[str, str] | None = None,
 ) -> int:
-    """Start a program; returns its process id in the guest.
+    """Start a program and return its process id in the guest.
 
-    :param arguments: without the program itself. The agent writes them to the guest's log.
-    :param stdin: what the program gets to read. The agent logs nothing of it.
-    :param environment: in place of the agent's own.
-    :raises AgentRefused: among others, there is no such program.
+    :param path: the program, which the agent looks up in PATH.
+    :param arguments: its arguments. The agent writes them to the guest's log.
+    :param stdin: its standard input. The agent does not log it.
+    :param environment: its environment instead of the agent's own.
+    :raises AgentRefused: the agent cannot start it, for example because there is no such program.
     """
     request: dict[str, t.Any] = {"path": path, "arg": list(arguments), "capture-output": True}
     if stdin:
@@ -103,12 +104,15 @@ def start(
 
 
 def status(agent: Agent, pid: int, *, deadline: Deadline) -> ExecStatus | None:
-    """How the program ended, or None while it runs. The agent forgets the answer when it has given it.
+    """Return the program's exit status and output, or None while it runs.
 
-    :raises AgentRefused: the agent knows no such program, or has told before.
+    The agent forgets the program when it has returned them.
+
+    :param pid: the process id that :func:`start` returned.
+    :raises AgentRefused: the agent knows no such program, or has returned its result before.
     """
     command = "guest-exec-status"
-    # Asked again after a lost answer it either says the same, or that it has forgotten.
+    # Repeated after a lost reply, the command returns the same result, or the error that the agent forgot the program.
     reply = agent.call(command, {"pid": pid}, deadline=deadline, repeatable=True)
     if not member(command, reply, "exited", bool):
         return None
@@ -120,25 +124,27 @@ def status(agent: Agent, pid: int, *, deadline: Deadline) -> ExecStatus | None:
     )
 
 
-def run_script(agent: Agent, text: str, *arguments: str, deadline: Deadline) -> ExecStatus:
-    """Run a small shell script of ours to its end.
+def run_script(agent: Agent, script: str, *arguments: str, deadline: Deadline) -> ExecStatus:
+    """Run a small shell script and wait for its end.
 
-    :param arguments: become ``$1`` and so on.
-    :raises ProcessTimedOut: it did not end before the deadline.
+    :param arguments: the script's arguments ``$1`` and so on.
+    :raises ProcessTimedOut: the script did not end before the deadline.
     """
-    return run_captured(agent, SHELL, ["-c", text, "sh", *arguments], deadline=deadline)
+    return run_captured(agent, SHELL, ["-c", script, "sh", *arguments], deadline=deadline)
 
 
 def run_captured(agent: Agent, path: str, arguments: t.Sequence[str], *, deadline: Deadline) -> ExecStatus:
-    """Run a program that says little and leaves nobody behind to its end.
+    """Run a program whose output the agent captures, and wait for its end.
 
-    :raises ProcessTimedOut: it did not end before the deadline.
+    The program must print little and leave no process in the background.
+
+    :raises ProcessTimedOut: the program did not end before the deadline.
     """
     polls = Polls()
     pid = start(agent, path, arguments, deadline=deadline)
     while True:
         agent.pause(polls.next_wait(), deadline)
-        # The last look comes at the deadline, and its answer after it.
+        # The last poll is sent at the deadline, and its reply arrives later.
         with polls.poll():
             ended = status(agent, pid, deadline=max(deadline, Deadline.after(_LAST_POLL_TIMEOUT)))
         if ended is not None:
