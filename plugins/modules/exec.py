@@ -12,14 +12,14 @@ version_added: 0.1.0
 author:
   - The netless.qga authors (@netless)
 description:
-  - Runs a program in the guest through its agent, and returns what it wrote and how it ended. The guest needs a POSIX
+  - Runs a program in the guest through its agent, and returns its output and exit status. The guest needs a POSIX
     shell, and no Python.
-  - The agent has to be allowed to run programs, by C(guest-exec) and C(guest-exec-status), and to handle files, by
-    C(guest-file-*). Otherwise nothing is run.
-  - Standard input may be of any size and content, and so may standard output and error up to 512 MiB each. Of a program
-    that writes more only the exit status is returned, and the task fails.
-  - The program is killed, with all of its process group, when O(exec_timeout) is over. What it leaves running in the
-    background is not waited for.
+  - The agent must be allowed to run programs, with C(guest-exec) and C(guest-exec-status), and to read and write files,
+    with C(guest-file-*). Otherwise the module runs nothing.
+  - Standard input can have any size and content. So can standard output and standard error, up to 512 MiB each. If a
+    program writes more, the task fails and returns only the exit status.
+  - When O(exec_timeout) has passed, the module kills the program and its process group. It does not wait for processes
+    that the program leaves in the background.
   - The guest's log shows neither arguments, environment nor standard input.
 extends_documentation_fragment:
   - netless.qga.endpoint
@@ -28,76 +28,76 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: partial
-    details: The program is not run. Whether it would be is told if O(creates) or O(removes) is given; the task is
-      skipped otherwise.
+    details: The module does not run the program. With O(creates) or O(removes) it checks whether it would run it.
+      Without them it skips the task.
   diff_mode:
     support: none
   idempotent:
     support: partial
-    details: With O(creates) or O(removes) only, as the module cannot know what the program does.
+    details: Only with O(creates) or O(removes), since the module cannot know what the program does.
   platform:
     support: full
     platforms: posix
 options:
   argv:
     description:
-      - The program and its arguments, which no shell looks at. The program is searched for in the guest's C(PATH).
-      - One of this and O(cmd) is required.
+      - The program and its arguments. No shell interprets them. The program is looked up in the guest's C(PATH).
+      - Exactly one of O(argv) and O(cmd) is required.
     type: list
     elements: str
   cmd:
     description:
       - A command line for the guest's C(/bin/sh).
-      - One of this and O(argv) is required.
+      - Exactly one of O(argv) and O(cmd) is required.
     type: str
   stdin:
     description:
       - The standard input of the program, as text.
-      - Set C(no_log) for the task if it is a secret.
+      - Set C(no_log) for the task if the text is a secret.
     type: str
   stdin_base64:
     description:
-      - The same in base64, for bytes that are no text. Nothing is added to it.
+      - The standard input of the program, in base64. Use it for bytes that are not text. No newline is added.
     type: str
   stdin_add_newline:
     description:
-      - Whether a newline is added to O(stdin).
+      - Whether to add a newline to O(stdin).
     type: bool
     default: true
   env:
     description:
-      - Environment variables for the program, in addition to those of the agent. The task's keyword C(environment) is
-        not for the guest.
-      - Set C(no_log) for the task if there are secrets in it. They are seen by C(ps) in the guest for a moment.
+      - Environment variables for the program, in addition to those of the agent. The task's keyword C(environment) has
+        no effect in the guest.
+      - Set C(no_log) for the task if a value is a secret. For a moment, C(ps) in the guest shows the values.
     type: dict
     default: {}
   chdir:
     description:
       - The directory in the guest to run the program in.
-      - Without it, that is the home directory of the user whom the agent runs as, normally V(/root). A relative path
-        begins there too.
+      - The default is the home directory of the user whom the agent runs as, normally V(/root). A relative path starts
+        there too.
     type: str
   creates:
     description:
-      - A path in the guest, or a pattern of the shell's for some. If there is one, the program is not run.
-      - A relative path begins where the program would be run.
+      - A path in the guest, or a shell pattern. If any such path exists, the module does not run the program.
+      - A relative path starts in the directory in which the program would run.
     type: str
   removes:
     description:
-      - A path in the guest, or a pattern of the shell's for some. If there is none, the program is not run.
-      - A relative path begins where the program would be run.
+      - A path in the guest, or a shell pattern. If no such path exists, the module does not run the program.
+      - A relative path starts in the directory in which the program would run.
     type: str
   exec_timeout:
     description:
-      - Seconds that the program may take. It is killed then, and the task fails.
-      - O(timeout) is for the agent's answers, and not for the program.
+      - How many seconds the program may take. After that the module kills the program, and the task fails.
+      - O(timeout) limits each reply of the agent, and not the program.
     type: float
     default: 3600
 seealso:
   - module: ansible.builtin.command
-    description: Works over the connection too, and needs Python in the guest.
+    description: Works over the connection too, but needs Python in the guest.
   - module: ansible.builtin.raw
-    description: Needs no Python either, and the connection of this collection.
+    description: Needs no Python either, but works only over the connection.
   - module: netless.qga.file
 """
 
@@ -107,14 +107,14 @@ EXAMPLES = r"""
     argv: [dnf, --assumeyes, install, python3]
     creates: /usr/bin/python3
 
-- name: See on the hypervisor how full the disks of a domain are
+- name: Show on the hypervisor how full the disks of a domain are
   netless.qga.exec:
     domain: web1
     cmd: df -h | grep ^/dev/
   register: disks
   changed_when: false
 
-- name: Feed a program of a virtual machine of QEMU's
+- name: Pass input to a program in a virtual machine of QEMU
   netless.qga.exec:
     endpoint: unix:/run/vms/db1.sock
     argv: [psql, --no-psqlrc]
@@ -127,12 +127,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 cmd:
-  description: What was to be run, as it was given.
+  description: The program as you gave it, O(argv) or O(cmd).
   type: raw
-  returned: always, unless the program could not be started or followed
+  returned: always, unless an error came before the program was started
   sample: [df, -h]
 rc:
-  description: The exit status of the program. It is 128 and the number of the signal if one ended it.
+  description:
+    - The exit status of the program. If a signal ended the program, it is 128 plus the number of the signal.
+    - It is V(0) if the program was not run.
   type: int
   returned: always, unless the program could not be started or followed to its end
   sample: 0
@@ -141,49 +143,51 @@ stdout:
     - What the program wrote to standard output, without newlines at the end.
     - Bytes that are not UTF-8 are replaced by U+FFFD.
   type: str
-  returned: always, unless the program could not be started or followed
+  returned: always, unless the program could not be started or followed to its end
   sample: "/dev/vda1  9.8G  3.1G  6.2G  34% /"
 stdout_lines:
-  description: The same, line by line.
+  description: The lines of RV(stdout).
   type: list
   elements: str
-  returned: always, unless the program could not be started or followed
+  returned: always, unless the program could not be started or followed to its end
   sample: ["/dev/vda1  9.8G  3.1G  6.2G  34% /"]
 stdout_base64:
-  description: All that the program wrote to standard output, in base64.
+  description: Everything that the program wrote to standard output, in base64.
   type: str
-  returned: when it is not UTF-8
+  returned: if standard output is not UTF-8
   sample: /wA=
 stderr:
-  description: What the program wrote to standard error, likewise.
+  description:
+    - What the program wrote to standard error, without newlines at the end.
+    - Bytes that are not UTF-8 are replaced by U+FFFD.
   type: str
-  returned: always, unless the program could not be started or followed
+  returned: always, unless the program could not be started or followed to its end
   sample: ""
 stderr_lines:
-  description: The same, line by line.
+  description: The lines of RV(stderr).
   type: list
   elements: str
-  returned: always, unless the program could not be started or followed
+  returned: always, unless the program could not be started or followed to its end
   sample: []
 stderr_base64:
-  description: All that the program wrote to standard error, in base64.
+  description: Everything that the program wrote to standard error, in base64.
   type: str
-  returned: when it is not UTF-8
+  returned: if standard error is not UTF-8
   sample: /wA=
 start:
   description: When the program was started, by the clock of the host where the module runs.
   type: str
-  returned: when the program was run
+  returned: if the program was run to its end
   sample: "2026-03-01 12:00:00.000000"
 end:
-  description: When its end was seen, by the same clock.
+  description: When the module noticed the end of the program, by the same clock.
   type: str
-  returned: when the program was run
+  returned: if the program was run to its end
   sample: "2026-03-01 12:00:00.310000"
 delta:
-  description: The time between them.
+  description: The time between RV(start) and RV(end).
   type: str
-  returned: when the program was run
+  returned: if the program was run to its end
   sample: "0:00:00.310000"
 """
 
@@ -198,7 +202,7 @@ from ansible_collections.netless.qga.plugins.module_utils._task.option_values im
 
 
 def run(task: Task) -> Result:
-    """Run the program, unless there is a reason not to."""
+    """Run the program, unless its conditions forbid it."""
     params = task.params
     invocation = Invocation(
         argv=[SHELL, "-c", params["cmd"]] if params["argv"] is None else params["argv"],
