@@ -2,7 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A program that was started in the guest: whether it has ended, what it left, and how to end it."""
+"""A program that was started in the guest: whether it has ended, its exit status and output, and how to end it.
+
+:meth:`GuestProcess.poll` reads the exit status from the first of these that has it:
+
+1. the exit report that the launch script prints at its end, in the reply to guest-exec-status;
+2. the exit report in the state file, if that reply was lost or the script was killed before it could print;
+3. the exit status of the script itself, if it was killed together with the program.
+"""
 
 from __future__ import annotations
 
@@ -29,29 +36,29 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     excerpt,
 )
 
-# For what has to be done whatever became of the deadline, in seconds.
-_ASK_TIMEOUT = 30.0
+# For steps that are necessary whether or not the program's deadline has passed, in seconds.
+_POLL_TIMEOUT = 30.0
 _COLLECT_TIMEOUT = 600.0
-_END_TIMEOUT = 10.0
+_TERMINATE_TIMEOUT = 10.0
 
-# What the script takes for its exit after it has written down the end.
+# How long the script takes to exit after it has written the exit report, in seconds.
 _EXIT_DELAY = 0.005
 
-# How long the agent may be out of reach while a program runs, in seconds. When libvirtd is restarted or a snapshot is
-# taken, the program goes on, or will.
+# How long the agent may be out of reach while a program runs, in seconds. While libvirtd restarts or a snapshot is
+# taken, the program goes on, or will go on afterwards.
 _AWAY_TIMEOUT = 10.0
 
-# How much of a program's output is taken into memory, in bytes: what a guest sends has to be bounded.
+# How much of a program's output is read into memory, in bytes: what a guest sends has to be bounded.
 _MAX_OUTPUT = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class CompletedProcess:
-    """How a program ended.
+    """The end of a program.
 
-    :param rc: its exit status; 128 and the signal's number if a signal ended it.
-    :param stdout: what it wrote to standard output.
-    :param stderr: what it wrote to standard error.
+    :param rc: the exit status; 128 plus the signal's number if a signal ended the program.
+    :param stdout: what the program wrote to standard output.
+    :param stderr: what the program wrote to standard error.
     """
 
     rc: int
@@ -60,13 +67,13 @@ class CompletedProcess:
 
 
 class GuestProcess:
-    """A program under way.
+    """A program that runs in the guest, or has ended there.
 
-    :param name: what was started, for messages.
-    :param spool: the name of its spool.
-    :param pid: the process id of the script that runs it.
-    :param leads_group: whether that is the id of a process group too.
-    :param polls: when to ask for it.
+    :param name: the program's name, for messages.
+    :param spool: the name of the run's spool.
+    :param pid: the process id of the launch script, which runs the program.
+    :param leads_group: whether the script leads a process group, so that ``pid`` is also the id of the group.
+    :param polls: the times at which to poll.
     """
 
     def __init__(
@@ -89,44 +96,45 @@ class GuestProcess:
         self._polls = polls
         self._started = time.monotonic()
         self._base = ""
-        self._away: Deadline | None = None
+        self._away_deadline: Deadline | None = None
         self._state_file = StateFile(files, spool)
         self._exit_report: launch_script.ExitReport | None = None
-        #: Whether it was run, unless the script has told otherwise.
+        #: Whether the program was run, as far as is known; False once the script has reported that it was not.
         self.was_run = True
 
     @property
     def rc(self) -> int | None:
-        """Its exit status; None if it is not known to have ended."""
+        """The program's exit status; None until its end is known."""
         return self._exit_report.rc if self._exit_report is not None else None
 
     def pause(self, deadline: Deadline) -> None:
-        """Wait as long as it is sensible before the next look at the program."""
+        """Wait until it is time for the next poll."""
         wait = self._polls.next_wait()
         self.agent.pause(min(wait, _EXIT_DELAY) if self._state_file.has_exit_report else wait, deadline)
 
     def poll(self) -> bool:
-        """Whether the program has ended.
+        """Return whether the program has ended.
 
         :raises WrongUser: the agent runs as another user, and the program was not run.
-        :raises CannotUnpack: the guest cannot unpack its standard input, and it was not run.
-        :raises ProcessError: the guest's shell could not run it.
-        :raises Unreachable: the agent has been away for too long.
-        :raises OutcomeUnknown: likewise; or it knows nothing of the program any more, and that left no result.
+        :raises CannotUnpack: the guest cannot unpack the program's standard input, and the program was not run.
+        :raises ProcessError: the guest's shell could not run the program.
+        :raises Unreachable: the agent has been out of reach for too long.
+        :raises OutcomeUnknown: replies have been lost for too long; or the agent has forgotten the program, which left
+            no exit report.
         """
         if self._exit_report is None:
             try:
                 with self._polls.poll():
-                    told = self._poll_script()
+                    script_status = self._poll_script()
             except (FilesystemsFrozen, Unreachable, OutcomeUnknown):
                 self._state_file.close()
-                self._away = self._away or Deadline.after(_AWAY_TIMEOUT)
-                if self._away.passed:
+                self._away_deadline = self._away_deadline or Deadline.after(_AWAY_TIMEOUT)
+                if self._away_deadline.passed:
                     raise
             except CommandUnavailable:
                 raise
             except AgentRefused as exc:
-                # It was told once, in a reply that was lost, or the agent was started anew.
+                # The agent returned the result once, in a reply that was lost, or the agent was restarted.
                 self._exit_report = self._read_exit_report()
                 if self._exit_report is None:
                     raise OutcomeUnknown(
@@ -134,98 +142,99 @@ class GuestProcess:
                         f"no result. Was the agent restarted while it ran?"
                     ) from exc
             else:
-                self._away = None
-                if told is not None:
+                self._away_deadline = None
+                if script_status is not None:
                     try:
-                        self._exit_report = self._interpret(told)
+                        self._exit_report = self._interpret(script_status)
                     except ProcessError:
                         self.was_run = False
                         raise
         return self._exit_report is not None
 
     def _poll_script(self) -> guest_exec.ExecStatus | None:
-        """How the script ended, or None while it runs."""
-        deadline = Deadline.after(_ASK_TIMEOUT)
+        """Return how the launch script ended; None if it runs, or it is too early to ask the agent for it."""
+        deadline = Deadline.after(_POLL_TIMEOUT)
         if not self._state_file.should_poll_agent(self._polls.answered_in, deadline):
             return None
         return guest_exec.status(self.agent, self._pid, deadline=deadline)
 
     def wait(self, deadline: Deadline) -> CompletedProcess:
-        """Wait for the end of the program, and collect what it left.
+        """Wait for the end of the program, and read its output.
 
-        :raises ProcessTimedOut: the deadline came first; the program and all of its process group are killed.
-        :raises ProcessError: it left more than is taken into memory.
+        :raises ProcessTimedOut: the deadline passed; the program and its process group were ended.
+        :raises ProcessError: the program wrote more than is read into memory.
         """
         while not self.poll():
             if deadline.passed:
-                raise self._timed_out()
+                raise self._time_out()
             self.pause(deadline)
         self._state_file.close()
-        ended = t.cast(launch_script.ExitReport, self._exit_report)
+        report = t.cast(launch_script.ExitReport, self._exit_report)
         until = Deadline.after(_COLLECT_TIMEOUT)
         return CompletedProcess(
-            ended.rc,
-            self._stream("out", until) if "out" in ended.streams else b"",
-            self._stream("err", until) if "err" in ended.streams else b"",
+            report.rc,
+            self._stream("out", until) if "out" in report.streams else b"",
+            self._stream("err", until) if "err" in report.streams else b"",
         )
 
     def terminate(self) -> None:
-        """End the program's process group: first by SIGTERM, and after two seconds by SIGKILL."""
+        """End the program's process group, with SIGTERM and two seconds later with SIGKILL."""
         self._state_file.close()
         if self._leads_group:
-            deadline = Deadline.after(_END_TIMEOUT)
+            deadline = Deadline.after(_TERMINATE_TIMEOUT)
             guest_exec.run_script(self.agent, launch_script.END_GROUP, str(self._pid), deadline=deadline)
 
-    def _timed_out(self) -> ProcessTimedOut:
+    def _time_out(self) -> ProcessTimedOut:
+        """End the program, and return the error."""
         ran = f"{self.agent.endpoint}: {self._name} was still running after {time.monotonic() - self._started:.1f} s"
         self.terminate()
         if self._leads_group:
             return ProcessTimedOut(f"{ran}, and its process group {self._pid} in the guest was killed")
         return ProcessTimedOut(
-            f"{ran} as a child of process {self._pid} in the guest, which has no setsid to make it a group: what it "
-            f"started is not known, and was not killed"
+            f"{ran} as a child of process {self._pid} in the guest. The guest has no setsid to start a process group, "
+            f"so the program and its children were not killed"
         )
 
     def spool_path(self, kind: str) -> str:
-        """The path of one of the program's spool files, for which its state file has to be there."""
+        """Return the path of one of the program's spool files. :meth:`find_spool` has to have returned true before."""
         return f"{self._base}/{self._spool}.{kind}"
 
     def find_spool(self, deadline: Deadline) -> bool:
-        """Find out where the spool is; False if it is not there, or not yet."""
+        """Find the directory of the spool, and return whether the state file is there already."""
         return bool(self._base) or self._read_state(deadline) is not None
 
-    def _interpret(self, told: guest_exec.ExecStatus) -> launch_script.ExitReport:
-        """What the script's own end says about that of the program."""
-        report = launch_script.parse_exit_report(told.stdout)
-        if report is not None:
-            self._base = report[0]
-            return report[1]
-        user = launch_script.parse_wrong_user(told.stdout)
-        if user is not None:
-            found = excerpt(user)
+    def _interpret(self, script_status: guest_exec.ExecStatus) -> launch_script.ExitReport:
+        """Return how the program ended, according to how the launch script ended."""
+        parsed = launch_script.parse_exit_report(script_status.stdout)
+        if parsed is not None:
+            self._base = parsed[0]
+            return parsed[1]
+        wrong_user = launch_script.parse_wrong_user(script_status.stdout)
+        if wrong_user is not None:
+            user = excerpt(wrong_user)
             raise WrongUser(
-                f"{self.agent.endpoint}: the guest agent runs as {found}, and no other user can be logged in as "
-                f"through it. Leave remote_user unset, or set it to {found}, and use become to act as somebody else"
+                f"{self.agent.endpoint}: the guest agent runs as {user}, and cannot log in as any other user. Leave "
+                f"remote_user unset, or set it to {user}, and use become to run tasks as another user"
             )
-        if launch_script.reports_no_gzip(told.stdout):
+        if launch_script.reports_no_gzip(script_status.stdout):
             raise CannotUnpack(f"{self.agent.endpoint}: the guest has no gzip")
-        written = self._read_exit_report()
-        if written is None and not self._base:
-            said = excerpt(told.stderr.decode("utf-8", errors="replace"))
-            raise ProcessError(f"{self.agent.endpoint}: the guest's {guest_exec.SHELL} cannot run programs: {said}")
-        # The script was killed together with the program, and could not write down how that ended.
-        return written or launch_script.ExitReport(told.rc, ("out", "err"))
+        report = self._read_exit_report()
+        if report is None and not self._base:
+            reason = excerpt(script_status.stderr.decode("utf-8", errors="replace"))
+            raise ProcessError(f"{self.agent.endpoint}: the guest's {guest_exec.SHELL} cannot run programs: {reason}")
+        # The script was killed together with the program, and could not write a report.
+        return report or launch_script.ExitReport(script_status.rc, ("out", "err"))
 
     def _read_exit_report(self) -> launch_script.ExitReport | None:
-        state = self._read_state(Deadline.after(_ASK_TIMEOUT))
+        state = self._read_state(Deadline.after(_POLL_TIMEOUT))
         return state[1] if state else None
 
     def _read_state(self, deadline: Deadline) -> tuple[int, launch_script.ExitReport | None] | None:
-        found = read_state(self.files, self._spool, deadline)
-        if found is None:
+        state = read_state(self.files, self._spool, deadline)
+        if state is None:
             return None
-        self._base, pid, ended = found
-        return pid, ended
+        self._base, pid, report = state
+        return pid, report
 
     def _stream(self, kind: str, deadline: Deadline) -> bytes:
         chunks: list[bytes] = []
@@ -235,8 +244,8 @@ class GuestProcess:
             if size > _MAX_OUTPUT:
                 raise ProcessError(
                     f"{self.agent.endpoint}: {self._name} ended with the exit status {self.rc}, and wrote more than "
-                    f"{_MAX_OUTPUT} bytes, which is more than is taken into memory. Let it write to a file, and fetch "
-                    f"that"
+                    f"{_MAX_OUTPUT} bytes, which is more than Ansible reads into memory. Let it write to a file, and "
+                    f"fetch the file"
                 )
             chunks.append(chunk)
         return b"".join(chunks)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Programs in the guest: any input, any output, and a result that outlasts the reply that told it."""
+"""Runs of programs in the guest: any input, any output, and a result that survives a lost reply."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     excerpt,
 )
 
-# How long a program that may have been started has to show itself, and the cleaning up may take, in seconds.
+# How long to look for a program that may have been started, and for removing the spools, in seconds.
 _APPEAR_TIMEOUT = 5.0
 _REMOVE_TIMEOUT = 2.0
 
-# The agent writes the arguments of a program into the guest's log, in one line.
+# How many files one rm removes: the agent writes the arguments of a program into the guest's log, in one line.
 _REMOVE_BATCH = 50
 
 
 class ProgramRunner:
-    """The programs of one guest, as long as one connection lasts.
+    """The programs that one connection runs in one guest, one after the other.
 
-    :param agent: of the guest.
-    :param files: of the guest.
+    :param agent: the guest's agent.
+    :param files: the guest's files.
     """
 
     def __init__(self, agent: Agent, files: Files) -> None:
@@ -56,18 +56,18 @@ class ProgramRunner:
         self._spool_files: list[str] = []
         self._has_setsid = True
         self._has_gzip = True
-        self._program: GuestProcess | None = None
+        self._process: GuestProcess | None = None
         self._start_is_unconfirmed = False
 
     @property
     def may_have_run(self) -> bool:
         """Whether the program of the last run was run, or may have been, although the run failed."""
-        return self._start_is_unconfirmed if self._program is None else self._program.was_run
+        return self._start_is_unconfirmed if self._process is None else self._process.was_run
 
     @property
     def rc(self) -> int | None:
         """The exit status of the program of the last run, if it is known although the run failed."""
-        return None if self._program is None else self._program.rc
+        return None if self._process is None else self._process.rc
 
     def run(
         self,
@@ -79,73 +79,73 @@ class ProgramRunner:
         user: str | None = None,
         prompt_handler: PromptHandler | None = None,
     ) -> CompletedProcess:
-        """Run a program to its end. What it leaves running in the background is not waited for.
+        """Run a program and wait for its end, but not for processes that it leaves in the background.
 
-        :param argv: the program, looked up in PATH, and its arguments. The guest's log shows nothing of them.
-        :param deadline: when the program's process group is killed.
-        :param stdin: its standard input.
-        :param environment: in place of the agent's own; HOME and PATH are added if they are missing.
-        :param user: the user that the agent has to run as.
-        :param dialogue: for a program that asks for something before it reads its standard input.
-        :raises ProcessTimedOut: the deadline passed, and the program was killed, or not even started.
-        :raises WrongUser: the agent runs as somebody else. Nothing was run.
-        :raises ProcessError: the guest's shell could not run it, or it wrote more than is taken into memory.
-        :raises OutcomeUnknown: it was started, or may have been, and its result is not to be had any more.
-        :raises InvalidRequest: an argument holds a NUL, or bytes that are not UTF-8.
+        :param argv: the program, which the guest looks up in PATH, and its arguments. The guest's log shows neither.
+        :param deadline: when the program's process group is ended.
+        :param stdin: the program's standard input.
+        :param environment: the program's environment instead of the agent's; HOME and PATH are added if missing.
+        :param user: the user whom the agent has to run as.
+        :param prompt_handler: the answers for a program that prompts for something before it reads its standard input.
+        :raises ProcessTimedOut: the deadline passed, and the program was ended, or was not started at all.
+        :raises WrongUser: the agent runs as another user. Nothing was run.
+        :raises ProcessError: the guest's shell could not run the program, or the program wrote too much to read.
+        :raises OutcomeUnknown: the program was started, or may have been, and its result is lost.
+        :raises InvalidRequest: an argument contains a NUL, or bytes that are not UTF-8.
         """
-        self._program, self._start_is_unconfirmed = None, False
+        self._process, self._start_is_unconfirmed = None, False
         self._runs += 1
         spool = f"{self._prefix}.{self._runs}"
-        packed = self._has_gzip and self._should_compress(stdin)
-        sent = compression.compress(stdin) if packed else stdin
+        is_compressed = self._has_gzip and self._should_compress(stdin)
+        sent = compression.compress(stdin) if is_compressed else stdin
         may_prompt = prompt_handler is not None
         make_script = functools.partial(
             launch_script.launch_script,
             spool,
             argv,
             finished=self._finished_spool,
-            stdin_compressed=packed,
+            stdin_compressed=is_compressed,
             may_prompt=may_prompt,
             user=user,
         )
         try:
             script = make_script()
-            spooled = sent != b"" and len(script) + len(sent) > self._agent.chunk
-            if spooled:
+            is_spooled = sent != b"" and len(script) + len(sent) > self._agent.chunk
+            if is_spooled:
                 script = make_script(stdin_spooled=True)
         except ValueError as exc:
             raise InvalidRequest(f"{self._agent.endpoint}: an argument of {argv[0]!r}: {exc}") from exc
-        self._spool_files += spool_paths(spool, stdin_spooled=spooled, may_prompt=may_prompt)
-        if spooled:
+        self._spool_files += spool_paths(spool, stdin_spooled=is_spooled, may_prompt=may_prompt)
+        if is_spooled:
             self._spool_stdin(argv[0], spool, sent, deadline)
-        self._program = program = self._start(
-            argv[0], spool, script if spooled else script + sent, environment, deadline
+        self._process = process = self._start(
+            argv[0], spool, script if is_spooled else script + sent, environment, deadline
         )
         try:
             if prompt_handler is not None:
-                answer_prompts(program, prompt_handler, deadline)
-            result = program.wait(deadline)
+                answer_prompts(process, prompt_handler, deadline)
+            completed = process.wait(deadline)
         except CannotUnpack:
-            # Nothing was run, and nothing is packed any more.
+            # Nothing was run. From now on nothing is compressed.
             self._has_gzip = False
             return self.run(
                 argv, deadline=deadline, stdin=stdin, environment=environment, user=user, prompt_handler=prompt_handler
             )
         self._finished_spool = spool
-        return result
+        return completed
 
     def close(self) -> None:
-        """Remove what the runs have left in the guest. In one that cannot be reached it stays, until that reboots."""
-        left, self._spool_files, self._finished_spool = self._spool_files, [], None
+        """Remove the spools from the guest. If the agent is out of reach, they stay until the guest reboots."""
+        paths, self._spool_files, self._finished_spool = self._spool_files, [], None
         deadline = Deadline.after(_REMOVE_TIMEOUT)
         with contextlib.suppress(QgaError):
-            for first in range(0, len(left), _REMOVE_BATCH):
-                # Without a shell, which would take longer than the removing does.
-                arguments = ["-f", *left[first : first + _REMOVE_BATCH]]
+            for first in range(0, len(paths), _REMOVE_BATCH):
+                # Without a shell, which would take longer to start than rm takes to remove them.
+                arguments = ["-f", *paths[first : first + _REMOVE_BATCH]]
                 guest_exec.run_captured(self._agent, "rm", arguments, deadline=deadline)
 
     def _should_compress(self, stdin: bytes) -> bool:
-        """Whether it is too large to be sent along as it is, and packing makes it fit, or saves much."""
+        """Return whether standard input is too large for one call, and compression makes it fit or saves much."""
         if len(stdin) <= self._agent.chunk:
             return False
         saving = compression.saving(stdin)
@@ -153,11 +153,11 @@ class ProgramRunner:
 
     def _spool_stdin(self, name: str, spool: str, stdin: bytes, deadline: Deadline) -> None:
         try:
-            made = guest_exec.run_script(self._agent, SPOOL_STDIN, spool, deadline=deadline)
-            if made.rc:
-                said = excerpt(made.stderr.decode("utf-8", errors="replace"))
-                raise ProcessError(f"{self._agent.endpoint}: the guest has no place for standard input: {said}")
-            base = made.stdout.decode("ascii", errors="replace").strip()
+            ended = guest_exec.run_script(self._agent, SPOOL_STDIN, spool, deadline=deadline)
+            if ended.rc:
+                reason = excerpt(ended.stderr.decode("utf-8", errors="replace"))
+                raise ProcessError(f"{self._agent.endpoint}: the guest has no place for standard input: {reason}")
+            base = ended.stdout.decode("ascii", errors="replace").strip()
             self._files.write_bytes(f"{base}/{spool}.in", stdin, deadline=deadline)
         except (OutcomeUnknown, ProcessTimedOut) as exc:
             if not deadline.passed:
@@ -178,9 +178,9 @@ class ProgramRunner:
         try:
             pid = self._start_shell(stdin, environment, deadline)
         except OutcomeUnknown as lost:
-            # A program that was started says in its spool who it is.
+            # If the script was started, its state file has the process id.
             self._start_is_unconfirmed = True
-            pid = self._find(spool, lost)
+            pid = self._find_started(spool, lost)
         return GuestProcess(
             self._agent,
             self._files,
@@ -192,7 +192,7 @@ class ProgramRunner:
         )
 
     def _start_shell(self, stdin: bytes, environment: t.Mapping[str, str] | None, deadline: Deadline) -> int:
-        # setsid makes the shell lead a process group, so that all of it can be ended, and takes no process of its own.
+        # setsid makes the shell lead a process group, so that all of it can be ended, and does not stay as a process.
         shell = ["setsid"] if self._has_setsid else []
         shell += [guest_exec.SHELL, "-c", launch_script.LOADER]
         try:
@@ -203,25 +203,25 @@ class ProgramRunner:
             raise
         except AgentRefused:
             if not self._has_setsid:
-                # Then it was not for the want of setsid that it failed before.
+                # The start fails without setsid too, so setsid was not the reason for the first failure.
                 self._has_setsid = True
                 raise
             self._has_setsid = False
             return self._start_shell(stdin, environment, deadline)
 
-    def _find(self, spool: str, lost: OutcomeUnknown) -> int:
-        """The process id of a script whose start was not answered.
+    def _find_started(self, spool: str, lost: OutcomeUnknown) -> int:
+        """Return the process id of a script whose start was not confirmed.
 
-        :raises OutcomeUnknown: the given error; there is no trace of the script, or no agent to ask for it.
+        :raises OutcomeUnknown: the given error; there is no trace of the script, or no agent to look for it.
         """
         deadline = Deadline.after(_APPEAR_TIMEOUT)
         polls = guest_exec.Polls()
         while not deadline.passed:
             try:
-                found = read_state(self._files, spool, deadline)
+                state = read_state(self._files, spool, deadline)
             except QgaError:
                 raise lost from None
-            if found is not None:
-                return found[1]
+            if state is not None:
+                return state[1]
             self._agent.pause(polls.next_wait(), deadline)
         raise lost

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Looking after a program in the guest without asking its agent for it.
+"""The state file of a program in the guest, from which Ansible learns without guest-exec-status that it has ended.
 
-The agent writes every guest-exec-status into the guest's log, which costs the guest more than the answer does. The
-script that runs the program writes into its state file how that ended, and reading a file that is open is not logged.
+The agent writes every guest-exec-status into the guest's log, which costs the guest more than the reply does. The
+launch script writes into its state file how the program ended, and the agent does not log reads of an open file.
 """
 
 from __future__ import annotations
@@ -20,20 +20,22 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.programs import
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES
 from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError, QgaError
 
-# More than a process id and an end take, in bytes.
+# More than a process id and an exit report take, in bytes.
 _MAX_SIZE = 100
 
-# When the state file may be expected, in answers of the agent's: a shell takes 50 to 90 times as long to start, in an
-# emulated guest and natively alike. To look for a file that is not there takes several calls.
-_ANSWERS_UNTIL_FILE = 100
+# When to look for the state file first, in multiples of the agent's reply time: a shell takes 50 to 90 times as long to
+# start, in emulated and in native guests. Looking for a file that does not exist takes several calls.
+_REPLIES_UNTIL_FILE = 100
 
 
 class StateFile:
-    """When to ask the agent for a program: at its beginning, when its state file tells the end, and now and then.
+    """The state file of one run, which the agent keeps open, and the decision when to send guest-exec-status.
 
-    The last is for a script that was killed, and writes nothing. It is asked for at twice the time each time.
+    That is sent when the program was just started, when the state file has the exit report, and in between after twice
+    the time each time, since a script that was killed writes no report.
 
-    :param spool: the name of the program's spool.
+    :param files: the guest's files.
+    :param spool: the name of the run's spool.
     """
 
     def __init__(self, files: Files, spool: str) -> None:
@@ -42,40 +44,43 @@ class StateFile:
         self._started = time.monotonic()
         self._opened: OpenFile | None = None
         self._text = b""
-        self._look_after = 0.0
-        self._ask_after = 0.0
+        # Seconds after the start: when to look for the file again, and when to poll the agent again.
+        self._open_after = 0.0
+        self._poll_after = 0.0
 
     @property
     def has_exit_report(self) -> bool:
-        """Whether the state file has told the end; the script may still take a moment to exit."""
+        """Whether the state file had the exit report; the script may still take a moment to exit."""
         state = launch_script.parse_state(self._text)
         return state is not None and state[1] is not None
 
     def should_poll_agent(self, answered_in: float, deadline: Deadline) -> bool:
-        """Look into the state file, and decide.
+        """Read the state file, and decide whether guest-exec-status is due.
 
-        :param answered_in: how many seconds the agent takes for an answer; 0 if that is not known yet.
-        :raises Unreachable: and the others as :meth:`.agent.Agent.call` does; have it forget what it knew, then.
+        :param answered_in: how many seconds the agent takes for a reply; 0 if that is not known yet.
+        :raises Unreachable: and other errors as :meth:`.agent.Agent.call` does. Call :meth:`close` after them.
         """
-        ran = time.monotonic() - self._started
-        if self.has_exit_report or not answered_in or ran < max(self._look_after, _ANSWERS_UNTIL_FILE * answered_in):
+        elapsed = time.monotonic() - self._started
+        first_look = max(self._open_after, _REPLIES_UNTIL_FILE * answered_in)
+        if self.has_exit_report or not answered_in or elapsed < first_look:
             return True
-        goes_on = self._shows_running(deadline)
+        is_running = self._shows_running(deadline)
         if self._opened is None:
-            self._look_after = 2 * ran
-        if goes_on and ran < self._ask_after:
+            self._open_after = 2 * elapsed
+        if is_running and elapsed < self._poll_after:
             return False
-        self._ask_after = 2 * ran
+        self._poll_after = 2 * elapsed
         return True
 
     def close(self) -> None:
-        """Let go of the file. It is opened anew when it is looked into again: what it told last may be lost."""
+        """Close the file and forget its text. The next look reopens it: the last read may be lost with its reply."""
         opened, self._opened, self._text = self._opened, None, b""
         if opened is not None:
             with contextlib.suppress(QgaError):
                 opened.close()
 
     def _shows_running(self, deadline: Deadline) -> bool:
+        """Return whether the file could be read and has no exit report."""
         if self._opened is None:
             self._text = b""
             for base in BASES:
@@ -85,17 +90,21 @@ class StateFile:
         if self._opened is None:
             return False
         try:
-            # A guest that writes on and on there is not listened to.
+            # A hostile guest may write into the file without end.
             self._text = (self._text + self._opened.read(deadline, _MAX_SIZE)[0])[:_MAX_SIZE]
         except GuestFileError:
-            # The agent was restarted, and has no files open.
+            # The agent was restarted and has no open files.
             self._opened = None
             return False
         return not self.has_exit_report
 
 
 def read_state(files: Files, spool: str, deadline: Deadline) -> tuple[str, int, launch_script.ExitReport | None] | None:
-    """What the state file of a spool says: where the spool is, the process id, and how the program ended if it has."""
+    """Read the state file of a run once.
+
+    :returns: the directory of the spool, the script's process id, and the exit report once there is one; None if there
+        is no complete state file.
+    """
     for base in BASES:
         try:
             with files.open(_path(base, spool), "r", deadline) as opened:

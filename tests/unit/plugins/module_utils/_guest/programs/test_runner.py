@@ -262,7 +262,7 @@ def test_does_without_setsid(runner: ProgramRunner, guest: LocalGuest, tmp_path:
     assert runner.run(["echo", "x"], deadline=soon()).stdout == b"x\n"
     assert runner.run(["echo", "x"], deadline=soon()).stdout == b"x\n"
     assert [call["path"] for call in guest.calls("guest-exec")] == ["setsid", "/bin/sh", "/bin/sh"]
-    with pytest.raises(ProcessTimedOut, match=r"has no setsid .* was not killed"):
+    with pytest.raises(ProcessTimedOut, match=r"has no setsid .* were not killed"):
         runner.run(shell(f"echo $$ >{tmp_path}/pid; exec sleep 300"), deadline=Once.written(tmp_path / "pid"))
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
@@ -403,7 +403,7 @@ def test_trusts_what_the_script_wrote_down_before_it_was_killed(runner: ProgramR
 def test_takes_only_so_much_into_memory(runner: ProgramRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_module, "_MAX_OUTPUT", 2 * CHUNK)
     assert len(runner.run(shell(f"head -c {2 * CHUNK} /dev/zero"), deadline=soon()).stdout) == 2 * CHUNK
-    with pytest.raises(ProcessError, match=r"ended with the exit status 3, .* more than is taken into memory"):
+    with pytest.raises(ProcessError, match=r"ended with the exit status 3, .* more than Ansible reads into memory"):
         runner.run(shell(f"head -c {2 * CHUNK + 1} /dev/zero; exit 3"), deadline=soon())
     assert runner.may_have_run and runner.rc == 3
 
