@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Real guest agents of several Debian suites, and what this collection makes of them."""
+"""Fixtures: real guest agents of several Debian suites, and the parts of the collection that use them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ansible_collections.netless.qga.tests.guests.trees import SUITES, build
 
 @pytest.fixture(scope="session", params=SUITES)
 def guest(request: pytest.FixtureRequest) -> t.Iterator[SandboxedAgent]:
-    """A guest of each suite."""
+    """Provide a guest of each suite."""
     with SandboxedAgent(build(request.param)) as sandbox:
         yield sandbox
 
@@ -34,7 +34,7 @@ def deadline() -> Deadline:
 
 @pytest.fixture
 def log() -> list[str]:
-    """What the channel logs."""
+    """Return the lines that the channel logs."""
     return []
 
 

@@ -23,7 +23,9 @@ NAMES = ["plain", "with space", "it's", 'say "x"', "汉语", "new\nline", "-lead
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_there_and_back(files: Files, deadline: Deadline, tmp_path: pathlib.Path, name: str) -> None:
+def test_contents_survive_copying_in_and_out(
+    files: Files, deadline: Deadline, tmp_path: pathlib.Path, name: str
+) -> None:
     source, target = tmp_path / name, tmp_path / "back"
     source.write_bytes(os.urandom(3000))
     files.put(str(source), f"/tmp/{name}", deadline=deadline)
@@ -40,7 +42,7 @@ def test_sizes_around_a_chunk(files: Files, deadline: Deadline, tmp_path: pathli
     assert target.read_bytes() == source.read_bytes()
 
 
-def test_a_new_file_is_private_and_an_old_one_keeps_its_mode(
+def test_new_file_is_private_and_existing_one_keeps_its_mode(
     files: Files, runner: ProgramRunner, deadline: Deadline, tmp_path: pathlib.Path
 ) -> None:
     source = tmp_path / "source"
@@ -53,7 +55,7 @@ def test_a_new_file_is_private_and_an_old_one_keeps_its_mode(
     assert result.stdout == b"600\n640\nshorter"
 
 
-def test_what_cannot_be_read(files: Files, deadline: Deadline, tmp_path: pathlib.Path) -> None:
+def test_unreadable_file_fails(files: Files, deadline: Deadline, tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError, match="the guest has no file /no/such"):
         files.get("/no/such", str(tmp_path / "target"), deadline=deadline)
     with pytest.raises(GuestFileError, match="cannot read /etc in the guest"):
@@ -61,7 +63,7 @@ def test_what_cannot_be_read(files: Files, deadline: Deadline, tmp_path: pathlib
     assert not list(tmp_path.iterdir())
 
 
-def test_what_cannot_be_written(files: Files, deadline: Deadline, tmp_path: pathlib.Path) -> None:
+def test_unwritable_file_fails(files: Files, deadline: Deadline, tmp_path: pathlib.Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"x" * 100_000)
     with pytest.raises(GuestFileError, match="cannot write /no/such/file in the guest"):
@@ -71,16 +73,16 @@ def test_what_cannot_be_written(files: Files, deadline: Deadline, tmp_path: path
 
 
 def open_files(pid: int) -> set[str]:
-    """What a process has open, but for its sockets and pipes."""
+    """Return the paths that a process has open, without sockets and pipes."""
     links = set()
     for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
-        # The agent may be closing its last client's socket.
+        # The agent may close the socket of its last client at this moment.
         with contextlib.suppress(FileNotFoundError):
             links.add(os.readlink(link))
     return {link for link in links if link.startswith("/")}
 
 
-def test_no_handle_is_left_open(
+def test_all_handles_are_closed(
     files: Files, runner: ProgramRunner, guest: SandboxedAgent, deadline: Deadline, tmp_path: pathlib.Path
 ) -> None:
     source = tmp_path / "source"
@@ -96,7 +98,7 @@ def test_no_handle_is_left_open(
     assert open_files(guest.pid) == before
 
 
-# In a process of its own, as the peak of this one's memory has been elsewhere.
+# Run in a separate process, since other tests have raised the peak memory of this one.
 _COPY = """
 import resource, sys
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
@@ -118,7 +120,7 @@ agent.close()
 
 
 @pytest.mark.parametrize("guest", ["bookworm"], indirect=True)
-def test_256_mib_there_and_back_cost_no_memory(guest: SandboxedAgent, tmp_path: pathlib.Path) -> None:
+def test_copying_256_mib_takes_little_memory(guest: SandboxedAgent, tmp_path: pathlib.Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     with source.open("wb") as file:
         for dummy in range(256):

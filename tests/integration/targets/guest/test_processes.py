@@ -31,13 +31,13 @@ def shell(runner: ProgramRunner, text: str, *arguments: str, **options: t.Any) -
 
 
 @pytest.mark.parametrize("size", [0, 1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 3 * MIB])
-def test_any_bytes_come_through(runner: ProgramRunner, size: int) -> None:
+def test_input_and_output_can_have_any_size(runner: ProgramRunner, size: int) -> None:
     data = os.urandom(size)
     assert shell(runner, "tee /dev/stderr", stdin=data) == (0, data, data)
 
 
 @pytest.mark.parametrize("guest", ["bookworm"], indirect=True)
-def test_output_beyond_what_the_agent_captures(runner: ProgramRunner) -> None:
+def test_output_larger_than_the_agent_captures(runner: ProgramRunner) -> None:
     for size in (17 * MIB, 40 * MIB):
         data = os.urandom(size)
         assert shell(runner, "cat", stdin=data) == (0, data, b"")
@@ -63,31 +63,31 @@ def test_arguments_are_not_interpreted(runner: ProgramRunner) -> None:
     assert (rc, stdout.decode(), stderr) == (0, "".join(f"<{argument}>" for argument in arguments), b"")
 
 
-def test_the_exit_status_and_death_by_signal(runner: ProgramRunner) -> None:
+def test_exit_status_and_death_by_signal(runner: ProgramRunner) -> None:
     assert shell(runner, "exit 7")[0] == 7
     assert shell(runner, "kill -s TERM $$")[0] == 128 + 15
     assert shell(runner, "kill -s KILL $$")[0] == 128 + 9
     assert runner.run(["/no/such/program"], deadline=Deadline.after(30)).rc == 127
 
 
-def test_a_background_process_that_keeps_the_output_open(runner: ProgramRunner) -> None:
+def test_background_process_is_not_waited_for(runner: ProgramRunner) -> None:
     started = time.monotonic()
     assert shell(runner, "sleep 60 & echo started") == (0, b"started\n", b"")
     assert time.monotonic() - started < 30
-    # And what it writes later does not get into the output of others.
+    # Its later output does not appear in the output of the next program.
     shell(runner, "(sleep 0.3; echo late) &")
     assert shell(runner, "sleep 0.6; echo mine") == (0, b"mine\n", b"")
     shell(runner, "pkill -x sleep")
 
 
-def test_the_environment_of_a_login(runner: ProgramRunner) -> None:
+def test_environment_is_that_of_a_login(runner: ProgramRunner) -> None:
     rc, stdout, dummy = shell(runner, 'echo "$HOME"; echo ~; pwd; umask; echo "$PATH"')
     assert rc == 0
     assert stdout.split()[:4] == [b"/root", b"/root", b"/root", b"0022"]
     assert b"/usr/sbin" in stdout.split()[4]
 
 
-def test_a_given_environment_replaces_the_agents(runner: ProgramRunner) -> None:
+def test_given_environment_replaces_the_agents(runner: ProgramRunner) -> None:
     rc, stdout, dummy = shell(runner, "env", environment={"SECRET": "x y'z", "HOME": "/tmp"})
     assert rc == 0
     names = {line.partition(b"=")[0] for line in stdout.splitlines()}
@@ -95,20 +95,20 @@ def test_a_given_environment_replaces_the_agents(runner: ProgramRunner) -> None:
     assert b"SECRET=x y'z\n" in stdout and b"HOME=/tmp\n" in stdout
 
 
-def test_the_deadline_ends_the_process_group(runner: ProgramRunner) -> None:
+def test_deadline_ends_the_process_group(runner: ProgramRunner) -> None:
     with pytest.raises(ProcessTimedOut, match=r"/bin/sh was still running after 1\.\d s, and its process group \d+"):
         shell(runner, "sleep 4711 & trap '' TERM; sleep 4711; sleep 4711", deadline=Deadline.after(1))
-    # A process that has ended may not have been waited for, in a sandbox without an init.
+    # The sandbox has no init that reaps ended processes.
     assert shell(runner, "ps -e -o stat=,args= | grep '^[^Z].*[s]leep 4711'") == (1, b"", b"")
 
 
-def test_another_user_is_refused_before_anything_runs(runner: ProgramRunner) -> None:
+def test_another_user_fails_before_anything_runs(runner: ProgramRunner) -> None:
     with pytest.raises(WrongUser, match="the guest agent runs as root"):
         shell(runner, "touch /tmp/ran", user="alice")
     assert shell(runner, "test -e /tmp/ran", user="root")[0] == 1
 
 
-def test_a_nul_is_refused(runner: ProgramRunner) -> None:
+def test_nul_in_an_argument_is_rejected(runner: ProgramRunner) -> None:
     with pytest.raises(InvalidRequest, match="NUL"):
         shell(runner, "a\0b")
 
@@ -131,7 +131,7 @@ def test_nothing_is_left_in_the_guest(guest: SandboxedAgent, runner: ProgramRunn
 
 
 class _LosesReplies(StreamChannel):
-    """A channel that loses the reply to one command, as a timeout does: it was sent, and is out of sync then."""
+    """A channel that loses the reply to one command as in a timeout: the command was sent, and sync is lost."""
 
     lose = ""
 
@@ -139,15 +139,15 @@ class _LosesReplies(StreamChannel):
         if not any(call.command == self.lose for call in calls):
             return super().exchange(calls, deadline)
         self.lose = ""
-        self.reply_timeout, patience = 0.0, self.reply_timeout
+        self.reply_timeout, usual = 0.0, self.reply_timeout
         try:
             return super().exchange(calls, deadline)
         finally:
-            self.reply_timeout = patience
+            self.reply_timeout = usual
 
 
 @pytest.mark.parametrize("command", ["guest-exec", "guest-exec-status"])
-def test_a_result_survives_a_lost_reply(guest: SandboxedAgent, command: str) -> None:
+def test_result_survives_a_lost_reply(guest: SandboxedAgent, command: str) -> None:
     log: list[str] = []
     channel = _LosesReplies(parse_connector(guest.endpoint), log=log.append)
     agent = Agent(channel)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Running programs as a module, in a guest that is this machine."""
+"""The module exec, in a guest that is this machine."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from .conftest import TEST_TIMEOUT, Clock, RunModule, comes, silence_of
 
 
 def commands(agent: ScriptedAgent) -> set[str]:
-    """The commands that an agent was asked for."""
+    """Return the commands that the agent received."""
     return {request["execute"] for request in agent.requests}
 
 
 @pytest.fixture(name="guest")
 def fixture_guest() -> t.Iterator[LocalGuest]:
-    """A guest in which nothing is left at the end."""
+    """Provide a guest, and check that nothing is left in it at the end."""
     guest = LocalGuest()
     yield guest
     assert not guest.handles
@@ -57,14 +57,14 @@ def test_runs_a_command_line(run_module: RunModule, guest: LocalGuest) -> None:
     assert (result["stdout"], result["stderr"], result["cmd"]) == ("b\nin", "c", "echo a | tr a b; echo c >&2; cat")
 
 
-def test_failure_of_the_program(run_module: RunModule, guest: LocalGuest) -> None:
+def test_exit_status_other_than_zero_fails(run_module: RunModule, guest: LocalGuest) -> None:
     result = run_module("exec", guest, cmd="echo out; echo err >&2; exit 3")
     assert result["failed"] and result["error"] == "program_failed" and result["changed"]
     assert (result["rc"], result["stdout"], result["stderr"]) == (3, "out", "err")
     assert "exit status 3" in result["msg"]
 
 
-def test_program_that_is_not_there(run_module: RunModule, guest: LocalGuest) -> None:
+def test_missing_program_fails(run_module: RunModule, guest: LocalGuest) -> None:
     result = run_module("exec", guest, argv=["/no/such/program"])
     assert result["failed"] and result["rc"] == 127 and "/no/such/program" in result["stderr"]
 
@@ -81,20 +81,20 @@ def test_program_that_is_not_there(run_module: RunModule, guest: LocalGuest) -> 
     ],
     ids=["none", "text", "empty", "as it is", "bytes", "large"],
 )
-def test_standard_input(
+def test_standard_input_reaches_the_program(
     run_module: RunModule, guest: LocalGuest, options: dict[str, t.Any], expected: bytes, tmp_path: pathlib.Path
 ) -> None:
     run_module("exec", guest, cmd=f"cat >{tmp_path}/in", **options)
     assert (tmp_path / "in").read_bytes() == expected
 
 
-def test_output_that_is_no_text(run_module: RunModule, guest: LocalGuest) -> None:
+def test_output_that_is_not_utf8_is_returned_in_base64(run_module: RunModule, guest: LocalGuest) -> None:
     result = run_module("exec", guest, cmd=r"printf 'a\377\000\n'; printf '\376' >&2")
     assert result["stdout"] == "a\ufffd\0" and base64.b64decode(result["stdout_base64"]) == b"a\xff\0\n"
     assert result["stderr"] == "\ufffd" and base64.b64decode(result["stderr_base64"]) == b"\xfe"
 
 
-def test_environment_and_directory(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
+def test_sets_environment_and_directory(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
     directory = tmp_path / "it's -here"
     directory.mkdir()
     result = run_module(
@@ -107,16 +107,14 @@ def test_environment_and_directory(run_module: RunModule, guest: LocalGuest, tmp
     assert result["stdout_lines"] == [str(directory), 'it\'s $HOME "here"', "2", "7", "set"]
 
 
-def test_path_of_the_environment_finds_the_program(
-    run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path
-) -> None:
+def test_program_is_found_in_the_given_path(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
     program = tmp_path / "greet"
     program.write_text("#!/bin/sh\necho hello\n", encoding="utf-8")
     program.chmod(0o755)
     assert run_module("exec", guest, argv=["greet"], env={"PATH": f"{tmp_path}:/usr/bin:/bin"})["stdout"] == "hello"
 
 
-def test_a_directory_that_is_not_there(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
+def test_missing_directory_fails(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
     result = run_module("exec", guest, argv=["touch", f"{tmp_path}/made"], chdir=f"{tmp_path}/none")
     assert result["failed"] and result["error"] == "process_error" and f"{tmp_path}/none" in result["msg"]
     assert not (tmp_path / "made").exists()
@@ -138,7 +136,7 @@ def test_a_directory_that_is_not_there(run_module: RunModule, guest: LocalGuest,
     ],
 )
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_conditions(
+def test_creates_and_removes(
     run_module: RunModule,
     guest: LocalGuest,
     tmp_path: pathlib.Path,
@@ -157,13 +155,13 @@ def test_conditions(
     assert runs or pattern in result["msg"]
 
 
-def test_check_mode_without_conditions(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
+def test_check_mode_without_conditions_skips(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
     result = run_module("exec", guest, check_mode=True, argv=["touch", f"{tmp_path}/made"])
     assert result["skipped"] and not result["changed"]
     assert not guest.requests
 
 
-def test_a_program_that_takes_too_long_is_killed(
+def test_timeout_kills_the_program(
     run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path, clock: Clock
 ) -> None:
     pid = tmp_path / "pid"
@@ -187,7 +185,7 @@ def test_a_program_that_takes_too_long_is_killed(
     assert not pathlib.Path("/proc", pid.read_text().strip()).exists()
 
 
-def test_a_program_that_is_not_started_in_time(
+def test_timeout_before_the_start_reports_no_change(
     run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path, clock: Clock
 ) -> None:
     def write(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
@@ -201,7 +199,7 @@ def test_a_program_that_is_not_started_in_time(
     assert not result["changed"] and not (tmp_path / "run").exists()
 
 
-def test_a_program_whose_result_is_lost(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
+def test_lost_result_has_unknown_outcome(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
     def restart(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
         os.killpg(arguments["pid"], signal.SIGKILL)
         guest.forget()
@@ -220,7 +218,9 @@ def test_a_program_whose_result_is_lost(run_module: RunModule, guest: LocalGuest
     assert result["changed"] and "rc" not in result
 
 
-def test_a_start_that_is_lost(run_module: RunModule, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_start_has_unknown_outcome(
+    run_module: RunModule, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runner_module, "_APPEAR_TIMEOUT", 0.0)
 
     def lose(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
@@ -232,7 +232,7 @@ def test_a_start_that_is_lost(run_module: RunModule, guest: LocalGuest, monkeypa
     assert result["failed"] and result["error"] == "outcome_unknown" and result["changed"]
 
 
-def test_a_program_that_writes_too_much(
+def test_too_much_output_fails_with_the_exit_status(
     run_module: RunModule, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process_module, "_MAX_OUTPUT", 3)
@@ -241,7 +241,7 @@ def test_a_program_that_writes_too_much(
     assert result["changed"] and result["rc"] == 7 and result["cmd"] == "echo four; exit 7"
 
 
-def test_a_shell_that_runs_nothing(run_module: RunModule, guest: LocalGuest) -> None:
+def test_unusable_shell_reports_no_change(run_module: RunModule, guest: LocalGuest) -> None:
     guest.replace("guest-exec", lambda usual, arguments: usual({"path": "false", "arg": []}))
     result = run_module("exec", guest, argv=["true"])
     assert result["failed"] and result["error"] == "process_error" and not result["changed"]
@@ -249,7 +249,7 @@ def test_a_shell_that_runs_nothing(run_module: RunModule, guest: LocalGuest) -> 
 
 @pytest.mark.parametrize("command", ["guest-exec-status", "guest-file-open", "guest-file-read", "guest-file-close"])
 @pytest.mark.parametrize("options", [{}, {"creates": "/no/such/file"}])
-def test_runs_nothing_that_it_could_not_follow(
+def test_runs_nothing_if_a_needed_command_is_unavailable(
     run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path, command: str, options: dict[str, t.Any]
 ) -> None:
     program: dict[str, t.Any] = {"argv": ["touch", f"{tmp_path}/run"], **options}
@@ -274,7 +274,7 @@ def test_runs_nothing_that_it_could_not_follow(
         {"argv": ["true"], "stdin_base64": "no base64!"},
     ],
 )
-def test_what_cannot_be_run(run_module: RunModule, options: dict[str, t.Any]) -> None:
+def test_rejects_invalid_options(run_module: RunModule, options: dict[str, t.Any]) -> None:
     agent = LocalGuest()
     result = run_module("exec", agent, **options)
     assert result["failed"] and result["error"] == "invalid_request"
@@ -300,19 +300,18 @@ def test_errors_have_a_class(run_module: RunModule, profile: str, error: str) ->
     assert secret not in str(result)
 
 
-def test_an_agent_without_the_command(run_module: RunModule) -> None:
+def test_agent_without_guest_exec(run_module: RunModule) -> None:
     agent = ScriptedAgent()
     del agent.handlers["guest-exec"]
     assert run_module("exec", agent, argv=["true"])["error"] == "command_missing"
 
 
-def test_no_agent(run_module: RunModule, tmp_path: pathlib.Path) -> None:
+def test_missing_endpoint_is_unavailable(run_module: RunModule, tmp_path: pathlib.Path) -> None:
     result = run_module("exec", f"unix:{tmp_path}/nothing", argv=["true"])
     assert result["error"] == "endpoint_unavailable"
 
 
-def test_each_answer_has_to_come_in_time(run_module: RunModule) -> None:
-    """However long the program may take."""
+def test_timeout_limits_each_reply_and_not_the_program(run_module: RunModule) -> None:
     started = time.monotonic()
     result = run_module("exec", ScriptedAgent("never"), argv=["true"], silence=0.2, exec_timeout=600)
     assert result["error"] == "outcome_unknown" and time.monotonic() - started < 30

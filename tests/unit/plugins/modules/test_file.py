@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files of the guest as a module, in a guest that is this machine."""
+"""The module file, in a guest that is this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WITHOUT_EXEC = {"guest-exec", "guest-exec-status"}
 
 @pytest.fixture(name="guest", params=["with programs", "without"])
 def fixture_guest(request: pytest.FixtureRequest) -> t.Iterator[LocalGuest]:
-    """A guest whose agent may run programs, and one whose agent may not."""
+    """Provide a guest whose agent may run programs, and one whose agent may not."""
     guest = LocalGuest()
     if request.param == "without":
         guest.disabled.update(WITHOUT_EXEC)
@@ -34,23 +34,23 @@ def fixture_guest(request: pytest.FixtureRequest) -> t.Iterator[LocalGuest]:
 
 @pytest.fixture(name="path")
 def fixture_path(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A file of the guest's that is not there."""
+    """Return the path of a file in the guest that does not exist."""
     return tmp_path / "it's a 'file'"
 
 
 def has_written(guest: LocalGuest) -> bool:
-    """Whether the guest was asked for anything that changes it."""
+    """Return whether any call changed the guest."""
     opened = any(call["mode"] != "r" for call in guest.calls("guest-file-open"))
     return opened or any("umask" in call["arg"][1] or "chmod" in call["arg"][1] for call in guest.calls("guest-exec"))
 
 
 def mode_of(path: pathlib.Path) -> int:
-    """The mode of a file."""
+    """Return the mode of a file."""
     return path.stat().st_mode & 0o7777
 
 
 @pytest.mark.parametrize("content", ["", "text\n", "汉语" * 40_000], ids=["empty", "text", "large"])
-def test_puts_text(run_module: RunModule, guest: LocalGuest, path: pathlib.Path, content: str) -> None:
+def test_writes_text(run_module: RunModule, guest: LocalGuest, path: pathlib.Path, content: str) -> None:
     data = content.encode()
     predicted = run_module("file", guest, check_mode=True, path=str(path), content=content)
     assert predicted["changed"] and not path.exists() and not has_written(guest)
@@ -64,7 +64,7 @@ def test_puts_text(run_module: RunModule, guest: LocalGuest, path: pathlib.Path,
 
 
 @pytest.mark.parametrize("data", [b"\0\xff\r\n", b"compressible" * 100_000], ids=["bytes", "many"])
-def test_puts_bytes(
+def test_writes_bytes(
     run_module: RunModule, guest: LocalGuest, path: pathlib.Path, tmp_path: pathlib.Path, data: bytes
 ) -> None:
     path.write_bytes(b"longer" * 300_000)
@@ -76,7 +76,7 @@ def test_puts_bytes(
     assert not run_module("file", guest, path=str(path), src=str(tmp_path / "src"))["changed"]
 
 
-def test_a_larger_file_is_not_read_to_its_end(run_module: RunModule, path: pathlib.Path) -> None:
+def test_larger_file_is_not_read_to_its_end(run_module: RunModule, path: pathlib.Path) -> None:
     guest = LocalGuest()
     path.write_bytes(b"a" * 5_000_000)
     run_module("file", guest, check_mode=True, path=str(path), content="a")
@@ -88,14 +88,14 @@ def test_new_files_are_private(run_module: RunModule, path: pathlib.Path) -> Non
     assert mode_of(path) == 0o600 and result["mode"] == "0600" and "warnings" not in result
 
 
-def test_new_files_are_everybodys_without_programs(run_module: RunModule, path: pathlib.Path) -> None:
+def test_new_files_are_world_writable_without_programs(run_module: RunModule, path: pathlib.Path) -> None:
     guest = LocalGuest()
     guest.disabled.update(WITHOUT_EXEC)
     result = run_module("file", guest, path=str(path), content="no secret")
     assert result["mode"] == "0666" and "0666" in result["warnings"][0] and str(path) in result["warnings"][0]
 
 
-def test_a_new_file_cannot_have_a_mode_without_programs(run_module: RunModule, path: pathlib.Path) -> None:
+def test_new_file_with_a_mode_fails_without_programs(run_module: RunModule, path: pathlib.Path) -> None:
     guest = LocalGuest()
     guest.disabled.update(WITHOUT_EXEC)
     result = run_module("file", guest, path=str(path), content="secret", mode="0600")
@@ -103,7 +103,7 @@ def test_a_new_file_cannot_have_a_mode_without_programs(run_module: RunModule, p
     assert not path.exists() and not has_written(guest)
 
 
-def test_the_mode_of_a_file_that_is_there_stays_without_programs(run_module: RunModule, path: pathlib.Path) -> None:
+def test_existing_file_keeps_its_mode_without_programs(run_module: RunModule, path: pathlib.Path) -> None:
     guest = LocalGuest()
     guest.disabled.update(WITHOUT_EXEC)
     path.write_text("old")
@@ -114,7 +114,7 @@ def test_the_mode_of_a_file_that_is_there_stays_without_programs(run_module: Run
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("0644", 0o644), ("755", 0o755), (0o640, 0o640), ("04755", 0o4755)])
-def test_modes(run_module: RunModule, path: pathlib.Path, mode: t.Any, expected: int) -> None:
+def test_mode_is_set(run_module: RunModule, path: pathlib.Path, mode: t.Any, expected: int) -> None:
     guest = LocalGuest()
     for changed in (True, False):
         result = run_module("file", guest, path=str(path), content="a", mode=mode)
@@ -128,7 +128,7 @@ def test_modes(run_module: RunModule, path: pathlib.Path, mode: t.Any, expected:
     assert result["diff"][1] == {"before": {"mode": "0777"}, "after": {"mode": f"{expected:04o}"}}
 
 
-def test_nobody_reads_what_is_on_its_way_to_another_mode(run_module: RunModule, path: pathlib.Path) -> None:
+def test_file_is_private_until_it_has_its_new_mode(run_module: RunModule, path: pathlib.Path) -> None:
     guest = LocalGuest()
     modes = []
 
@@ -144,13 +144,13 @@ def test_nobody_reads_what_is_on_its_way_to_another_mode(run_module: RunModule, 
 
 
 @pytest.mark.parametrize("mode", ["u=rw", "0888", "rw", "99999", -1, True, 0o10000])
-def test_modes_that_are_none(run_module: RunModule, path: pathlib.Path, mode: t.Any) -> None:
+def test_rejects_invalid_modes(run_module: RunModule, path: pathlib.Path, mode: t.Any) -> None:
     guest = LocalGuest()
     result = run_module("file", guest, path=str(path), content="a", mode=mode)
     assert result["failed"] and result["error"] == "invalid_request" and not guest.requests
 
 
-def test_difference(run_module: RunModule, guest: LocalGuest, path: pathlib.Path) -> None:
+def test_diff_of_contents(run_module: RunModule, guest: LocalGuest, path: pathlib.Path) -> None:
     def diff(**options: t.Any) -> t.Any:
         return run_module("file", guest, check_mode=True, path=str(path), **options)["diff"][0]
 
@@ -179,27 +179,27 @@ def test_directory_in_place_of_the_file_fails(
     assert not (tmp_path / "dest").exists()
 
 
-def test_a_directory_that_is_not_there(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
+def test_missing_directory_fails(run_module: RunModule, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
     result = run_module("file", guest, path=f"{tmp_path}/none/file", content="a")
     assert result["failed"] and result["error"] == "guest_file_error" and not result["changed"]
 
 
-def test_fetches_to_a_file(
+def test_copies_to_a_local_file(
     run_module: RunModule, guest: LocalGuest, path: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     dest = tmp_path / "here" / "dest"
     dest.parent.mkdir()
     path.write_bytes(b"\xff" * 300_000)
-    fetch: dict[str, t.Any] = {"path": str(path), "dest": str(dest)}
-    assert run_module("file", guest, check_mode=True, **fetch)["changed"] and not dest.exists()
-    assert run_module("file", guest, **fetch)["changed"] and dest.read_bytes() == path.read_bytes()
+    options: dict[str, t.Any] = {"path": str(path), "dest": str(dest)}
+    assert run_module("file", guest, check_mode=True, **options)["changed"] and not dest.exists()
+    assert run_module("file", guest, **options)["changed"] and dest.read_bytes() == path.read_bytes()
     dest.chmod(0o640)
     inode = dest.stat().st_ino
-    assert not run_module("file", guest, **fetch)["changed"]
-    assert not run_module("file", guest, check_mode=True, **fetch)["changed"] and dest.stat().st_ino == inode
+    assert not run_module("file", guest, **options)["changed"]
+    assert not run_module("file", guest, check_mode=True, **options)["changed"] and dest.stat().st_ino == inode
     path.write_bytes(b"new")
-    assert run_module("file", guest, check_mode=True, **fetch)["changed"] and dest.stat().st_ino == inode
-    result = run_module("file", guest, **fetch)
+    assert run_module("file", guest, check_mode=True, **options)["changed"] and dest.stat().st_ino == inode
+    result = run_module("file", guest, **options)
     assert result["changed"] and dest.read_bytes() == b"new" and mode_of(dest) == 0o640 and result["size"] == 3
     assert (result["path"], result["dest"]) == (str(path), str(dest)) and "mode" not in result
     assert result["checksum"] == hashlib.sha256(b"new").hexdigest()
@@ -227,7 +227,7 @@ def test_missing_file_is_not_copied_out(
     (tmp_path / "here").mkdir()
     result = run_module("file", guest, path=str(path), dest=f"{tmp_path}/here/dest")
     assert result["failed"] and str(path) in result["msg"]
-    # Only a program can tell why a file cannot be opened.
+    # Only a program can find out why a file cannot be opened.
     assert result["error"] == ("guest_file_error" if guest.disabled else "file_not_found")
     assert not list((tmp_path / "here").iterdir())
 
@@ -241,7 +241,7 @@ def test_missing_file_is_not_copied_out(
         {"path": "/a", "dest": "/tmp"},
     ],
 )
-def test_what_cannot_be_asked_for(run_module: RunModule, options: dict[str, t.Any]) -> None:
+def test_rejects_invalid_options(run_module: RunModule, options: dict[str, t.Any]) -> None:
     agent = ScriptedAgent()
     result = run_module("file", agent, **options)
     assert result["failed"] and result["error"] == "invalid_request" and not agent.requests
@@ -266,7 +266,7 @@ def test_refuses_options_that_do_not_go_together(options: dict[str, t.Any]) -> N
     assert validator.validate({"path": "/a", **options}).error_messages
 
 
-def test_a_local_file_that_is_not_there(run_module: RunModule, tmp_path: pathlib.Path) -> None:
+def test_missing_local_file_fails(run_module: RunModule, tmp_path: pathlib.Path) -> None:
     result = run_module("file", ScriptedAgent(), path="/a", src=f"{tmp_path}/none")
     assert result["failed"] and result["error"] == "os_error" and "none" in result["msg"]
 
@@ -294,7 +294,7 @@ def test_errors_have_a_class(
     assert result["failed"] and result["error"] == error and "secret" not in str(result)
 
 
-def test_a_full_disk(run_module: RunModule, path: pathlib.Path) -> None:
+def test_full_disk_fails(run_module: RunModule, path: pathlib.Path) -> None:
     guest = LocalGuest()
     guest.handlers["guest-file-write"] = lambda arguments: {"count": 0, "eof": False}
     result = run_module("file", guest, path=str(path), content="abc")
@@ -302,18 +302,18 @@ def test_a_full_disk(run_module: RunModule, path: pathlib.Path) -> None:
     assert result["changed"] and path.read_bytes() == b""
 
 
-@pytest.mark.parametrize("packs", [False, True])
-def test_a_full_disk_and_a_file_of_ours(
-    run_module: RunModule, path: pathlib.Path, tmp_path: pathlib.Path, packs: bool
+@pytest.mark.parametrize("compresses", [False, True])
+def test_full_disk_fails_when_copying_a_local_file(
+    run_module: RunModule, path: pathlib.Path, tmp_path: pathlib.Path, compresses: bool
 ) -> None:
     guest = LocalGuest()
     guest.handlers["guest-file-write"] = lambda arguments: {"count": 0, "eof": False}
-    (tmp_path / "src").write_bytes(b"compressible" * 100_000 if packs else b"abc")
+    (tmp_path / "src").write_bytes(b"compressible" * 100_000 if compresses else b"abc")
     result = run_module("file", guest, path=str(path), src=str(tmp_path / "src"))
     assert result["error"] == "guest_file_error" and result["changed"] and path.read_bytes() == b""
 
 
-def test_a_mode_that_was_changed_before_it_failed(run_module: RunModule, path: pathlib.Path) -> None:
+def test_error_after_changing_the_mode_reports_a_change(run_module: RunModule, path: pathlib.Path) -> None:
     guest = LocalGuest()
     path.write_text("old")
     path.chmod(0o644)
@@ -330,7 +330,7 @@ def test_a_mode_that_was_changed_before_it_failed(run_module: RunModule, path: p
     assert result["error"] == "guest_file_error" and result["changed"] and mode_of(path) == 0o600
 
 
-def test_a_mode_that_cannot_be_changed_after_the_contents(run_module: RunModule, path: pathlib.Path) -> None:
+def test_error_after_changing_the_contents_reports_a_change(run_module: RunModule, path: pathlib.Path) -> None:
     guest = LocalGuest()
     path.write_text("old")
 
@@ -343,7 +343,7 @@ def test_a_mode_that_cannot_be_changed_after_the_contents(run_module: RunModule,
     assert result["error"] == "command_disabled" and result["changed"] and path.read_text() == "new"
 
 
-def test_a_lost_answer_to_what_changes_the_file(run_module: RunModule, path: pathlib.Path) -> None:
+def test_lost_reply_to_a_change_reports_a_change(run_module: RunModule, path: pathlib.Path) -> None:
     guest = LocalGuest()
     path.write_text("old")
 

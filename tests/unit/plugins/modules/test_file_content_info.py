@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reading a file of the guest as a module, in a guest that is this machine."""
+"""The module file_content_info, in a guest that is this machine."""
 
 from __future__ import annotations
 

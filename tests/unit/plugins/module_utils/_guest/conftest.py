@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A guest on this machine, and the parts of the collection that deal with it."""
+"""Fixtures: a guest that is this machine, and the parts of the collection that use it."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from ansible_collections.netless.qga.plugins.module_utils._transports.unix impor
 from .local_guest import LocalGuest
 from .spool import SHELLS, Spool
 
-#: Small, so that everything takes several of them.
+#: So small that tests need several chunks.
 CHUNK = 1000
 
 
 def spools(runner: ProgramRunner) -> set[pathlib.Path]:
-    """What the runs have left on this machine."""
+    """Return the files that the runs have left on this machine."""
     prefix = runner._prefix  # pylint: disable=protected-access
     return {path for base in BASES for path in pathlib.Path(base).glob(f"{prefix}.*")}
 
 
 @pytest.fixture(name="guest")
 def fixture_guest() -> LocalGuest:
-    """The guest, in which the test may break something."""
+    """Return the guest, which the test may change."""
     return LocalGuest()
 
 
 @pytest.fixture(name="agent")
 def fixture_agent(guest: LocalGuest) -> t.Iterator[Agent]:
-    """Its agent."""
+    """Provide the guest's agent."""
     with (
         guest.listening() as path,
         contextlib.closing(StreamChannel(UnixConnector(path), reply_timeout=3.0, chunk=CHUNK)) as channel,
@@ -54,13 +54,13 @@ def fixture_agent(guest: LocalGuest) -> t.Iterator[Agent]:
 
 @pytest.fixture(name="files")
 def fixture_files(agent: Agent) -> Files:
-    """Its files."""
+    """Return the guest's files."""
     return Files(agent)
 
 
 @pytest.fixture(name="runner")
-def fixture_processes(agent: Agent, files: Files) -> t.Iterator[ProgramRunner]:
-    """Its programs, of which nothing is left at the end."""
+def fixture_runner(agent: Agent, files: Files) -> t.Iterator[ProgramRunner]:
+    """Provide a runner of programs in the guest, and check that nothing is left at the end."""
     runner = ProgramRunner(agent, files)
     yield runner
     runner.close()
@@ -69,7 +69,7 @@ def fixture_processes(agent: Agent, files: Files) -> t.Iterator[ProgramRunner]:
 
 @pytest.fixture(name="base")
 def fixture_base() -> t.Iterator[pathlib.Path]:
-    """A directory whose name is like those of the guest's."""
+    """Provide a directory whose name has the form of a spool directory in a guest."""
     base = pathlib.Path("/tmp/netless") / "".join(random.choices(string.ascii_lowercase, k=16))
     base.mkdir(parents=True)
     yield base
@@ -80,5 +80,5 @@ def fixture_base() -> t.Iterator[pathlib.Path]:
 
 @pytest.fixture(name="spool", params=SHELLS, ids=" ".join)
 def fixture_spool(request: pytest.FixtureRequest, base: pathlib.Path) -> Spool:
-    """A spool, with each shell."""
+    """Return a spool for each shell."""
     return Spool(base, request.param)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A scripted agent whose guest is this machine: its programs are processes here, and its files are files here."""
+"""A scripted agent whose guest is this machine: it starts processes and opens files here."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _FLAGS = {"r": os.O_RDONLY, "w": os.O_WRONLY | os.O_CREAT | os.O_TRUNC}
 
 
 class LocalGuest(ScriptedAgent):
-    """An agent that does what it is asked, as qemu-ga does.
+    """An agent that runs programs and handles files as qemu-ga does.
 
-    :param profiles: as for the scripted agent.
+    :param profiles: the profiles of the scripted agent.
     """
 
     def __init__(self, *profiles: str) -> None:
         super().__init__(*profiles)
         self.running: dict[int, _Process] = {}
-        #: The files that are open.
+        #: The file descriptors that are open, by handle.
         self.handles: dict[int, int] = {}
         self._next_handle = 1000
         self.handlers.update(
@@ -43,15 +43,15 @@ class LocalGuest(ScriptedAgent):
         )
 
     def calls(self, command: str) -> list[Arguments]:
-        """The arguments of every call of a command."""
+        """Return the arguments of every call of a command."""
         return [request.get("arguments", {}) for request in self.requests if request["execute"] == command]
 
     def forget(self) -> None:
-        """What an agent does that is restarted."""
+        """Forget all programs, as a restarted agent does."""
         self.running.clear()
 
     def replace(self, command: str, change: t.Callable[[t.Callable[[Arguments], t.Any], Arguments], t.Any]) -> None:
-        """Has a function carry out a command, which is given the usual one."""
+        """Replace a command's handler by a function that takes the usual handler and the arguments."""
         usual = self.handlers[command]
         self.handlers[command] = lambda arguments: change(usual, arguments)
 
@@ -122,7 +122,7 @@ class LocalGuest(ScriptedAgent):
 
 
 class _Process:
-    """A child of which the output is collected."""
+    """A child process whose output is collected."""
 
     def __init__(self, argv: list[str], stdin: bytes, environment: dict[str, str] | None) -> None:
         self._child = subprocess.Popen(

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A spool on this machine, and the shells that fill it."""
+"""A spool on this machine, and the shells that run the launch script."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES
 
-# Those that are /bin/sh somewhere, as they are then.
+# The shells that are /bin/sh on some system, started as they are there.
 SHELLS = [
     command
     for command in (["sh"], ["dash"], ["bash", "--posix"], ["busybox", "sh"], ["ksh"], ["mksh"])
@@ -26,19 +26,19 @@ NAME = "netless-qga.run.1"
 
 
 class Spool:
-    """A directory in place of the guest's, and the shell that runs the script."""
+    """A spool in a directory of this machine, and the shell that runs the script."""
 
     def __init__(self, base: pathlib.Path, shell: list[str]) -> None:
         self.base = base
         self.shell = shell
 
     def script(self, argv: t.Sequence[str], **options: t.Any) -> bytes:
-        """The launch script, for this directory."""
+        """Return the launch script, changed to use this directory."""
         script = launch_script.launch_script(NAME, argv, **options)
         return script.replace(" ".join(BASES).encode(), str(self.base).encode())
 
     def command(self) -> list[str]:
-        """What the agent is asked to run."""
+        """Return the command line that the agent starts."""
         return [*self.shell, "-c", launch_script.LOADER]
 
     def launch(
@@ -48,7 +48,7 @@ class Spool:
         environment: dict[str, str] | None = None,
         **options: t.Any,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Runs a program as the agent would; what it gives is the script's end, not the program's."""
+        """Run a program as the agent does, and return how the script ended."""
         environment = {"PATH": os.environ["PATH"]} if environment is None else environment
         return subprocess.run(
             self.command(),
@@ -60,22 +60,22 @@ class Spool:
         )
 
     def run(self, argv: t.Sequence[str], stdin: bytes = b"", **options: t.Any) -> tuple[int, bytes, bytes]:
-        """The same, and gives what the program did."""
-        done = self.launch(argv, stdin, **options)
-        assert done.returncode == 0
-        told = launch_script.parse_exit_report(done.stdout)
-        assert told is not None and told[0] == str(self.base)
+        """Run a program, and return its exit status, standard output and standard error."""
+        completed = self.launch(argv, stdin, **options)
+        assert completed.returncode == 0
+        reported = launch_script.parse_exit_report(completed.stdout)
+        assert reported is not None and reported[0] == str(self.base)
         state = launch_script.parse_state(self.read("state"))
-        assert state is not None and state[1] == told[1]
+        assert state is not None and state[1] == reported[1]
         outputs = {kind: self.read(kind) for kind in ("out", "err")}
-        assert told[1].streams == tuple(kind for kind, output in outputs.items() if output)
-        return told[1].rc, outputs["out"], outputs["err"]
+        assert reported[1].streams == tuple(kind for kind, output in outputs.items() if output)
+        return reported[1].rc, outputs["out"], outputs["err"]
 
     def read(self, kind: str) -> bytes:
-        """A file of the spool."""
+        """Return the contents of a file in the spool."""
         return (self.base / f"{NAME}.{kind}").read_bytes()
 
     def clear(self) -> None:
-        """Makes room for the next run."""
+        """Remove all files of the spool."""
         for path in self.base.iterdir():
             path.unlink()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files in the guest: whole, and not at all, however the agent behaves."""
+"""Files in the guest: complete or not at all, however the agent behaves."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ Usual = t.Callable[[t.Any], t.Any]
 
 
 def soon() -> Deadline:
-    """Later than anything here takes."""
+    """Return a deadline that no test here reaches."""
     return Deadline.after(30)
 
 
 @pytest.fixture(name="local")
 def fixture_local(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A directory of the controller."""
+    """Return a directory of the controller."""
     (tmp_path / "local").mkdir()
     return tmp_path / "local"
 
 
 @pytest.fixture(name="remote")
 def fixture_remote(tmp_path: pathlib.Path) -> pathlib.Path:
-    """A directory of the guest."""
+    """Return a directory of the guest."""
     (tmp_path / "remote").mkdir()
     return tmp_path / "remote"
 
@@ -57,7 +57,7 @@ SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 10 * CHUNK + 7]
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_puts_and_gets_any_size(files: Files, local: pathlib.Path, remote: pathlib.Path, size: int) -> None:
+def test_files_can_have_any_size(files: Files, local: pathlib.Path, remote: pathlib.Path, size: int) -> None:
     content = os.urandom(size)
     (local / "source").write_bytes(content)
     there = str(remote / "-n 'odd\" näme\n")
@@ -67,16 +67,16 @@ def test_puts_and_gets_any_size(files: Files, local: pathlib.Path, remote: pathl
     assert (local / "back").read_bytes() == content
 
 
-@pytest.fixture(name="packs")
-def fixture_packs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has small files packed too, in several segments."""
+@pytest.fixture(name="compress_small_files")
+def fixture_compress_small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compress small files too, in several segments."""
     monkeypatch.setattr(compression, "MIN_SAVING", 100)
     monkeypatch.setattr(files_module, "_SEGMENT", 5 * CHUNK)
 
 
-@pytest.mark.usefixtures("packs")
+@pytest.mark.usefixtures("compress_small_files")
 @pytest.mark.parametrize("size", [5 * CHUNK - 1, 5 * CHUNK, 5 * CHUNK + 1, 17 * CHUNK])
-def test_packs_what_gets_smaller(
+def test_compresses_compressible_files(
     files: Files, guest: LocalGuest, local: pathlib.Path, remote: pathlib.Path, size: int
 ) -> None:
     content = (b"some text " * size)[:size]
@@ -91,8 +91,8 @@ def test_packs_what_gets_smaller(
     assert not left_behind(guest)
 
 
-@pytest.mark.usefixtures("packs")
-def test_sends_as_it_is_what_a_guest_without_gzip_cannot_unpack(
+@pytest.mark.usefixtures("compress_small_files")
+def test_sends_uncompressed_to_a_guest_without_gzip(
     files: Files, guest: LocalGuest, local: pathlib.Path, remote: pathlib.Path
 ) -> None:
     (remote / "sh").symlink_to("/bin/sh")
@@ -103,9 +103,9 @@ def test_sends_as_it_is_what_a_guest_without_gzip_cannot_unpack(
     assert len(guest.calls("guest-exec")) == 2
 
 
-@pytest.mark.usefixtures("packs")
+@pytest.mark.usefixtures("compress_small_files")
 @pytest.mark.parametrize("fails", ["guest-file-open", "guest-file-write", "guest-file-flush", "guest-exec-status"])
-def test_leaves_nothing_packed_behind(
+def test_removes_the_compressed_file_after_an_error(
     files: Files, guest: LocalGuest, local: pathlib.Path, remote: pathlib.Path, fails: str
 ) -> None:
     (local / "source").write_bytes(b"some text " * CHUNK)
@@ -126,13 +126,13 @@ def test_leaves_nothing_packed_behind(
 
 
 def left_behind(guest: LocalGuest) -> list[pathlib.Path]:
-    """What was sent packed and is still there. Other tests may be about the same at this moment."""
+    """Return the compressed files that this test has left, and not those of tests that run in parallel."""
     names = set(re.findall(r"netless-qga\.[0-9a-f]{32}", str(guest.calls("guest-exec"))))
     assert names
     return [path for base in BASES for name in names if (path := pathlib.Path(base, name)).is_file()]
 
 
-def test_makes_new_files_private_and_leaves_others_as_they_are(
+def test_new_files_are_private_and_existing_ones_keep_their_mode(
     files: Files, local: pathlib.Path, remote: pathlib.Path
 ) -> None:
     (local / "source").write_bytes(b"new")
@@ -146,7 +146,7 @@ def test_makes_new_files_private_and_leaves_others_as_they_are(
     assert (remote / "old").read_bytes() == b"new"
 
 
-def test_names_a_file_that_cannot_be_written(files: Files, local: pathlib.Path, remote: pathlib.Path) -> None:
+def test_error_names_the_file_that_cannot_be_written(files: Files, local: pathlib.Path, remote: pathlib.Path) -> None:
     (local / "source").write_bytes(b"new")
     with pytest.raises(GuestFileError, match=f"cannot write {remote}/no/x in the guest: .*[Nn]o such|nonexistent"):
         files.put(str(local / "source"), str(remote / "no" / "x"), deadline=soon())
@@ -155,7 +155,7 @@ def test_names_a_file_that_cannot_be_written(files: Files, local: pathlib.Path, 
     assert not list(remote.iterdir())
 
 
-def test_tells_a_missing_file_from_one_that_cannot_be_read(
+def test_missing_and_unreadable_files_are_different_errors(
     files: Files, guest: LocalGuest, local: pathlib.Path, remote: pathlib.Path
 ) -> None:
     with pytest.raises(FileNotFoundError, match="the guest has no file"):
@@ -172,9 +172,7 @@ def test_tells_a_missing_file_from_one_that_cannot_be_read(
     assert not list(local.iterdir())
 
 
-def test_says_that_the_command_is_blocked_and_not_that_the_file_is_bad(
-    files: Files, guest: LocalGuest, local: pathlib.Path
-) -> None:
+def test_blocked_command_is_not_a_file_error(files: Files, guest: LocalGuest, local: pathlib.Path) -> None:
     guest.disabled.add("guest-file-open")
     with pytest.raises(CommandDisabled):
         files.get("/etc/hostname", str(local / "x"), deadline=soon())
@@ -190,20 +188,20 @@ def refuse_with(text: str) -> t.Callable[[Usual, t.Any], t.Any]:
 BROKEN_READS: dict[str, tuple[t.Callable[[Usual, t.Any], t.Any], type[Exception]]] = {
     "wrong count": (lambda usual, arguments: {**usual(arguments), "count": 3}, ProtocolViolation),
     "too much": (lambda usual, arguments: usual({**arguments, "count": CHUNK + 1}), ProtocolViolation),
-    "nothing, and no end": (lambda usual, arguments: {"count": 0, "buf-b64": "", "eof": False}, ProtocolViolation),
+    "neither data nor end": (lambda usual, arguments: {"count": 0, "buf-b64": "", "eof": False}, ProtocolViolation),
     "no base64": (lambda usual, arguments: {**usual(arguments), "buf-b64": "%%%"}, ProtocolViolation),
     "no data": (lambda usual, arguments: {"count": 0, "eof": True}, ProtocolViolation),
     "no end": (lambda usual, arguments: {"count": 0, "buf-b64": ""}, ProtocolViolation),
-    "an end that is no boolean": (lambda usual, arguments: {**usual(arguments), "eof": "no"}, ProtocolViolation),
+    "end is no boolean": (lambda usual, arguments: {**usual(arguments), "eof": "no"}, ProtocolViolation),
     "no object": (lambda usual, arguments: 5, ProtocolViolation),
     "an error": (refuse_with("failed to read file: Input/output error"), GuestFileError),
-    "no answer": (lambda usual, arguments: NO_REPLY, OutcomeUnknown),
+    "no reply": (lambda usual, arguments: NO_REPLY, OutcomeUnknown),
 }
 
 
 @pytest.mark.parametrize(("change", "error"), BROKEN_READS.values(), ids=BROKEN_READS)
 @pytest.mark.parametrize("first_good", [0, 2])
-def test_leaves_nothing_of_a_file_that_was_not_got_whole(
+def test_incomplete_file_is_not_kept(
     files: Files,
     guest: LocalGuest,
     local: pathlib.Path,
@@ -213,7 +211,7 @@ def test_leaves_nothing_of_a_file_that_was_not_got_whole(
     first_good: int,
 ) -> None:
     (remote / "source").write_bytes(b"x" * 4 * CHUNK)
-    (local / "target").write_bytes(b"of before")
+    (local / "target").write_bytes(b"old")
 
     def after_some(usual: Usual, arguments: t.Any) -> t.Any:
         good = len(guest.calls("guest-file-read")) <= first_good
@@ -223,13 +221,13 @@ def test_leaves_nothing_of_a_file_that_was_not_got_whole(
     with pytest.raises(error):
         files.get(str(remote / "source"), str(local / "target"), deadline=soon())
     assert [path.name for path in local.iterdir()] == ["target"]
-    assert (local / "target").read_bytes() == b"of before"
+    assert (local / "target").read_bytes() == b"old"
     assert len(guest.calls("guest-file-close")) == 1
 
 
 BROKEN_WRITES: dict[str, tuple[str, t.Callable[[Usual, t.Any], t.Any], type[Exception], str]] = {
     "short": ("write", lambda usual, arguments: {"count": usual(arguments) and 1}, GuestFileError, "took 1 of 1000"),
-    "more than there is": ("write", lambda usual, arguments: {"count": 5000}, GuestFileError, "took 5000 of 1000"),
+    "more than sent": ("write", lambda usual, arguments: {"count": 5000}, GuestFileError, "took 5000 of 1000"),
     "negative": ("write", lambda usual, arguments: {"count": -1}, GuestFileError, "took -1 of 1000"),
     "no count": ("write", lambda usual, arguments: {}, ProtocolViolation, "count"),
     "refused": ("write", refuse_with("Bad file descriptor"), GuestFileError, "Bad file descriptor"),
@@ -241,7 +239,7 @@ BROKEN_WRITES: dict[str, tuple[str, t.Callable[[Usual, t.Any], t.Any], type[Exce
 
 
 @pytest.mark.parametrize(("command", "change", "error", "text"), BROKEN_WRITES.values(), ids=BROKEN_WRITES)
-def test_says_that_a_file_was_not_written_whole(
+def test_incomplete_write_fails(
     files: Files,
     guest: LocalGuest,
     local: pathlib.Path,
@@ -256,11 +254,11 @@ def test_says_that_a_file_was_not_written_whole(
     with pytest.raises(error, match=text):
         files.put(str(local / "source"), str(remote / "target"), deadline=soon())
     assert len(guest.calls("guest-file-close")) == 1
-    # Not a second time, and nothing after it.
+    # The command is neither repeated nor followed by another one.
     assert len(guest.calls(f"guest-file-{command}")) == 1
 
 
-def test_says_that_closing_failed(files: Files, guest: LocalGuest, local: pathlib.Path, remote: pathlib.Path) -> None:
+def test_failing_close_is_reported(files: Files, guest: LocalGuest, local: pathlib.Path, remote: pathlib.Path) -> None:
     (local / "source").write_bytes(b"x")
 
     def refuse(usual: Usual, arguments: t.Any) -> t.NoReturn:
@@ -270,11 +268,11 @@ def test_says_that_closing_failed(files: Files, guest: LocalGuest, local: pathli
     guest.replace("guest-file-close", refuse)
     with pytest.raises(GuestFileError, match=f"cannot close {remote}/target in the guest: failed to close handle"):
         files.put(str(local / "source"), str(remote / "target"), deadline=soon())
-    # The agent frees it in any case; a second time would be a double free.
+    # The agent frees the handle in any case; a second call would free it twice.
     assert len(guest.calls("guest-file-close")) == 1
 
 
-def test_keeps_the_first_error_when_closing_fails_too(files: Files, guest: LocalGuest, remote: pathlib.Path) -> None:
+def test_first_error_is_kept_when_closing_fails_too(files: Files, guest: LocalGuest, remote: pathlib.Path) -> None:
     def lose(usual: Usual, arguments: t.Any) -> t.Any:
         usual(arguments)
         raise ErrorReply("failed to close handle")
@@ -286,13 +284,13 @@ def test_keeps_the_first_error_when_closing_fails_too(files: Files, guest: Local
 
 
 @pytest.mark.parametrize("handle", [None, "1000", 1.0, True, {}])
-def test_refuses_a_handle_that_is_none(files: Files, guest: LocalGuest, remote: pathlib.Path, handle: t.Any) -> None:
+def test_rejects_invalid_handle(files: Files, guest: LocalGuest, remote: pathlib.Path, handle: t.Any) -> None:
     guest.handlers["guest-file-open"] = lambda arguments: handle
     with pytest.raises(ProtocolViolation, match="guest-file-open"):
         files.open(str(remote / "x"), "w", soon())
 
 
-def test_closes_a_file_that_nobody_reads_to_its_end(files: Files, guest: LocalGuest, remote: pathlib.Path) -> None:
+def test_abandoned_read_closes_the_file(files: Files, guest: LocalGuest, remote: pathlib.Path) -> None:
     (remote / "source").write_bytes(b"x" * 3 * CHUNK)
     contents = files.read(str(remote / "source"), deadline=soon())
     assert next(contents) == b"x" * CHUNK
@@ -300,7 +298,7 @@ def test_closes_a_file_that_nobody_reads_to_its_end(files: Files, guest: LocalGu
     assert not guest.handles
 
 
-def test_does_not_write_over_what_it_cannot_replace(files: Files, local: pathlib.Path, remote: pathlib.Path) -> None:
+def test_local_path_that_cannot_be_replaced_fails(files: Files, local: pathlib.Path, remote: pathlib.Path) -> None:
     (remote / "source").write_bytes(b"x")
     (local / "directory").mkdir()
     with pytest.raises(OSError):
@@ -310,7 +308,7 @@ def test_does_not_write_over_what_it_cannot_replace(files: Files, local: pathlib
     assert [path.name for path in local.iterdir()] == ["directory"]
 
 
-def test_fails_when_the_shell_cannot_be_run(files: Files, guest: LocalGuest, local: pathlib.Path) -> None:
+def test_put_fails_without_a_shell(files: Files, guest: LocalGuest, local: pathlib.Path) -> None:
     (local / "source").write_bytes(b"x")
     guest.replace("guest-exec", refuse_with("Failed to execute child process"))
     with pytest.raises(QgaError, match="Failed to execute child process"):

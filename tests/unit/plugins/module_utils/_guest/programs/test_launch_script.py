@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The script that runs programs, run by the shells that are here, and what is made of what it says."""
+"""The launch script, run by every shell on this machine."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ARGUMENTS = [
 ]
 
 
-def test_passes_on_arguments(spool: Spool) -> None:
+def test_arguments_reach_the_program(spool: Spool) -> None:
     argv = [sys.executable, "-c", SHOW_ARGUMENTS, *ARGUMENTS]
     assert spool.run(argv) == (0, "|".join(ARGUMENTS).encode(), b"")
 
@@ -60,7 +60,7 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 
 @given(arguments=st.lists(TEXT, max_size=5))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_passes_on_any_arguments(spool: Spool, arguments: list[str]) -> None:
+def test_any_arguments_reach_the_program(spool: Spool, arguments: list[str]) -> None:
     spool.clear()
     argv = [sys.executable, "-S", "-E", "-c", SHOW_ARGUMENTS, *arguments]
     assert spool.run(argv) == (0, "|".join(arguments).encode(), b"")
@@ -77,7 +77,7 @@ INPUTS = {
 
 
 @pytest.mark.parametrize("stdin", INPUTS.values(), ids=INPUTS)
-def test_passes_on_standard_input(spool: Spool, stdin: bytes) -> None:
+def test_standard_input_reaches_the_program(spool: Spool, stdin: bytes) -> None:
     assert spool.run(["cat"], stdin) == (0, stdin, b"")
 
 
@@ -92,17 +92,17 @@ def test_passes_on_standard_input(spool: Spool, stdin: bytes) -> None:
         (["/"], 126),
     ],
 )
-def test_tells_how_the_program_ended(spool: Spool, argv: list[str], rc: int) -> None:
+def test_reports_the_exit_status(spool: Spool, argv: list[str], rc: int) -> None:
     assert spool.run(argv)[0] == rc
 
 
-def test_keeps_both_outputs_apart(spool: Spool) -> None:
+def test_separates_standard_output_and_error(spool: Spool) -> None:
     assert spool.run(["sh", "-c", "echo out; echo err >&2"]) == (0, b"out\n", b"err\n")
     spool.clear()
     assert spool.run(["sh", "-c", "echo err >&2; exit 1"]) == (1, b"", b"err\n")
 
 
-def test_keeps_everything_to_the_user(spool: Spool) -> None:
+def test_spool_files_are_private(spool: Spool) -> None:
     spool.run(["sh", "-c", "echo out; echo err >&2"])
     modes = {path.name.rpartition(".")[2]: path.stat().st_mode & 0o777 for path in spool.base.iterdir()}
     assert modes == {"state": 0o600, "out": 0o600, "err": 0o600}
@@ -112,7 +112,7 @@ SHOW = 'echo "$HOME"; echo "$PATH"; pwd; umask; echo "${OLDPWD-unset}"; ls /proc
 
 
 @pytest.mark.parametrize("environment", [{}, {"HOME": "/"}, {"HOME": ""}])
-def test_makes_an_environment_like_that_of_a_login(spool: Spool, environment: dict[str, str]) -> None:
+def test_sets_the_environment_of_a_login(spool: Spool, environment: dict[str, str]) -> None:
     spool.shell = [str(shutil.which(spool.shell[0])), *spool.shell[1:]]
     out = spool.run(["/bin/sh", "-c", SHOW], environment=environment)[1]
     home, path, directory, umask, before, files = out.decode().splitlines()
@@ -120,11 +120,11 @@ def test_makes_an_environment_like_that_of_a_login(spool: Spool, environment: di
     assert path
     assert int(umask, 8) == 0o22
     assert before == "unset"
-    # What ls has open: three, and the directory.
+    # ls has three files open, and the directory.
     assert files == "4"
 
 
-def test_keeps_the_environment_that_there_is(spool: Spool) -> None:
+def test_keeps_existing_environment(spool: Spool) -> None:
     spool.shell = [str(shutil.which(spool.shell[0])), *spool.shell[1:]]
     out = spool.run(["/bin/sh", "-c", SHOW], environment={"HOME": str(spool.base), "PATH": "/usr/bin:/bin"})[1]
     assert out.decode().splitlines()[:3] == [str(spool.base), "/usr/bin:/bin", str(spool.base)]
@@ -133,21 +133,21 @@ def test_keeps_the_environment_that_there_is(spool: Spool) -> None:
     assert out.decode().splitlines()[1] == "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def test_does_not_wait_for_what_stays_in_the_background(spool: Spool) -> None:
+def test_does_not_wait_for_background_processes(spool: Spool) -> None:
     rc, out, dummy = spool.run(["sh", "-c", "sleep 300 & echo $!"])
     os.kill(int(out), signal.SIGKILL)
     assert rc == 0
 
 
 def test_runs_as_the_right_user_only(spool: Spool) -> None:
-    done = spool.launch(["touch", str(spool.base / "run")], user="nobody'; touch x; '")
-    assert launch_script.parse_exit_report(done.stdout) is None
-    assert launch_script.parse_wrong_user(done.stdout) == ME
+    completed = spool.launch(["touch", str(spool.base / "run")], user="nobody'; touch x; '")
+    assert launch_script.parse_exit_report(completed.stdout) is None
+    assert launch_script.parse_wrong_user(completed.stdout) == ME
     assert not list(spool.base.iterdir())
     assert spool.run(["echo", "run"], user=ME) == (0, b"run\n", b"")
 
 
-def test_empties_what_an_earlier_run_left(spool: Spool) -> None:
+def test_empties_the_spool_of_an_earlier_run(spool: Spool) -> None:
     for kind in ("out", "err", "in"):
         (spool.base / f"before.{kind}").write_bytes(b"large")
     spool.run(["true"], finished="before")
@@ -160,7 +160,7 @@ def test_empties_what_an_earlier_run_left(spool: Spool) -> None:
 
 @pytest.mark.parametrize("kind", ["state", "out", "err"])
 @pytest.mark.parametrize("link", [True, False])
-def test_writes_over_nothing(spool: Spool, kind: str, link: bool) -> None:
+def test_never_overwrites_existing_files(spool: Spool, kind: str, link: bool) -> None:
     precious = spool.base / "precious"
     precious.write_bytes(b"precious")
     trap = spool.base / f"{NAME}.{kind}"
@@ -168,44 +168,44 @@ def test_writes_over_nothing(spool: Spool, kind: str, link: bool) -> None:
         trap.symlink_to(precious)
     else:
         shutil.copy(precious, trap)
-    done = spool.launch(["sh", "-c", "echo out; echo err >&2"])
-    told = launch_script.parse_exit_report(done.stdout)
-    assert told is None or told[1].rc != 0
+    completed = spool.launch(["sh", "-c", "echo out; echo err >&2"])
+    reported = launch_script.parse_exit_report(completed.stdout)
+    assert reported is None or reported[1].rc != 0
     assert precious.read_bytes() == trap.read_bytes() == b"precious"
 
 
 @pytest.mark.parametrize("argument", ["a\0b", "\ud800", "\udcff"])
-def test_refuses_arguments_that_cannot_be_passed_on(argument: str) -> None:
+def test_rejects_arguments_with_nul_or_surrogates(argument: str) -> None:
     for argv, user in (([argument], None), (["true", argument], None), (["true"], argument)):
         with pytest.raises(ValueError):
             launch_script.launch_script(NAME, argv, user=user)
 
 
 def end_group(shell: list[str], program: str) -> int:
-    """Ends a program that leads a group; gives what it ended with."""
+    """End a program that leads a process group, and return its exit status."""
     script = f"{program}; while :; do sleep 0.1; done"
     with subprocess.Popen(["sh", "-c", script], start_new_session=True, stdout=subprocess.PIPE) as process:
         assert process.stdout
         process.stdout.readline()
         command = [*shell, "-c", launch_script.END_GROUP, "sh", str(process.pid)]
         with subprocess.Popen(command) as ending:
-            # Until somebody asks how it ended it is still there.
+            # The process exists until its parent reaps it.
             status = process.wait(60)
             assert ending.wait(60) == 0
-    # One that is gone is no error.
+    # A group that has ended is no error.
     assert subprocess.run(command, timeout=60, check=False).returncode == 0
     return status
 
 
-def test_ends_a_group(spool: Spool) -> None:
+def test_ends_a_group_with_sigterm(spool: Spool) -> None:
     assert end_group(spool.shell, "trap 'exit 5' TERM; echo") == 5
 
 
-def test_ends_a_group_that_does_not_want_to() -> None:
+def test_kills_a_group_that_ignores_sigterm() -> None:
     assert end_group(["sh"], "trap : TERM; echo") == -signal.SIGKILL
 
 
-def test_shows_the_guest_the_same_line_for_every_program() -> None:
+def test_guest_log_shows_the_same_line_for_every_program() -> None:
     # The agent logs the arguments of every program that it starts.
     assert shlex.quote("secret") not in launch_script.LOADER
     assert b"secret" in launch_script.launch_script(NAME, ["secret"])

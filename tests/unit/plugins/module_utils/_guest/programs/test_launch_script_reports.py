@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is made of what the script says about a program, and of what a hostile guest says instead."""
+"""Parsing of what the launch script reports, and of what a hostile guest sends instead."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch
         (b"user root\n", None),
     ],
 )
-def test_understands_the_end(text: bytes, expected: tuple[str, ExitReport] | None) -> None:
+def test_parses_exit_report(text: bytes, expected: tuple[str, ExitReport] | None) -> None:
     assert launch_script.parse_exit_report(text) == expected
 
 
@@ -58,11 +58,11 @@ def test_understands_the_end(text: bytes, expected: tuple[str, ExitReport] | Non
         (b"17\n0 x.\n", None),
     ],
 )
-def test_understands_the_state(text: bytes, expected: tuple[int, ExitReport | None] | None) -> None:
+def test_parses_state_file(text: bytes, expected: tuple[int, ExitReport | None] | None) -> None:
     assert launch_script.parse_state(text) == expected
 
 
-def test_understands_the_wrong_user() -> None:
+def test_parses_wrong_user() -> None:
     assert launch_script.parse_wrong_user(b"user qemu-ga\n") == "qemu-ga"
     assert launch_script.parse_wrong_user(b"user \xff\n") == "\ufffd"
     for text in (b"", b"user root", b"user a\nb\n", b"root\n"):
@@ -70,6 +70,6 @@ def test_understands_the_wrong_user() -> None:
 
 
 @given(st.one_of(st.binary(), st.text("/tmp 0123oe.\nuser").map(str.encode)))
-def test_understands_or_refuses_any_bytes(text: bytes) -> None:
+def test_parsers_accept_any_bytes(text: bytes) -> None:
     for parse in (launch_script.parse_exit_report, launch_script.parse_state, launch_script.parse_wrong_user):
         parse(text)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Talking with programs that ask for something, in a guest that is this machine."""
+"""Answers to programs that prompt for something, in a guest that is this machine."""
 
 from __future__ import annotations
 
@@ -25,47 +25,47 @@ ASK = 'printf "password: " >&2; read -r word; [ "$word" = secret ] || exit 9; ec
 
 
 def soon() -> Deadline:
-    """Later than anything here takes."""
+    """Return a deadline that no test here reaches."""
     return Deadline.after(60)
 
 
 class Answers:
-    """Says a word when it is asked for one."""
+    """A prompt handler that answers the first prompt with a word."""
 
     def __init__(self, word: bytes) -> None:
         self.word = word
-        self.said = 0
+        self.given = 0
 
     def __call__(self, stdout: bytes, stderr: bytes) -> bytes | None:
         if b"welcome" in stdout:
             return b""
-        if b"password: " in stderr and not self.said:
-            self.said += 1
+        if b"password: " in stderr and not self.given:
+            self.given += 1
             return self.word
         return None
 
 
 @pytest.mark.parametrize("stdin", [b"", b"\0in\xff", b"x" * 3 * CHUNK], ids=["no", "little", "much"])
-def test_says_a_word_and_then_passes_standard_input_on(runner: ProgramRunner, stdin: bytes) -> None:
+def test_answer_comes_before_standard_input(runner: ProgramRunner, stdin: bytes) -> None:
     answers = Answers(b"secret\n")
     result = runner.run(["sh", "-c", ASK], stdin=stdin, prompt_handler=answers, deadline=soon())
     assert result == CompletedProcess(0, b"welcome\n" + stdin, b"password: ")
-    assert answers.said == 1
+    assert answers.given == 1
 
 
-def test_says_nothing_to_a_program_that_does_not_ask(runner: ProgramRunner) -> None:
+def test_program_that_does_not_prompt_gets_no_answer(runner: ProgramRunner) -> None:
     answers = Answers(b"secret\n")
     result = runner.run(["sh", "-c", "echo welcome; cat"], stdin=b"in", prompt_handler=answers, deadline=soon())
     assert result == CompletedProcess(0, b"welcome\nin", b"")
-    assert answers.said == 0
+    assert answers.given == 0
 
 
 @pytest.mark.parametrize("script", [ASK, "exit 9", "echo unexpected; exit 9"])
-def test_ends_with_the_program(runner: ProgramRunner, script: str) -> None:
+def test_returns_when_the_program_ends(runner: ProgramRunner, script: str) -> None:
     assert runner.run(["sh", "-c", script], stdin=b"in", prompt_handler=Answers(b"wrong\n"), deadline=soon()).rc == 9
 
 
-def test_ends_the_program_when_the_dialogue_fails(runner: ProgramRunner, tmp_path: t.Any) -> None:
+def test_failing_prompt_handler_ends_the_program(runner: ProgramRunner, tmp_path: t.Any) -> None:
     def fail(stdout: bytes, stderr: bytes) -> t.NoReturn:
         raise LookupError("no password")
 
@@ -76,16 +76,16 @@ def test_ends_the_program_when_the_dialogue_fails(runner: ProgramRunner, tmp_pat
     assert not (tmp_path / "got").exists()
 
 
-def test_ends_the_program_at_the_deadline(runner: ProgramRunner) -> None:
+def test_deadline_ends_a_program_that_waits_for_an_answer(runner: ProgramRunner) -> None:
     with pytest.raises(ProcessTimedOut):
         runner.run(["sh", "-c", "read x"], prompt_handler=lambda stdout, stderr: None, deadline=Deadline.after(3))
 
 
-def test_takes_too_long_also_if_the_deadline_comes_during_a_look(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_deadline_during_a_read_is_a_timeout(runner: ProgramRunner, guest: LocalGuest) -> None:
     deadline = soon()
     comes = threading.Event()
 
-    def have_it_come(stdout: bytes, stderr: bytes) -> None:
+    def start_countdown(stdout: bytes, stderr: bytes) -> None:
         if not comes.is_set():
             object.__setattr__(deadline, "at", time.monotonic() + 0.5)
             comes.set()
@@ -97,15 +97,15 @@ def test_takes_too_long_also_if_the_deadline_comes_during_a_look(runner: Program
 
     guest.replace("guest-file-read", read)
     with pytest.raises(ProcessTimedOut):
-        runner.run(["sh", "-c", "read x"], prompt_handler=have_it_come, deadline=deadline)
+        runner.run(["sh", "-c", "read x"], prompt_handler=start_countdown, deadline=deadline)
 
 
-def test_does_not_listen_to_a_program_that_only_talks(runner: ProgramRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_before_standard_input_is_bounded(runner: ProgramRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompts_module, "_MAX_WRITTEN", 5000)
     with pytest.raises(ProcessError, match="more than 5000 bytes"):
         runner.run(["sh", "-c", "while :; do echo why; done"], prompt_handler=lambda out, err: None, deadline=soon())
 
 
-def test_shows_words_in_no_argument(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_answers_are_in_no_argument(runner: ProgramRunner, guest: LocalGuest) -> None:
     runner.run(["sh", "-c", ASK], prompt_handler=Answers(b"secret\n"), deadline=soon())
     assert "secret\\n" not in str(guest.calls("guest-exec"))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Programs in a guest that is this machine, seen through to their end although answers are lost."""
+"""Programs in a guest that is this machine, followed to their end although replies are lost."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ Usual = t.Callable[[t.Any], t.Any]
 
 
 def soon() -> Deadline:
-    """Later than anything here takes."""
+    """Return a deadline that no test here reaches."""
     return Deadline.after(60)
 
 
 def shell(script: str) -> list[str]:
-    """A program that is a shell script."""
+    """Return the command line that runs a shell script."""
     return ["sh", "-c", script]
 
 
 def lose(guest: LocalGuest, command: str, *numbers: int) -> None:
-    """Has the command carried out, and its answer lost, on some of its calls."""
+    """Lose the reply to some calls of a command, which is carried out."""
 
     def change(usual: Usual, arguments: t.Any) -> t.Any:
         reply = usual(arguments)
@@ -60,13 +60,13 @@ def lose(guest: LocalGuest, command: str, *numbers: int) -> None:
 
 
 def until_it_leads_its_group(pid: int) -> None:
-    """Waits for setsid to have been carried out."""
+    """Wait until setsid has made the process lead a group."""
     while os.getpgid(pid) != pid:
         time.sleep(0.01)
 
 
 class Once(Deadline):
-    """A deadline that passes when files have been written, however long that takes."""
+    """A deadline that passes when files have been written."""
 
     paths: tuple[pathlib.Path, ...] = ()
 
@@ -85,7 +85,7 @@ class Once(Deadline):
 
 
 def ends(pid: int) -> bool:
-    """Whether a process ends."""
+    """Wait for a process to end, and return whether it has."""
     deadline = Deadline.after(30)
     while not deadline.passed:
         try:
@@ -104,10 +104,10 @@ def test_runs_a_program(runner: ProgramRunner) -> None:
     assert runner.run(["true"], deadline=soon()) == CompletedProcess(0, b"", b"")
 
 
-def test_asks_the_agent_as_little_as_it_can(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_short_programs_take_few_calls(runner: ProgramRunner, guest: LocalGuest) -> None:
     def start(usual: Usual, arguments: t.Any) -> t.Any:
         reply = usual(arguments)
-        # Neither of the programs takes so long that it pays to look for its state.
+        # Both programs end before it pays to read the state file.
         while guest.running[reply["pid"]].ended is None:
             time.sleep(0.001)
         return reply
@@ -116,17 +116,17 @@ def test_asks_the_agent_as_little_as_it_can(runner: ProgramRunner, guest: LocalG
     runner.run(["true"], deadline=soon())
     runner.run(["echo"], deadline=soon())
     assert len(guest.calls("guest-exec")) == 2
-    # Only what was written is read.
+    # Only output files that are not empty are read.
     assert [call["path"].rpartition(".")[2] for call in guest.calls("guest-file-open")] == ["out"]
 
 
-def test_shows_nothing_in_the_guests_log(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_guest_log_shows_neither_arguments_nor_input(runner: ProgramRunner, guest: LocalGuest) -> None:
     runner.run(["echo", "secret"], stdin=b"secret", environment={"PATH": os.environ["PATH"]}, deadline=soon())
     assert "secret" not in str([call["arg"] for call in guest.calls("guest-exec")])
 
 
 @pytest.mark.parametrize("size", [CHUNK, CHUNK + 1, 5 * CHUNK])
-def test_takes_and_gives_any_amount(runner: ProgramRunner, size: int) -> None:
+def test_input_and_output_can_have_any_size(runner: ProgramRunner, size: int) -> None:
     stdin = os.urandom(size)
     result = runner.run(shell("tee /dev/stderr"), stdin=stdin, deadline=soon())
     assert result == CompletedProcess(0, stdin, stdin)
@@ -138,40 +138,40 @@ def test_sets_the_environment(runner: ProgramRunner) -> None:
     assert result.stdout == "é\n/tmp\n".encode()
 
 
-def test_does_not_wait_for_the_background(runner: ProgramRunner) -> None:
+def test_does_not_wait_for_background_processes(runner: ProgramRunner) -> None:
     result = runner.run(shell("sleep 300 & echo $!"), deadline=soon())
     os.kill(int(result.stdout), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("lost", [(1,), (2,), (1, 2)])
-def test_finds_out_how_it_ended_although_the_answer_was_lost(
+def test_lost_status_reply_does_not_lose_the_result(
     runner: ProgramRunner, guest: LocalGuest, lost: tuple[int, ...]
 ) -> None:
     lose(guest, "guest-exec-status", *lost)
     assert runner.run(shell("echo out; exit 5"), deadline=soon()) == CompletedProcess(5, b"out\n", b"")
 
 
-def test_hardly_asks_the_agent_for_a_long_program(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_long_program_is_rarely_polled(runner: ProgramRunner, guest: LocalGuest) -> None:
     quick = Deadline.after(0.3)
-    written_when_asked: list[bytes] = []
+    states_when_polled: list[bytes] = []
 
-    def ask(usual: Usual, arguments: t.Any) -> t.Any:
+    def poll(usual: Usual, arguments: t.Any) -> t.Any:
         if quick.passed:
-            written_when_asked.extend(path.read_bytes() for path in spools(runner) if path.suffix == ".state")
+            states_when_polled.extend(path.read_bytes() for path in spools(runner) if path.suffix == ".state")
         return usual(arguments)
 
-    guest.replace("guest-exec-status", ask)
+    guest.replace("guest-exec-status", poll)
     assert runner.run(shell("sleep 2; exit 3"), deadline=soon()).rc == 3
-    # At the first look, at twice the time, twice that and so on, until the end is written there.
-    assert len([text for text in written_when_asked if text.count(b"\n") < 2]) <= 8
+    # The time between polls doubles until the state file has the exit report.
+    assert len([text for text in states_when_polled if text.count(b"\n") < 2]) <= 8
 
 
-def test_notices_that_the_script_was_killed(runner: ProgramRunner) -> None:
+def test_killed_script_is_noticed(runner: ProgramRunner) -> None:
     result = runner.run(shell("echo out; sleep 0.4; kill -KILL $PPID"), deadline=soon())
     assert result == CompletedProcess(128 + signal.SIGKILL, b"out\n", b"")
 
 
-def test_looks_on_after_the_agent_has_lost_its_files(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_state_file_is_reopened_after_agent_lost_its_handles(runner: ProgramRunner, guest: LocalGuest) -> None:
     def lose_files(usual: Usual, arguments: t.Any) -> t.Any:
         if len(guest.calls("guest-file-read")) == 2:
             for descriptor in guest.handles.values():
@@ -184,7 +184,7 @@ def test_looks_on_after_the_agent_has_lost_its_files(runner: ProgramRunner, gues
     assert guest.calls("guest-file-open")[-1]["path"].endswith(".out")
 
 
-def test_gives_up_an_agent_that_stays_away(
+def test_fails_when_the_agent_stays_away(
     runner: ProgramRunner, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
     monkeypatch.setattr(process_module, "_AWAY_TIMEOUT", 0.5)
@@ -196,9 +196,7 @@ def test_gives_up_an_agent_that_stays_away(
     assert (tmp_path / "runs").read_text() == "run\n"
 
 
-def test_finds_a_program_whose_start_was_not_answered(
-    runner: ProgramRunner, guest: LocalGuest, tmp_path: t.Any
-) -> None:
+def test_finds_a_program_whose_start_reply_was_lost(runner: ProgramRunner, guest: LocalGuest, tmp_path: t.Any) -> None:
     lose(guest, "guest-exec", 1)
     result = runner.run(shell(f"echo run >>{tmp_path}/runs; echo out; exit 5"), deadline=soon())
     assert result == CompletedProcess(5, b"out\n", b"")
@@ -206,7 +204,7 @@ def test_finds_a_program_whose_start_was_not_answered(
     assert len(guest.calls("guest-exec")) == 1
 
 
-def test_does_not_know_what_became_of_a_start_that_shows_nowhere(
+def test_lost_start_without_trace_has_unknown_outcome(
     runner: ProgramRunner, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner_module, "_APPEAR_TIMEOUT", 0.2)
@@ -218,7 +216,7 @@ def test_does_not_know_what_became_of_a_start_that_shows_nowhere(
     guest.handlers["guest-exec"] = usual
 
 
-def test_finds_the_result_of_a_program_that_outlived_the_agent(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_result_survives_a_restart_of_the_agent(runner: ProgramRunner, guest: LocalGuest) -> None:
     def restart(usual: Usual, arguments: t.Any) -> t.Any:
         while guest.running[arguments["pid"]].ended is None:
             time.sleep(0.01)
@@ -229,7 +227,7 @@ def test_finds_the_result_of_a_program_that_outlived_the_agent(runner: ProgramRu
     assert runner.run(shell("echo out; exit 5"), deadline=soon()) == CompletedProcess(5, b"out\n", b"")
 
 
-def test_says_that_the_agent_has_forgotten_the_program(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_forgotten_program_without_result_has_unknown_outcome(runner: ProgramRunner, guest: LocalGuest) -> None:
     usual_status = guest.handlers["guest-exec-status"]
 
     def restart(usual: Usual, arguments: t.Any) -> t.Any:
@@ -244,7 +242,7 @@ def test_says_that_the_agent_has_forgotten_the_program(runner: ProgramRunner, gu
         runner.run(["sleep", "300"], deadline=soon())
 
 
-def test_kills_a_program_and_what_it_started_at_the_deadline(runner: ProgramRunner, tmp_path: pathlib.Path) -> None:
+def test_deadline_kills_the_program_and_its_children(runner: ProgramRunner, tmp_path: pathlib.Path) -> None:
     script = f"sleep 300 & echo $! >{tmp_path}/child; echo $$ >{tmp_path}/parent; wait"
     with pytest.raises(ProcessTimedOut, match=r"sh was still running after .* and its process group .* was killed"):
         runner.run(shell(script), deadline=Once.written(tmp_path / "parent", tmp_path / "child"))
@@ -252,7 +250,7 @@ def test_kills_a_program_and_what_it_started_at_the_deadline(runner: ProgramRunn
         assert ends(int((tmp_path / name).read_text()))
 
 
-def test_does_without_setsid(runner: ProgramRunner, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
+def test_works_without_setsid(runner: ProgramRunner, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
     def refuse_setsid(usual: Usual, arguments: t.Any) -> t.Any:
         if arguments["path"] == "setsid":
             raise ErrorReply("Failed to execute child process \u201csetsid\u201d (No such file or directory)")
@@ -267,7 +265,7 @@ def test_does_without_setsid(runner: ProgramRunner, guest: LocalGuest, tmp_path:
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
-def test_says_that_nothing_can_be_started(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_failing_start_reports_the_agents_error(runner: ProgramRunner, guest: LocalGuest) -> None:
     def refuse(arguments: t.Any) -> t.NoReturn:
         raise ErrorReply("Failed to execute child process")
 
@@ -278,7 +276,7 @@ def test_says_that_nothing_can_be_started(runner: ProgramRunner, guest: LocalGue
     guest.handlers["guest-exec"] = usual
 
 
-def test_says_that_the_shell_is_of_no_use(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_unusable_shell_is_reported(runner: ProgramRunner, guest: LocalGuest) -> None:
     def start_another(usual: Usual, arguments: t.Any) -> t.Any:
         return usual({"path": "sh", "arg": ["-c", "echo 'no such builtin: read' >&2; exit 127"]})
 
@@ -289,33 +287,31 @@ def test_says_that_the_shell_is_of_no_use(runner: ProgramRunner, guest: LocalGue
     guest.handlers["guest-exec"] = usual
 
 
-def test_packs_standard_input_that_fits_then(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_compresses_standard_input_that_fits_afterwards(runner: ProgramRunner, guest: LocalGuest) -> None:
     stdin = b"0123456789" * 300
     assert runner.run(["cat"], stdin=stdin, deadline=soon()).stdout == stdin
     assert len(guest.calls("guest-exec")) == 1 and not guest.calls("guest-file-write")
-    # More is staged, packed where that saves much.
+    # Larger input is written to the spool, compressed where that saves much.
     assert runner.run(["cat"], stdin=os.urandom(2 * CHUNK), deadline=soon()).rc == 0
     assert len(guest.calls("guest-file-write")) == 2
 
 
 @pytest.mark.parametrize("size", [1, CHUNK // 2, CHUNK - 1, CHUNK])
-def test_sends_no_more_than_a_chunk_at_a_time(runner: ProgramRunner, guest: LocalGuest, size: int) -> None:
+def test_never_sends_more_than_a_chunk(runner: ProgramRunner, guest: LocalGuest, size: int) -> None:
     stdin = os.urandom(size)
     assert runner.run(["cat"], stdin=stdin, deadline=soon()).stdout == stdin
     assert all(len(base64.b64decode(call.get("input-data", ""))) <= CHUNK for call in guest.calls("guest-exec"))
 
 
-def test_sends_a_long_program_all_the_same(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_sends_a_program_longer_than_a_chunk(runner: ProgramRunner, guest: LocalGuest) -> None:
     argument = "a" * 2 * CHUNK
     assert runner.run(["echo", argument], deadline=soon()).stdout == f"{argument}\n".encode()
-    # There is nothing to be sent apart from it.
+    # There is no standard input to write to the spool.
     assert len(guest.calls("guest-exec")) == 1
 
 
 @pytest.mark.parametrize("lost", ["guest-exec", "guest-exec-status", "guest-file-write"])
-def test_does_not_start_a_program_whose_standard_input_comes_too_late(
-    runner: ProgramRunner, guest: LocalGuest, lost: str
-) -> None:
+def test_late_standard_input_prevents_the_start(runner: ProgramRunner, guest: LocalGuest, lost: str) -> None:
     assert runner.run(["true"], deadline=soon()).rc == 0
     usual = guest.handlers[lost]
     guest.handlers[lost] = lambda arguments: NO_REPLY
@@ -325,25 +321,25 @@ def test_does_not_start_a_program_whose_standard_input_comes_too_late(
     guest.handlers[lost] = usual
 
 
-def test_does_not_know_what_became_of_standard_input(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_lost_write_of_standard_input_has_unknown_outcome(runner: ProgramRunner, guest: LocalGuest) -> None:
     guest.handlers["guest-file-write"] = lambda arguments: NO_REPLY
     with pytest.raises(OutcomeUnknown, match="the answer to guest-file-write is lost"):
         runner.run(["cat"], stdin=os.urandom(2 * CHUNK), deadline=soon())
     assert not runner.may_have_run
 
 
-def test_does_without_gzip(runner: ProgramRunner, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
+def test_works_without_gzip(runner: ProgramRunner, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
     for name in ("sh", "cat", "id", "rm", "setsid"):
         (tmp_path / name).symlink_to(t.cast(str, shutil.which(name)))
     guest.replace("guest-exec", lambda usual, arguments: usual({**arguments, "env": [f"PATH={tmp_path}"]}))
     stdin = b"0123456789" * 300
     for dummy in range(2):
         assert runner.run(["cat"], stdin=stdin, deadline=soon()).stdout == stdin
-    # Packed and refused once, then staged as it is: each time the spool is made, and the program run.
+    # One compressed attempt fails. Then each run takes two: one creates the spool file, one runs the program.
     assert len(guest.calls("guest-exec")) == 1 + 2 + 2
 
 
-def test_says_that_there_is_no_place_for_standard_input(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_missing_place_for_standard_input_is_reported(runner: ProgramRunner, guest: LocalGuest) -> None:
     usual = guest.handlers["guest-exec"]
     guest.handlers["guest-exec"] = lambda arguments: usual({"path": "sh", "arg": ["-c", "echo read-only >&2; exit 1"]})
     with pytest.raises(ProcessError, match="the guest has no place for standard input: read-only"):
@@ -360,9 +356,7 @@ def test_says_that_there_is_no_place_for_standard_input(runner: ProgramRunner, g
     ],
     ids=["the shell", "the place for standard input", "the user"],
 )
-def test_quotes_no_more_than_the_beginning_of_a_long_text(
-    runner: ProgramRunner, guest: LocalGuest, size: int, script: str
-) -> None:
+def test_long_error_texts_are_cut(runner: ProgramRunner, guest: LocalGuest, size: int, script: str) -> None:
     usual = guest.handlers["guest-exec"]
     guest.handlers["guest-exec"] = lambda arguments: usual({"path": "sh", "arg": ["-c", script]})
     with pytest.raises(ProcessError, match=r" 0{200,300}\.\.\.") as caught:
@@ -371,28 +365,28 @@ def test_quotes_no_more_than_the_beginning_of_a_long_text(
     guest.handlers["guest-exec"] = usual
 
 
-def test_runs_as_the_right_user_only(runner: ProgramRunner, tmp_path: pathlib.Path) -> None:
+def test_runs_nothing_as_another_user(runner: ProgramRunner, tmp_path: pathlib.Path) -> None:
     with pytest.raises(WrongUser, match=r"the guest agent runs as .* Leave remote_user unset, or set it to"):
         runner.run(["touch", str(tmp_path / "run")], user="somebody-else", deadline=soon())
     assert not (tmp_path / "run").exists()
 
 
-def test_refuses_arguments_that_cannot_be_passed_on(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_rejects_arguments_with_nul_or_surrogates(runner: ProgramRunner, guest: LocalGuest) -> None:
     for argument in ("a\0b", "\udcff"):
         with pytest.raises(InvalidRequest, match="an argument of 'echo'"):
             runner.run(["echo", argument], deadline=soon())
     assert not guest.calls("guest-exec")
 
 
-def test_says_how_a_program_ended_that_took_the_script_along(runner: ProgramRunner) -> None:
+def test_program_that_kills_the_script_has_an_exit_status(runner: ProgramRunner) -> None:
     assert runner.run(shell("echo out; kill -KILL 0"), deadline=soon()) == CompletedProcess(137, b"out\n", b"")
 
 
-def test_trusts_what_the_script_wrote_down_before_it_was_killed(runner: ProgramRunner, guest: LocalGuest) -> None:
+def test_state_file_counts_if_the_script_was_killed_later(runner: ProgramRunner, guest: LocalGuest) -> None:
     def end_otherwise(usual: Usual, arguments: t.Any) -> t.Any:
         reply = usual(arguments)
         if reply["exited"]:
-            # Killed between the two lines that say how the program ended.
+            # As if killed after writing the state file and before printing the report.
             return {"exited": True, "signal": 9}
         return reply
 
@@ -400,7 +394,7 @@ def test_trusts_what_the_script_wrote_down_before_it_was_killed(runner: ProgramR
     assert runner.run(shell("echo out; exit 5"), deadline=soon()) == CompletedProcess(5, b"out\n", b"")
 
 
-def test_takes_only_so_much_into_memory(runner: ProgramRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_in_memory_is_bounded(runner: ProgramRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_module, "_MAX_OUTPUT", 2 * CHUNK)
     assert len(runner.run(shell(f"head -c {2 * CHUNK} /dev/zero"), deadline=soon()).stdout) == 2 * CHUNK
     with pytest.raises(ProcessError, match=r"ended with the exit status 3, .* more than Ansible reads into memory"):
@@ -408,7 +402,7 @@ def test_takes_only_so_much_into_memory(runner: ProgramRunner, monkeypatch: pyte
     assert runner.may_have_run and runner.rc == 3
 
 
-def test_leaves_little_in_the_guest_and_nothing_at_the_end(runner: ProgramRunner) -> None:
+def test_finished_spools_are_emptied_and_removed_on_close(runner: ProgramRunner) -> None:
     for dummy in range(3):
         runner.run(["head", "-c", "1000", "/dev/zero"], deadline=soon())
     sizes = sorted(path.stat().st_size for path in spools(runner) if path.suffix != ".state")
@@ -419,7 +413,7 @@ def test_leaves_little_in_the_guest_and_nothing_at_the_end(runner: ProgramRunner
     assert runner.run(["echo", "x"], deadline=soon()).stdout == b"x\n"
 
 
-def test_does_not_mind_that_nothing_can_be_removed_any_more(agent: Agent, files: Files, guest: LocalGuest) -> None:
+def test_close_ignores_failing_removal(agent: Agent, files: Files, guest: LocalGuest) -> None:
     runner = ProgramRunner(agent, files)
     runner.run(["true"], deadline=soon())
     guest.disabled.add("guest-exec")

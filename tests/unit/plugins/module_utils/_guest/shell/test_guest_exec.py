@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Starting programs, and how often it is asked whether they have ended."""
+"""Programs started by guest-exec, and how often guest-exec-status is sent for them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from ..local_guest import LocalGuest
 
 
 def soon() -> Deadline:
-    """Later than anything here takes."""
+    """Return a deadline that no test here reaches."""
     return Deadline.after(30)
 
 
 def polls_of(seconds: float, answered_in: float, monkeypatch: pytest.MonkeyPatch) -> tuple[int, float]:
-    """How often a program that runs so long is asked for, and how much later than its end it is noticed."""
+    """Return the number of polls for a program that runs so long, and how late its end is noticed."""
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     polls = Polls()
@@ -46,7 +46,7 @@ def polls_of(seconds: float, answered_in: float, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("seconds", "answered_in", "most", "latest"),
+    ("seconds", "answered_in", "max_polls", "max_delay"),
     [
         (0.001, 0.0001, 2, 0.005),
         (0.01, 0.0001, 4, 0.01),
@@ -58,21 +58,21 @@ def polls_of(seconds: float, answered_in: float, monkeypatch: pytest.MonkeyPatch
         (3600, 0.005, 900, 11),
     ],
 )
-def test_asks_seldom_and_still_soon(
-    seconds: float, answered_in: float, most: int, latest: float, monkeypatch: pytest.MonkeyPatch
+def test_polls_are_few_and_notice_the_end_soon(
+    seconds: float, answered_in: float, max_polls: int, max_delay: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count, late = polls_of(seconds, answered_in, monkeypatch)
-    assert count <= most
-    assert late <= latest
+    assert count <= max_polls
+    assert late <= max_delay
 
 
-def test_asks_less_often_where_it_costs_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_replies_make_polls_rarer(monkeypatch: pytest.MonkeyPatch) -> None:
     cheap, dummy = polls_of(2.0, 0.001, monkeypatch)
-    dear, dummy = polls_of(2.0, 0.1, monkeypatch)
-    assert dear < cheap / 3
+    expensive, dummy = polls_of(2.0, 0.1, monkeypatch)
+    assert expensive < cheap / 3
 
 
-def test_starts_a_program_and_tells_how_it_ended(agent: Agent, guest: LocalGuest) -> None:
+def test_status_returns_exit_status_and_output_once(agent: Agent, guest: LocalGuest) -> None:
     argv = ["-c", 'cat; printf "%s" "$A$B" >&2; exit 3']
     pid = guest_exec.start(
         agent, "/bin/sh", argv, stdin=b"\0\xff in", environment={"A": "1=2", "B": "é"}, deadline=soon()
@@ -86,21 +86,21 @@ def test_starts_a_program_and_tells_how_it_ended(agent: Agent, guest: LocalGuest
         guest_exec.status(agent, pid, deadline=soon())
 
 
-def test_sends_no_more_than_it_was_given(agent: Agent, guest: LocalGuest) -> None:
+def test_start_sends_only_the_given_arguments(agent: Agent, guest: LocalGuest) -> None:
     guest_exec.start(agent, "true", [], deadline=soon())
     assert guest.calls("guest-exec") == [{"path": "true", "arg": [], "capture-output": True}]
     guest_exec.start(agent, "/usr/bin/env", [], environment={}, deadline=soon())
     assert guest.calls("guest-exec")[1]["env"] == []
 
 
-def test_runs_scripts(agent: Agent) -> None:
+def test_run_script_passes_arguments_and_times_out(agent: Agent) -> None:
     assert run_script(agent, 'echo "$1|$2"', "a b", "", deadline=soon()) == ExecStatus(0, b"a b|\n", b"")
     assert run_script(agent, "kill -KILL $$", deadline=soon()).rc == 128 + 9
     with pytest.raises(ProcessTimedOut, match=f"{agent.endpoint}: /bin/sh in the guest, process [0-9]+, does not"):
         run_script(agent, "exec sleep 6", deadline=Deadline.after(3))
 
 
-def test_asks_again_after_a_lost_answer(agent: Agent, guest: LocalGuest) -> None:
+def test_status_is_requested_again_after_a_lost_reply(agent: Agent, guest: LocalGuest) -> None:
     def lose_first(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
         return NO_REPLY if len(guest.calls("guest-exec-status")) == 1 else usual(arguments)
 
@@ -109,7 +109,7 @@ def test_asks_again_after_a_lost_answer(agent: Agent, guest: LocalGuest) -> None
 
 
 @pytest.mark.parametrize("reply", [{}, [], 7, None, {"pid": "7"}, {"pid": 7.0}, {"pid": True}, {"pid": None}])
-def test_refuses_a_hostile_start(agent: Agent, guest: LocalGuest, reply: t.Any) -> None:
+def test_start_rejects_hostile_reply(agent: Agent, guest: LocalGuest, reply: t.Any) -> None:
     guest.handlers["guest-exec"] = lambda arguments: reply
     with pytest.raises(ProtocolViolation, match="guest-exec: "):
         guest_exec.start(agent, "true", [], deadline=soon())
@@ -129,15 +129,15 @@ def test_refuses_a_hostile_start(agent: Agent, guest: LocalGuest, reply: t.Any) 
         {"exited": True, "exitcode": 0, "err-data": "A"},
     ],
 )
-def test_refuses_a_hostile_end(agent: Agent, guest: LocalGuest, reply: t.Any) -> None:
+def test_status_rejects_hostile_reply(agent: Agent, guest: LocalGuest, reply: t.Any) -> None:
     guest.handlers["guest-exec-status"] = lambda arguments: reply
     with pytest.raises(ProtocolViolation, match="guest-exec-status: "):
         guest_exec.status(agent, 1, deadline=soon())
 
 
-def test_takes_an_end_that_says_little(agent: Agent, guest: LocalGuest) -> None:
+def test_status_accepts_reply_without_optional_members(agent: Agent, guest: LocalGuest) -> None:
     guest.handlers["guest-exec-status"] = lambda arguments: {"exited": True}
     assert guest_exec.status(agent, 1, deadline=soon()) == ExecStatus(0, b"", b"")
-    said = {"exited": True, "signal": 15, "out-data": base64.b64encode(b"x").decode(), "out-truncated": False}
-    guest.handlers["guest-exec-status"] = lambda arguments: said
+    reply = {"exited": True, "signal": 15, "out-data": base64.b64encode(b"x").decode(), "out-truncated": False}
+    guest.handlers["guest-exec-status"] = lambda arguments: reply
     assert guest_exec.status(agent, 1, deadline=soon()) == ExecStatus(143, b"x", b"")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The paths that a run may leave in the guest."""
+"""The paths of the files that a run may leave in the guest."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def test_spool_paths_cover_every_directory() -> None:
         "/dev/shm/n.out",
         "/dev/shm/n.err",
     ]
-    everywhere = spool_paths("n", stdin_spooled=True, may_prompt=True)
-    assert len(everywhere) == 6 * len(BASES) and {"/run/n.in", "/tmp/n.say", "/tmp/n.ask"} < set(everywhere)
+    paths = spool_paths("n", stdin_spooled=True, may_prompt=True)
+    assert len(paths) == 6 * len(BASES) and {"/run/n.in", "/tmp/n.say", "/tmp/n.ask"} < set(paths)
