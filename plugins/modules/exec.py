@@ -74,7 +74,7 @@ options:
   chdir:
     description:
       - The directory in the guest to run the program in.
-      - The default is the home directory of the user whom the agent runs as, normally V(/root). A relative path starts
+      - The default is the home directory of the user that the agent runs as, normally V(/root). A relative path starts
         there too.
     type: str
   creates:

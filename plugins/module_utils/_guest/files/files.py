@@ -92,17 +92,17 @@ class Files:
         if base_directory == compression.NO_GZIP:
             return False
         self.written.add(remote)
-        packed, first = f"{base_directory}/{name}", _UNPACK_FIRST
+        compressed, first = f"{base_directory}/{name}", _UNPACK_FIRST
         try:
             while segment:
-                self.write_bytes(packed, compression.compress(segment), deadline=deadline)
+                self.write_bytes(compressed, compression.compress(segment), deadline=deadline)
                 segment = source.read(_SEGMENT)
                 last = "" if segment else _UNPACK_LAST
-                self._shell("write", first + _UNPACK + last, packed, remote, path=remote, deadline=deadline)
+                self._shell("write", first + _UNPACK + last, compressed, remote, path=remote, deadline=deadline)
                 first = ""
         except BaseException:
             with contextlib.suppress(QgaError):
-                run_captured(self._agent, "rm", ["-f", packed], deadline=Deadline.after(_CLEANUP_TIMEOUT))
+                run_captured(self._agent, "rm", ["-f", compressed], deadline=Deadline.after(_CLEANUP_TIMEOUT))
             raise
         return True
 

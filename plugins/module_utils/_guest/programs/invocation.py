@@ -39,7 +39,7 @@ class Invocation:
     """A program to run.
 
     :param argv: the program and its arguments.
-    :param directory: the directory to run it in; by default the home directory of the user whom the agent runs as.
+    :param directory: the directory to run it in; by default the home directory of the user that the agent runs as.
     :param environment: variables to add to the agent's environment, as text or numbers.
     :param creates: a pattern of paths. If any exists, the program is not run.
     :param removes: a pattern of paths. If none exists, the program is not run.

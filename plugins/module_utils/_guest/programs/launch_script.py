@@ -96,7 +96,7 @@ def launch_script(
     :param stdin_spooled: whether standard input is in the spool and does not follow the script.
     :param stdin_compressed: whether standard input is compressed; the script runs nothing if the guest has no gzip.
     :param may_prompt: whether the program may prompt for answers, which it reads before its standard input.
-    :param user: the user whom the agent has to run as; the script runs nothing if it runs as another one.
+    :param user: the user that the agent has to run as; the script runs nothing if it runs as another one.
     :raises ValueError: an argument contains a NUL, or bytes that are not UTF-8.
     """
     if any("\0" in argument for argument in (*argv, user or "")):
@@ -149,7 +149,7 @@ def parse_state(text: bytes) -> tuple[int, ExitReport | None] | None:
 
 
 def parse_wrong_user(text: bytes) -> str | None:
-    """Return the user whom the agent runs as, if the script reported that it is the wrong one."""
+    """Return the user that the agent runs as, if the script reported that it is the wrong one."""
     match = _USER.match(text)
     return match["user"].decode("utf-8", errors="replace") if match else None
 

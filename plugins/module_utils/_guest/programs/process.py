@@ -152,7 +152,7 @@ class GuestProcess:
         return self._exit_report is not None
 
     def _poll_script(self) -> guest_exec.ExecStatus | None:
-        """Return how the launch script ended; None if it runs, or it is too early to ask the agent for it."""
+        """Return how the launch script ended; None if it runs, or it is too early to poll the agent."""
         deadline = Deadline.after(_POLL_TIMEOUT)
         if not self._state_file.should_poll_agent(self._polls.answered_in, deadline):
             return None

@@ -85,7 +85,7 @@ class ProgramRunner:
         :param deadline: when the program's process group is ended.
         :param stdin: the program's standard input.
         :param environment: the program's environment instead of the agent's; HOME and PATH are added if missing.
-        :param user: the user whom the agent has to run as.
+        :param user: the user that the agent has to run as.
         :param prompt_handler: the answers for a program that prompts for something before it reads its standard input.
         :raises ProcessTimedOut: the deadline passed, and the program was ended, or was not started at all.
         :raises WrongUser: the agent runs as another user. Nothing was run.

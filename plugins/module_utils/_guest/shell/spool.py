@@ -25,7 +25,7 @@ def spool_paths(name: str, *, stdin_spooled: bool, may_prompt: bool) -> list[str
 
     :param name: the name of the run's spool.
     :param stdin_spooled: whether standard input was written to the spool.
-    :param may_prompt: whether the program could ask for something.
+    :param may_prompt: whether the program could prompt for answers.
     """
     kinds = ["state", "out", "err"] + ["in"] * stdin_spooled + ["say", "ask"] * may_prompt
     return [f"{base}/{name}.{kind}" for base in BASES for kind in kinds]
