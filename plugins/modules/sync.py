@@ -39,7 +39,7 @@ options:
     default: 0
 seealso:
   - module: ansible.builtin.wait_for_connection
-  - module: netless.qga.diagnose
+  - module: netless.qga.diagnosis_info
 """
 
 EXAMPLES = r"""
