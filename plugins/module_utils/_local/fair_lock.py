@@ -91,8 +91,7 @@ class FairLock:
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as exc:
-            # Not from it: as the cause it would pass for what the other end of the channel says.
-            raise EndpointUnavailable(f"{self._name}: cannot make the lock {path}: {exc.strerror}") from None
+            raise EndpointUnavailable(f"{self._name}: cannot make the lock {path}: {exc.strerror}") from exc
 
 
 def _try_lock(descriptor: int, how: int) -> bool:
