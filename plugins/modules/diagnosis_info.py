@@ -130,7 +130,7 @@ import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.diagnose import as_result, diagnose
 from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.finding import Context
-from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import AGENT_CHANNEL
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.channels import AGENT_CHANNEL
 from ansible_collections.netless.qga.plugins.module_utils._schema.validation import require_jsonschema
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task

@@ -40,7 +40,7 @@ _NANOSECONDS = 10**9
 def native_call(libvirt: t.Any, command: str, arguments: t.Mapping[str, t.Any]) -> NativeCall | None:
     """libvirt's own call for a command of the agent, if it has one for these arguments.
 
-    :param virt: the module ``libvirt``.
+    :param libvirt: the module ``libvirt``.
     :returns: takes the ``libvirt.virDomain`` and returns what the agent would have replied, as far as libvirt tells.
     """
     find = _NATIVE_CALLS.get(command)

@@ -12,11 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import (
-    AGENT_CHANNEL,
-    DomainChannel,
-    LibvirtDomain,
-)
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.channels import AGENT_CHANNEL, DomainChannel
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.event_loop import EventLoop
 from ansible_collections.netless.qga.plugins.module_utils._local.background_call import BackgroundCall
 from ansible_collections.netless.qga.plugins.module_utils.errors import (

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import AGENT_CHANNEL, LibvirtDomain
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.channels import AGENT_CHANNEL
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
 
 OK = "ok"
 #: Most things work, and some do not.
