@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A command on the host where a module runs, which has to be over in time."""
+"""A command on the machine where this process runs, which can be ended in time together with all that it started.
+
+AnsibleModule's run_command cannot be used here, since this also runs on a controller without an AnsibleModule.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +18,22 @@ import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 
-# Seconds that a command has to end by itself when it is told to.
+# How long a command may take to end after SIGTERM, and after SIGKILL.
 _END_TIMEOUT = 2.0
-_PAUSE_SECONDS = 0.02
+_POLL_INTERVAL = 0.02
 
-#: How much of its output is kept, in bytes each.
+#: How many bytes of each of a command's two outputs are returned.
 MAX_OUTPUT = 1 << 20
 
 
 class Command:
     """A command in a process group of its own, with nothing on its standard input.
 
-    Its output goes to files: processes that it leaves behind may hold them, and nobody waits for these.
+    Its output goes to files and not to pipes: processes that it leaves behind may keep them open, and nothing waits for
+    these processes.
 
     :param argv: the program and its arguments.
-    :param chdir: the directory it runs in, if not this process's.
+    :param chdir: the directory that it runs in; by default this process's.
     :raises OSError: it cannot be started.
     """
 
@@ -37,7 +41,6 @@ class Command:
         with contextlib.ExitStack() as stack:
             self._stdout = stack.enter_context(tempfile.TemporaryFile())
             self._stderr = stack.enter_context(tempfile.TemporaryFile())
-            # Not AnsibleModule's run_command, as this runs on the controller without an AnsibleModule too.
             self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function,consider-using-with
                 argv,
                 cwd=chdir,
@@ -49,7 +52,11 @@ class Command:
             self._stack = stack.pop_all()
 
     def wait(self, seconds: float) -> bool:
-        """Whether it has ended before that time was over."""
+        """Wait until the command ends.
+
+        :param seconds: how long to wait.
+        :returns: whether it has ended.
+        """
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -57,24 +64,28 @@ class Command:
         return True
 
     def end(self) -> bool:
-        """End it and all that it has started and not taken out of its group, unless it has ended.
+        """End the command and its process group, unless the command has ended by itself.
 
-        :returns: whether it has. One that waits for storage that does not answer cannot be ended.
+        :returns: whether it has ended. A process that waits for storage that does not answer cannot be ended.
         """
         if self._process.poll() is not None:
             return True
         deadline = Deadline.after(_END_TIMEOUT)
         self._signal(signal.SIGTERM)
-        # As long as nobody has waited for it, one that has ended is a part of its group.
+        # Until poll() reaps it, a command that has ended still counts as a member of its group.
         while self._process.poll() is None or self._signal(0):
             if deadline.passed:
                 self._signal(signal.SIGKILL)
                 return self.wait(_END_TIMEOUT)
-            deadline.sleep(_PAUSE_SECONDS)
+            deadline.sleep(_POLL_INTERVAL)
         return True
 
     def result(self) -> dict[str, t.Any]:
-        """What there is to tell of a command: the status if it has ended, negative for a signal, and the output."""
+        """Return the command's result and release its files. Call it once.
+
+        :returns: ``stdout`` and ``stderr``, each also as lines, and ``rc`` if the command has ended: its exit status,
+            or the negative number of the signal that ended it.
+        """
         with self._stack:
             stdout, stderr = _text(self._stdout), _text(self._stderr)
         ended = {} if self._process.returncode is None else {"rc": self._process.returncode}
@@ -87,17 +98,17 @@ class Command:
         }
 
     def _signal(self, number: int) -> bool:
-        """Signal the group; returns whether there still is one."""
+        """Signal the process group, and return whether it still exists."""
         try:
             os.killpg(self._process.pid, number)
         except ProcessLookupError:
             return False
         except PermissionError:
-            # One that has become somebody else's.
+            # A process of the group now runs as another user.
             return True
         return True
 
 
 def _text(file: t.IO[bytes]) -> str:
-    # It has the same offset as the command's.
+    # pread, because the command shares this file's offset.
     return os.pread(file.fileno(), MAX_OUTPUT, 0).decode("utf-8", errors="replace")

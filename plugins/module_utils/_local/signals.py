@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Signals that would end this process in the middle of what has to be finished."""
+"""Signals that ask this process to end, held back while it does something that has to be finished.
+
+Ansible and users end a task by a signal. Python's default action would end the process anywhere, also between two steps
+that belong together.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +19,15 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGALRM)
 
 
 class Interrupted(Exception):
-    """A signal came that asks to end."""
+    """A signal asked this process to end. The message is the name of the signal."""
 
 
 class DeferredSignals:
-    """Notes the signals that ask to end, so that they do so only where that is wanted.
+    """A context in which signals that ask the process to end are only noted, except inside :meth:`raising`.
 
-    What is ignored stays ignored. An alarm is passed on at the end: it is Ansible's way to end a task in time.
-    Only a process's main thread can do this; in another one nothing is noted.
+    Signals that the process ignores stay ignored. A noted SIGALRM is raised again at the end of the context, because
+    Ansible uses it to end a task in time. Only the main thread of a process can set signal handlers; in another thread
+    the context notes nothing.
     """
 
     def __init__(self) -> None:
@@ -32,14 +37,14 @@ class DeferredSignals:
 
     @property
     def name(self) -> str:
-        """The signal's name, nothing if there was none."""
+        """The name of the first signal that was noted; empty if there was none."""
         return "" if self.noted is None else self.noted.name
 
     def __enter__(self) -> DeferredSignals:
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 handler = signal.getsignal(number)
-                # None is a handler that is not Python's and could not be put back.
+                # None is a handler that was not set by Python, and cannot be restored.
                 unused = number == signal.SIGALRM and handler == signal.SIG_DFL
                 if not unused and handler not in (signal.SIG_IGN, None):
                     self._before[number] = signal.signal(number, self._note)
@@ -53,9 +58,9 @@ class DeferredSignals:
 
     @contextlib.contextmanager
     def raising(self) -> t.Iterator[None]:
-        """Here they end what is going on.
+        """Let signals interrupt the block.
 
-        :raises Interrupted: one came, or had come before.
+        :raises Interrupted: a signal arrived in the block, or was noted before it.
         """
         self._raises = True
         try:
@@ -68,6 +73,6 @@ class DeferredSignals:
     def _note(self, number: int, dummy: t.Any) -> None:
         self.noted = self.noted or signal.Signals(number)
         if self._raises:
-            # Once: what has to be finished now shall not be interrupted by a second one.
+            # Only once: a second signal must not interrupt what the first one's handler has to finish.
             self._raises = False
             raise Interrupted(self.name)
