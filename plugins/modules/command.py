@@ -112,10 +112,11 @@ from ansible_collections.netless.qga.plugins.module_utils._agent.target import D
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._schema.command_traits import (
     default_timeout,
+    is_silent,
     only_reads,
     refuse_sync_delimited,
 )
-from ansible_collections.netless.qga.plugins.module_utils._schema.validation import check_arguments, is_silent
+from ansible_collections.netless.qga.plugins.module_utils._schema.validation import check_arguments
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 

@@ -13,7 +13,7 @@ from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Ag
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.clock import moment
-from ansible_collections.netless.qga.plugins.module_utils._schema.validation import since
+from ansible_collections.netless.qga.plugins.module_utils._schema.command_traits import since
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     InvalidRequest,

@@ -48,16 +48,6 @@ _KINDS: dict[str, str] = {
 }
 
 
-def since(command: str) -> str | None:
-    """The version of QEMU that introduced the command, like ``2.5``; None if the command is not known here."""
-    return COMMANDS[command]["since"] if command in COMMANDS else None
-
-
-def is_silent(command: str) -> bool:
-    """Whether the agent answers errors only (QAPI's ``success-response: false``). Commands not known here are not."""
-    return command in COMMANDS and not COMMANDS[command]["success_response"]
-
-
 def require_jsonschema() -> None:
     """See that there is what checking takes.
 

@@ -20,7 +20,7 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.findi
     Context,
     Finding,
 )
-from ansible_collections.netless.qga.plugins.module_utils._schema.validation import since
+from ansible_collections.netless.qga.plugins.module_utils._schema.command_traits import since
 from ansible_collections.netless.qga.plugins.module_utils.errors import AgentRefused, excerpt
 
 #: The commands that running programs needs.
