@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Channel
 from ansible_collections.netless.qga.plugins.module_utils._channels.libvirt_channel import LibvirtChannel
 from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
+from ansible_collections.netless.qga.plugins.module_utils._transports.connector import Connector
 from ansible_collections.netless.qga.plugins.module_utils._transports.exec import ExecConnector
 from ansible_collections.netless.qga.plugins.module_utils._transports.libvirt_stream import LibvirtStreamConnector
 from ansible_collections.netless.qga.plugins.module_utils._transports.serial import SerialConnector
 from ansible_collections.netless.qga.plugins.module_utils._transports.tcp import TcpConnector
-from ansible_collections.netless.qga.plugins.module_utils._transports.transport import Connector
 from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
 from ansible_collections.netless.qga.plugins.module_utils._transports.vsock import VsockConnector
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest

@@ -13,7 +13,8 @@ from collections import deque
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, NoReply, Outcome, SyncReport
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock import NOTICE_SECONDS, FairLock
-from ansible_collections.netless.qga.plugins.module_utils._transports.transport import Connector, Transport
+from ansible_collections.netless.qga.plugins.module_utils._transports.connector import Connector
+from ansible_collections.netless.qga.plugins.module_utils._transports.transport import Transport
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     OutcomeUnknown,
     ProtocolViolation,

@@ -25,7 +25,7 @@ NOTICE_SECONDS = 0.1
 class FairLock:
     """The right to use one channel.
 
-    :param lock_key: see :attr:`~._transports.transport.Connector.lock_key`.
+    :param lock_key: see :attr:`~._transports.connector.Connector.lock_key`.
     """
 
     def __init__(self, lock_key: str) -> None:

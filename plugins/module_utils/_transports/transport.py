@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a byte channel to an agent has to be able to do. Nothing here or in its implementations knows JSON."""
+"""The interface of an open byte channel to an agent. Nothing in its implementations knows JSON."""
 
 from __future__ import annotations
 
@@ -36,26 +36,3 @@ class Transport(t.Protocol):
 
     def close(self) -> None:
         """Let go of the channel. May be called again."""
-
-
-class Connector(t.Protocol):
-    """Where an agent is reached, in QEMU's notation."""
-
-    @property
-    def name(self) -> str:
-        """The endpoint as the user wrote it, for messages."""
-
-    @property
-    def lock_key(self) -> str:
-        """What it comes down to: two endpoints with the same one are the same channel, which has one user at a time."""
-
-    @property
-    def chunk(self) -> int:
-        """How many bytes of a file go well into one request or reply."""
-
-    def connect(self, deadline: Deadline) -> Transport:
-        """Open the channel.
-
-        :raises EndpointUnavailable: it cannot be opened.
-        :raises EndpointBusy: somebody else holds it, until the deadline.
-        """

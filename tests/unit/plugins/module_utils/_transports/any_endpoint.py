@@ -11,7 +11,7 @@ import socket
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._transports.transport import Connector
+from ansible_collections.netless.qga.plugins.module_utils._transports.connector import Connector
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
     ChannelClosed,
