@@ -59,13 +59,13 @@ class ExecConnector:
         except (OSError, ValueError) as exc:
             stderr.close()
             raise EndpointUnavailable(f"{self.name}: cannot start the program: {exc}") from exc
-        return ExecTransport(self, process, stderr)
+        return ExecTransport(self.name, process, stderr)
 
 
 class ExecTransport:
     """A running relay program."""
 
-    def __init__(self, endpoint: ExecConnector, process: subprocess.Popen[bytes], stderr: t.IO[bytes]) -> None:
+    def __init__(self, endpoint: str, process: subprocess.Popen[bytes], stderr: t.IO[bytes]) -> None:
         self._endpoint = endpoint
         self._process = process
         self._stderr = stderr
@@ -81,7 +81,7 @@ class ExecTransport:
 
     def no_reply_error(self) -> Unreachable:
         return AgentSilent(
-            f"{self._endpoint.name}: the program runs, but no guest agent answers through it. Is the guest up, "
+            f"{self._endpoint}: the program runs, but no guest agent answers through it. Is the guest up, "
             f"qemu-guest-agent running in it, and the channel not held by another client?{self._said()}"
         )
 
@@ -90,7 +90,7 @@ class ExecTransport:
             how = f"the program ended with status {self._process.wait(_END_TIMEOUT)}"
         except subprocess.TimeoutExpired:
             how = "the program closed its output"
-        return ChannelClosed(f"{self._endpoint.name}: {how}.{self._said()}")
+        return ChannelClosed(f"{self._endpoint}: {how}.{self._said()}")
 
     def close(self) -> None:
         if self._stderr.closed:

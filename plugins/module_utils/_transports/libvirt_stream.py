@@ -133,8 +133,10 @@ class LibvirtStreamConnector:
 class LibvirtStream:
     """An open channel, with a connection of its own."""
 
-    def __init__(self, endpoint: LibvirtStreamConnector, domain: LibvirtDomain, stream: t.Any, loop: EventLoop) -> None:
-        self._endpoint = endpoint
+    def __init__(
+        self, connector: LibvirtStreamConnector, domain: LibvirtDomain, stream: t.Any, loop: EventLoop
+    ) -> None:
+        self._connector = connector
         self._domain = domain
         self._stream = stream
         self._loop = loop
@@ -171,21 +173,21 @@ class LibvirtStream:
             looks += 1
 
     def no_reply_error(self) -> Unreachable:
-        channel = self._endpoint.find(self._domain.channels())
+        channel = self._connector.find(self._domain.channels())
         if channel is not None and not channel.connected:
             return AgentSilent(
-                f"{self._endpoint.name}: nothing in the guest has opened the channel. Is the guest up, and a qemu-ga "
+                f"{self._connector.name}: nothing in the guest has opened the channel. Is the guest up, and a qemu-ga "
                 f"running in it with --path=/dev/virtio-ports/{channel.name}?"
             )
         return AgentSilent(
-            f"{self._endpoint.name}: the channel is open on both sides, but no guest agent answers. Does the agent "
+            f"{self._connector.name}: the channel is open on both sides, but no guest agent answers. Does the agent "
             f"hang, or does another program on the hypervisor hold the channel's socket, which serves one at a time?"
         )
 
     def closed_error(self) -> Unreachable:
         said = f": {self._reason}" if self._reason else ""
         return ChannelClosed(
-            f"{self._endpoint.name}: the stream ended{said}. Did the domain stop, or libvirt?",
+            f"{self._connector.name}: the stream ended{said}. Did the domain stop, or libvirt?",
             reason=UnreachableReason.CLOSED,
         )
 

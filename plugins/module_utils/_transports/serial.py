@@ -82,7 +82,7 @@ class SerialConnector:
         except BaseException:
             os.close(device)
             raise
-        return SerialTransport(self, device, settings)
+        return SerialTransport(self.name, device, settings)
 
     def _lock(self, device: int, deadline: Deadline) -> None:
         while True:
@@ -108,7 +108,7 @@ class SerialTransport:
     :param settings: what the device is set back to at the end, as :func:`termios.tcgetattr` returned it.
     """
 
-    def __init__(self, endpoint: SerialConnector, device: int, settings: list[t.Any]) -> None:
+    def __init__(self, endpoint: str, device: int, settings: list[t.Any]) -> None:
         self._endpoint = endpoint
         self._device = device
         self._settings = settings
@@ -122,14 +122,14 @@ class SerialTransport:
 
     def no_reply_error(self) -> Unreachable:
         return AgentSilent(
-            f"{self._endpoint.name}: the device is open, but no guest agent answers. Is the guest up, and "
+            f"{self._endpoint}: the device is open, but no guest agent answers. Is the guest up, and "
             f"qemu-guest-agent running in it with --method=isa-serial on this line, at the speed of the device? Does "
             f"another program read it too, or is it somebody's login?"
         )
 
     def closed_error(self) -> Unreachable:
         return ChannelClosed(
-            f"{self._endpoint.name}: the other side of the line is gone. Did the VM stop?",
+            f"{self._endpoint}: the other side of the line is gone. Did the VM stop?",
             reason=UnreachableReason.CLOSED,
         )
 

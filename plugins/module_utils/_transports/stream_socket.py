@@ -21,26 +21,18 @@ _DRAINED_READS = 64
 _DRAINED_SIZE = 64 * 1024
 
 
-class SocketEndpoint(t.Protocol):
-    """What a connected socket has to know of where it leads."""
-
-    @property
-    def name(self) -> str:
-        """The endpoint as the user wrote it, for messages."""
-
-    def no_reply_error(self) -> Unreachable:
-        """The error to raise when the socket is connected and no agent answers on it."""
-
-
 class StreamSocket:
     """A connected stream socket.
 
+    :param endpoint: the endpoint as the user wrote it, for messages.
     :param channel: the socket, which does not block.
+    :param no_reply_error: returns the error to raise when the socket is connected and no agent answers on it.
     """
 
-    def __init__(self, endpoint: SocketEndpoint, channel: socket.socket) -> None:
+    def __init__(self, endpoint: str, channel: socket.socket, no_reply_error: t.Callable[[], Unreachable]) -> None:
         self._endpoint = endpoint
         self._socket = channel
+        self._no_reply_error = no_reply_error
 
     def send(self, data: bytes, deadline: Deadline) -> None:
         descriptor.send(self._socket.fileno(), data, deadline)
@@ -49,11 +41,11 @@ class StreamSocket:
         return descriptor.receive(self._socket.fileno(), deadline)
 
     def no_reply_error(self) -> Unreachable:
-        return self._endpoint.no_reply_error()
+        return self._no_reply_error()
 
     def closed_error(self) -> Unreachable:
         return ChannelClosed(
-            f"{self._endpoint.name}: the other side closed the socket. Did the VM or its agent stop?",
+            f"{self._endpoint}: the other side closed the socket. Did the VM or its agent stop?",
             reason=UnreachableReason.CLOSED,
         )
 

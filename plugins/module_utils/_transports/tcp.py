@@ -100,11 +100,11 @@ class TcpConnector:
                     causes.append(cause)
             else:
                 _set_options(channel)
-                return stream_socket.StreamSocket(self, channel)
+                return stream_socket.StreamSocket(self.name, channel, self._no_reply_error)
         reason = unreachable_reason(failure)
         raise EndpointUnavailable(f"{self.name}: {'; '.join(causes)}", reason=reason) from failure
 
-    def no_reply_error(self) -> Unreachable:
+    def _no_reply_error(self) -> Unreachable:
         return AgentSilent(
             f"{self.name}: the port is open, but no guest agent answers. Is the guest up, and qemu-guest-agent running "
             f"in it on this channel? QEMU serves one client at a time: if another one is connected, it is served first"

@@ -80,7 +80,7 @@ class UnixConnector:
         except BaseException:
             channel.close()
             raise
-        return StreamSocket(self, channel)
+        return StreamSocket(self.name, channel, self._no_reply_error)
 
     def _connect(self, channel: socket.socket, deadline: Deadline) -> None:
         while True:
@@ -104,7 +104,7 @@ class UnixConnector:
             return UnreachableReason.LEFT_BEHIND
         return unreachable_reason(error)
 
-    def no_reply_error(self) -> Unreachable:
+    def _no_reply_error(self) -> Unreachable:
         if self._waits_in_queue():
             return EndpointBusy(f"{self.name}: {_HELD}")
         return AgentSilent(

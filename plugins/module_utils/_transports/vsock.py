@@ -88,9 +88,9 @@ class VsockConnector:
             # Our own deadline has no number.
             cure = _CURES.get(exc.errno or errno.ETIMEDOUT, str(exc.strerror))
             raise EndpointUnavailable(f"{self.name}: {cure}", reason=unreachable_reason(exc)) from exc
-        return stream_socket.StreamSocket(self, channel)
+        return stream_socket.StreamSocket(self.name, channel, self._no_reply_error)
 
-    def no_reply_error(self) -> Unreachable:
+    def _no_reply_error(self) -> Unreachable:
         return AgentSilent(
             f"{self.name}: connected, but no guest agent answers. Is this its port? An agent serves one client at a "
             f"time: if another one is connected, it is served first"

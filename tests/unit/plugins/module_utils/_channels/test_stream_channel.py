@@ -131,7 +131,8 @@ def test_keeps_requests_under_way_within_what_a_serial_port_takes() -> None:
 
     class WatchedEndpoint(UnixConnector):
         def connect(self, deadline: Deadline) -> StreamSocket:
-            return WatchedTransport(self, super().connect(deadline)._socket)  # pylint: disable=protected-access
+            channel = super().connect(deadline)._socket  # pylint: disable=protected-access
+            return WatchedTransport(self.name, channel, self._no_reply_error)
 
     agent = ScriptedAgent()
     with agent.listening() as path:

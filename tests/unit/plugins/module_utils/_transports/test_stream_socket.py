@@ -11,22 +11,17 @@ import socket
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._transports.stream_socket import StreamSocket
-from ansible_collections.netless.qga.plugins.module_utils.errors import AgentSilent, Unreachable, UnreachableReason
+from ansible_collections.netless.qga.plugins.module_utils.errors import AgentSilent, UnreachableReason
 
 
-class Anywhere:
-    """An endpoint that nothing is asked of."""
-
-    name = "unix:/anywhere"
-
-    def no_reply_error(self) -> Unreachable:
-        return AgentSilent(self.name)
+def transport_over(channel: socket.socket) -> StreamSocket:
+    return StreamSocket("unix:/anywhere", channel, AgentSilent)
 
 
 def test_frees_the_other_side_although_a_copy_is_open() -> None:
     ours, theirs = socket.socketpair()
     copy = os.dup(ours.fileno())
-    transport = StreamSocket(Anywhere(), ours)
+    transport = transport_over(ours)
     theirs.settimeout(30)
     transport.send(b"the last", Deadline.after(30))
     transport.close()
@@ -42,7 +37,7 @@ def test_leaves_nothing_unread() -> None:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.sendall(bytes(100_000))
-    StreamSocket(Anywhere(), ours).close()
+    transport_over(ours).close()
     # Otherwise it would be told of a reset, of which an agent dies.
     assert theirs.recv(100) == b""
     theirs.close()
@@ -50,7 +45,7 @@ def test_leaves_nothing_unread() -> None:
 
 def test_lets_go_of_what_the_other_side_has_ended() -> None:
     ours, theirs = socket.socketpair()
-    transport = StreamSocket(Anywhere(), ours)
+    transport = transport_over(ours)
     theirs.close()
     error = transport.closed_error()
     assert str(error).startswith("unix:/anywhere: the other side closed the socket")
