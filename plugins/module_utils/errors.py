@@ -2,36 +2,38 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every exception this collection raises about a guest agent, in one tree, and the failures of tasks themselves.
+"""The exceptions that this collection raises about a guest agent, in one tree, and the failure of a task.
+
+This module is public API: names and relations of the classes follow semantic versioning, texts of messages do not.
 
 ::
 
     QgaError
-    ├── StateError                 a bug in the caller: asked for something in the wrong state
-    ├── InvalidRequest             the request cannot be sent as it is; nothing was sent
-    ├── LibraryMissing             a Python library is needed and not there
-    ├── Unreachable                no agent answers at the endpoint; nothing was run
-    │   ├── EndpointUnavailable    no such socket, no permission, nobody listening, program not found
-    │   ├── EndpointBusy           somebody else holds the channel, which serves one client at a time
-    │   ├── AgentSilent            the channel is open and nothing answers the sync
-    │   └── ChannelClosed          the other side hung up
-    ├── OutcomeUnknown             a request was sent and its answer never came: it may have been carried out
+    ├── StateError                 a bug in the caller: the operation is not allowed in the current state
+    ├── InvalidRequest             the request cannot be sent as given; nothing was sent
+    ├── LibraryMissing             a Python library is needed and not installed
+    ├── Unreachable                no agent answers at the endpoint; no command was carried out
+    │   ├── EndpointUnavailable    the endpoint cannot be opened: no such socket, no permission, nobody listens
+    │   ├── EndpointBusy           another client holds the channel, which serves one at a time
+    │   ├── AgentSilent            the channel is open, but no agent answers the sync
+    │   └── ChannelClosed          the other side closed the channel
+    ├── OutcomeUnknown             a request was sent and its reply did not arrive: it may have been carried out
     ├── ProtocolViolation          the other side sent what no guest agent may send
     ├── AgentRefused               the agent answered with an error
-    │   └── CommandUnavailable     whatever the arguments
-    │       ├── CommandMissing     this agent does not know the command
-    │       ├── CommandDisabled    its configuration blocks the command
-    │       └── FilesystemsFrozen  it refuses because the guest's filesystems are frozen
-    ├── ProcessError               a program in the guest could not be seen through to its end
-    │   ├── ProcessTimedOut        it ran into its deadline and was killed
-    │   ├── WrongUser              the agent runs as another user than was asked for
-    │   └── CannotUnpack           there is no gzip for what was sent packed
+    │   └── CommandUnavailable     the command is refused whatever its arguments
+    │       ├── CommandMissing     this agent does not have the command
+    │       ├── CommandDisabled    the agent's configuration blocks the command
+    │       └── FilesystemsFrozen  the agent refuses it because the guest's filesystems are frozen
+    ├── ProcessError               a program in the guest could not be started, or not followed to its end
+    │   ├── ProcessTimedOut        the program reached its deadline and was killed
+    │   ├── WrongUser              the agent does not run as the required user
+    │   └── CannotUnpack           the guest has no gzip to unpack what was sent compressed
     └── GuestFileError             a file in the guest could not be read or written
 
-For Ansible :exc:`Unreachable`, :exc:`OutcomeUnknown` and :exc:`ProtocolViolation` make a host *unreachable*, the
-others make the task *failed*. So does :exc:`TaskFailed`, which is none of them. Messages say what was tried, on which
-endpoint, and what to do next; they never hold arguments, standard input or file contents. What others say is put into
-them by :func:`excerpt`.
+For Ansible :exc:`Unreachable`, :exc:`OutcomeUnknown` and :exc:`ProtocolViolation` make a host *unreachable*. All
+others, :exc:`TaskFailed` among them, make the task *failed*. Messages name what was tried, the endpoint, and what to do
+next. They never contain arguments, standard input or file contents. Text from a guest, a program or libvirt gets into
+a message only through :func:`excerpt`.
 """
 
 from __future__ import annotations
@@ -40,55 +42,62 @@ import enum
 import re
 import typing as t
 
-# Enough for what agents, shells and libvirt say. A guest may say anything, of any length.
+# Enough for the messages of agents, shells and libvirt. A guest may send any text, of any length.
 _MAX_EXCERPT = 300
 
 
 def excerpt(text: str) -> str:
-    """What somebody else said, as a part of a message: one line, and the beginning of it if it is long."""
+    """Return a foreign text in a form that can be part of a message: on one line, printable, and cut if it is long.
+
+    :param text: from a guest, a program or libvirt.
+    :returns: at most 300 characters of it, followed by ``...`` if there was more.
+    """
     text = text.strip()
     beginning = "".join(char if char.isprintable() else " " for char in text[:_MAX_EXCERPT]).strip()
     return beginning if len(text) <= _MAX_EXCERPT else f"{beginning}..."
 
 
 def error_name(error: QgaError) -> str:
-    """What the results of modules call it: a :class:`CommandMissing` is ``command_missing``."""
+    """Return the name of an error in the results of modules: ``command_missing`` for :class:`CommandMissing`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
 
 
 class QgaError(Exception):
-    """Anything that went wrong between this process and a guest agent."""
+    """An error between this process and a guest agent."""
 
 
 class StateError(QgaError):
-    """The caller asked for something that the state of the conversation does not allow."""
+    """A bug in the caller: the state of the session or of this process does not allow the operation."""
 
 
 class InvalidRequest(QgaError):
-    """The request can never be carried out as given: too large, or with bytes that the agent cannot represent."""
+    """A request that can never be carried out as given: malformed, too large, or not representable for the agent."""
 
 
 class LibraryMissing(QgaError):
-    """A Python library is needed that is not installed where this runs."""
+    """A Python library that is needed and not installed where this runs."""
 
 
 class UnreachableReason(enum.Enum):
-    """What an :exc:`Unreachable` error proves about the other end of the channel."""
+    """What an :exc:`Unreachable` error proves about the other end of the channel.
+
+    Endpoints ``exec:`` always give :attr:`UNKNOWN`: how a relay program ends proves nothing about the agent behind it.
+    """
 
     #: Nothing: permission, a busy channel, a lost network, a relay program that ended, an agent that hangs.
     UNKNOWN = "unknown"
-    #: There is nothing at the endpoint: no socket, no device. QEMU removes its sockets when it ends.
+    #: Nothing is at the endpoint: no socket, no device, no VM of the CID. QEMU removes its sockets when it ends.
     ABSENT = "absent"
-    #: A Unix socket exists and nobody listens on it: the process that made it ended without removing it.
+    #: A Unix socket exists, but nobody listens on it: the process that created it ended without removing it.
     LEFT_BEHIND = "left behind"
-    #: Nobody listens on the port, or the device is gone.
+    #: Nobody listens on the port, or the device has no hardware.
     REFUSED = "refused"
     #: The other side had the channel open and closed it.
     CLOSED = "closed"
 
 
 class Unreachable(QgaError):
-    """No conversation with an agent is possible. No command of ours was carried out.
+    """No agent can be reached. No command was carried out.
 
     :param message: what was tried, on which endpoint, and what to do next.
     :param reason: what the error proves about the other end of the channel.
@@ -100,36 +109,36 @@ class Unreachable(QgaError):
 
 
 class EndpointUnavailable(Unreachable):
-    """The endpoint itself cannot be opened."""
+    """The endpoint cannot be opened."""
 
 
 class EndpointBusy(Unreachable):
-    """Another client holds the endpoint, and it serves one at a time."""
+    """Another client holds the channel, which serves one client at a time."""
 
 
 class AgentSilent(Unreachable):
-    """The endpoint opened, but no agent answered the sync in time."""
+    """The channel is open, but no agent answered the sync in time."""
 
 
 class ChannelClosed(Unreachable):
-    """The other side ended the channel."""
+    """The other side closed the channel."""
 
 
 class OutcomeUnknown(QgaError):
-    """A request left and its answer did not arrive. Whether it was carried out is not known; it is not repeated."""
+    """A request was sent and its reply did not arrive. The agent may have carried it out; it is not sent again."""
 
 
 class ProtocolViolation(QgaError):
-    """The other side sent something that no agent sends: broken, hostile, or not an agent at all."""
+    """The other side sent something that no agent sends: it is broken, hostile, or no agent."""
 
 
 class AgentRefused(QgaError):
-    """The agent's own error reply.
+    """The agent answered with an error.
 
     :param message: what was tried, on which endpoint, and what to do next.
     :param error_class: the agent's ``class``: ``GenericError`` or ``CommandNotFound`` (QAPI ``QapiErrorClass``);
-        nothing if libvirt did not pass it on.
-    :param desc: the agent's ``desc``, a text for humans that varies from version to version.
+        empty if libvirt did not pass it on.
+    :param desc: the agent's ``desc``, a text for humans that differs between versions.
     """
 
     def __init__(self, message: str, *, error_class: str = "GenericError", desc: str = "") -> None:
@@ -139,35 +148,35 @@ class AgentRefused(QgaError):
 
 
 class CommandUnavailable(AgentRefused):
-    """The agent does not carry out this command now, whatever its arguments."""
+    """The agent refuses the command at present, whatever its arguments."""
 
 
 class CommandMissing(CommandUnavailable):
-    """guest-info does not list the command: the agent is too old, or built without it."""
+    """The agent does not have the command, as guest-info shows: it is too old, or was built without it."""
 
 
 class CommandDisabled(CommandUnavailable):
-    """guest-info lists the command as not enabled: the agent's configuration blocks it."""
+    """The agent's configuration blocks the command: guest-info lists it as not enabled."""
 
 
 class FilesystemsFrozen(CommandUnavailable):
-    """guest-fsfreeze-status says ``frozen``: the agent refuses nearly everything until the guest is thawed."""
+    """guest-fsfreeze-status reports ``frozen``: until a thaw, the agent refuses nearly all commands."""
 
 
 class ProcessError(QgaError):
-    """A program in the guest could not be started or followed."""
+    """A program in the guest could not be started, or not followed to its end."""
 
 
 class ProcessTimedOut(ProcessError):
-    """The program was still running at its deadline, and its process group was killed."""
+    """A program still ran at its deadline, and its process group was killed."""
 
 
 class WrongUser(ProcessError):
-    """The agent runs as another user than the one that was asked for. Nothing was run."""
+    """The agent runs as another user than the task asks for. Nothing was run."""
 
 
 class CannotUnpack(ProcessError):
-    """The guest has no gzip for a program's standard input. Nothing was run."""
+    """The guest has no gzip to unpack the standard input of a program. Nothing was run."""
 
 
 class GuestFileError(QgaError):
@@ -175,10 +184,10 @@ class GuestFileError(QgaError):
 
 
 class TaskFailed(Exception):
-    """What was to be reached was not, though nothing need have gone wrong on the way; or there are results to return.
+    """A task that did not reach its goal, even if no command failed, or that failed with results to return.
 
     :param message: what was tried, on which endpoint, and what to do next.
-    :param results: what there is to return all the same.
+    :param results: what the module returns in spite of the failure.
     """
 
     def __init__(self, message: str, **results: t.Any) -> None:

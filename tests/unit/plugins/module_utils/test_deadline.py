@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Points in time, on a clock that the test sets."""
+"""Deadlines, on a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadl
 
 @pytest.fixture(name="clock")
 def fixture_clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, in a list of one; sleeping moves it on."""
+    """Replace the clock by a list with the time in it, which sleeping advances."""
     now = [1000.0]
 
     def sleep(seconds: float) -> None:
@@ -26,7 +26,7 @@ def fixture_clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_comes_nearer_and_passes(clock: list[float]) -> None:
+def test_remaining_time_shrinks_to_zero(clock: list[float]) -> None:
     deadline = Deadline.after(5)
     assert (deadline.remaining(), deadline.passed) == (5, False)
     clock[0] += 4
@@ -37,7 +37,7 @@ def test_comes_nearer_and_passes(clock: list[float]) -> None:
     assert (deadline.remaining(), deadline.passed) == (0, True)
 
 
-def test_sleeps_no_longer_than_it_lasts(clock: list[float]) -> None:
+def test_sleep_ends_at_the_deadline(clock: list[float]) -> None:
     deadline = Deadline.after(5)
     deadline.sleep(2)
     assert clock[0] == 1002
@@ -47,7 +47,7 @@ def test_sleeps_no_longer_than_it_lasts(clock: list[float]) -> None:
     assert clock[0] == 1005
 
 
-def test_gives_the_sooner_of_two(clock: list[float]) -> None:
+def test_within_returns_the_sooner_deadline(clock: list[float]) -> None:
     deadline = Deadline.after(5)
     assert deadline.within(2) == Deadline(1002)
     assert deadline.within(10) is deadline

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What others say, and how it gets into messages."""
+"""How foreign text gets into messages."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import excerpt
         ("", ""),
     ],
 )
-def test_is_one_line_without_control_characters(text: str, shown: str) -> None:
+def test_excerpt_is_one_line_without_control_characters(text: str, shown: str) -> None:
     assert excerpt(text) == shown
 
 
-def test_is_cut_if_it_is_long() -> None:
+def test_excerpt_cuts_long_text() -> None:
     for length in (1, 300):
         assert excerpt("x" * length) == "x" * length
     for length in (301, 1_000_000):
