@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Calls of libraries that have no deadline of their own, and hang when a hypervisor or a resolver is gone."""
+"""A deadline for calls into libraries that have none of their own.
+
+They hang when a hypervisor or a name server does not answer.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ T = t.TypeVar("T")
 
 
 class BackgroundCall(t.Generic[T]):
-    """A call that is under way in a thread of its own. One that never returns is left behind there.
+    """A call that runs in a thread of its own. If it never returns, it stays behind in that thread.
 
     :param function: what to call.
     """
@@ -26,9 +29,9 @@ class BackgroundCall(t.Generic[T]):
         threading.Thread(target=_run, args=(function, self._results), daemon=True).start()
 
     def result(self, deadline: Deadline) -> T:
-        """What the function returned or raised.
+        """Return what the function returned, or raise what it raised.
 
-        :raises TimeoutError: it did neither before the deadline.
+        :raises TimeoutError: the function did neither before the deadline.
         """
         try:
             result, error = self._results.get(timeout=deadline.remaining())
@@ -42,5 +45,5 @@ class BackgroundCall(t.Generic[T]):
 def _run(function: t.Callable[[], T], results: queue.SimpleQueue[tuple[T | None, Exception | None]]) -> None:
     try:
         results.put((function(), None))
-    except Exception as exc:  # pylint: disable=broad-exception-caught  # whoever waits gets it
+    except Exception as exc:  # pylint: disable=broad-exception-caught  # result() raises it
         results.put((None, exc))

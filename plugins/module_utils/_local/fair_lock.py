@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Turns for the processes of this user on this controller that want the same channel, which has one user at a time.
+"""A lock for the processes of this user on this controller that share a channel, which has one user at a time.
 
-An agent's socket serves one client and leaves the others in its queue without a word, so that waiting there cannot be
-told from an agent that hangs. Hence a lock of our own: who waits knows for what, and who holds the channel knows that
-somebody waits and can let go between two commands.
+An agent's socket serves one client and leaves the others in its queue without a sign, so that a client cannot
+distinguish a busy channel from an agent that hangs. With a lock of our own, a process that waits knows what it waits
+for, and the process that holds the channel knows that another one waits, and can release it between two commands.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadl
 from ansible_collections.netless.qga.plugins.module_utils._local.runtime_directory import runtime_path
 from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointBusy, EndpointUnavailable
 
-#: How long a waiting process may take to notice that the channel is free, in seconds.
+#: Seconds that a waiting process may take to notice that the channel is free.
 NOTICE_SECONDS = 0.1
 
 
 class FairLock:
-    """The right to use one channel.
+    """The right to use one channel, which processes pass on to one another.
 
     :param lock_key: see :attr:`~._transports.connector.Connector.lock_key`.
     """
@@ -34,13 +34,14 @@ class FairLock:
 
     @property
     def held(self) -> bool:
-        """Whether it is our turn."""
+        """Whether this object holds the lock."""
         return self._held is not None
 
     def acquire(self, deadline: Deadline) -> None:
-        """Wait for the turn.
+        """Wait for the lock. Return at once if it is held already.
 
-        :raises EndpointBusy: it did not come before the deadline.
+        :raises EndpointBusy: another process held it until the deadline.
+        :raises EndpointUnavailable: the files of the lock cannot be created.
         """
         if self._held is not None:
             return
@@ -54,7 +55,7 @@ class FairLock:
         self._held = holder
 
     def has_waiters(self) -> bool:
-        """Whether another process waits for its turn."""
+        """Return whether another process waits for the lock."""
         queue = self._open("queue")
         try:
             return not _try_lock(queue, fcntl.LOCK_EX)
@@ -62,9 +63,9 @@ class FairLock:
             os.close(queue)
 
     def release(self) -> None:
-        """Let another one have its turn. May be called again."""
+        """Release the lock, so that another process can have it. May be called again."""
         if self._held is not None:
-            # A process that was forked meanwhile has the descriptor too, and would hold the lock on.
+            # Unlock explicitly: a process forked meanwhile has the descriptor too, and would keep the lock.
             fcntl.flock(self._held, fcntl.LOCK_UN)
             os.close(self._held)
             self._held = None
@@ -74,12 +75,12 @@ class FairLock:
         try:
             pause = NOTICE_SECONDS / 16
             while not _try_lock(holder, fcntl.LOCK_EX):
-                # Whoever looks whether the turn is wanted has this locked for a moment, so it is tried every time.
+                # Try every time: has_waiters() of another process holds this lock for a moment.
                 _try_lock(queue, fcntl.LOCK_SH)
                 if deadline.passed:
                     raise EndpointBusy(
-                        f"{self._name}: another Ansible process on this controller used the channel all the time that "
-                        f"this one waited for its turn; raise the connection's timeout, or lower forks"
+                        f"{self._name}: another Ansible process on this controller used the channel all the time "
+                        f"while this one waited for it; raise the connection's timeout, or lower forks"
                     )
                 deadline.sleep(pause)
                 pause = min(NOTICE_SECONDS, pause * 2)
@@ -91,7 +92,7 @@ class FairLock:
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as exc:
-            raise EndpointUnavailable(f"{self._name}: cannot make the lock {path}: {exc.strerror}") from exc
+            raise EndpointUnavailable(f"{self._name}: cannot create the lock {path}: {exc.strerror}") from exc
 
 
 def _try_lock(descriptor: int, how: int) -> bool:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where processes of this user leave things for one another, until the machine is started anew."""
+"""The directory where the processes of this user leave files for one another, until the machine restarts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import Endpoint
 
 
 def runtime_directory() -> str:
-    """A directory of this user's own, as another one's could be made to wait or to follow links.
+    """Return a directory that belongs to this user, and create it if needed.
 
-    :raises EndpointUnavailable: it cannot be made, or is something else.
+    In a directory of another user, that user could make us wait for a lock or follow a symbolic link.
+
+    :raises EndpointUnavailable: it cannot be created, or is not a directory of this user.
     """
     base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     path = os.path.join(base, f"netless-qga-{os.geteuid()}")
@@ -25,9 +27,9 @@ def runtime_directory() -> str:
         os.makedirs(path, mode=0o700, exist_ok=True)
         status = os.lstat(path)
     except OSError as exc:
-        raise EndpointUnavailable(f"cannot make the directory for locks, {path}: {exc.strerror}") from exc
+        raise EndpointUnavailable(f"cannot create the directory for locks, {path}: {exc.strerror}") from exc
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        raise EndpointUnavailable(f"{path} has to be a directory of this user, for locks; it is something else")
+        raise EndpointUnavailable(f"{path} has to be a directory of this user, for locks, and is not")
     return path
 
 
@@ -36,6 +38,6 @@ def runtime_path(name: str, suffix: str) -> str:
 
     :param name: what the file belongs to, like an endpoint. It is hashed.
     :param suffix: what kind of file it is, like ``lock``.
-    :raises EndpointUnavailable: the directory cannot be made, or is something else.
+    :raises EndpointUnavailable: the directory cannot be created, or is not a directory of this user.
     """
     return os.path.join(runtime_directory(), f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}.{suffix}")

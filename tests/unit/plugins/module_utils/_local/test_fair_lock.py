@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Turns, between real processes."""
+"""The lock of a channel, between real processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ from ansible_collections.netless.qga.plugins.module_utils._channels.stream_chann
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock import FairLock
 from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
-from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointBusy, EndpointUnavailable
+from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    EndpointBusy,
+    EndpointUnavailable,
+    UnreachableReason,
+)
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 
 NAME = "unix:/run/vm.sock"
@@ -32,7 +36,7 @@ NAME = "unix:/run/vm.sock"
 class InChild:
     """A function in a process of its own.
 
-    :param function: returns whether all was well.
+    :param function: returns whether it succeeded.
     """
 
     def __init__(self, function: t.Callable[[], bool]) -> None:
@@ -45,19 +49,19 @@ class InChild:
                 os._exit(status)
 
     def succeeded(self) -> bool:
-        """Waits for its end."""
+        """Wait for the end of the process, and return whether the function succeeded."""
         return os.waitpid(self.pid, 0)[1] == 0
 
 
 def until(condition: t.Callable[[], bool]) -> None:
-    """Waits for what has to come sooner or later."""
+    """Wait until the condition holds."""
     deadline = Deadline.after(30)
     while not condition():
         assert not deadline.passed
         time.sleep(0.01)
 
 
-def test_is_taken_and_given() -> None:
+def test_lock_is_held_from_acquire_to_release() -> None:
     fair_lock = FairLock(NAME)
     holds = [fair_lock.held]
     for step in (fair_lock.acquire, fair_lock.acquire):
@@ -70,7 +74,7 @@ def test_is_taken_and_given() -> None:
     assert holds == [False, True, True, False, False]
 
 
-def test_has_one_holder_for_each_channel() -> None:
+def test_lock_has_one_holder_for_each_channel() -> None:
     fair_lock, same, other = FairLock(NAME), FairLock(NAME), FairLock(NAME + "2")
     fair_lock.acquire(Deadline.after(30))
     other.acquire(Deadline.after(30))
@@ -81,7 +85,7 @@ def test_has_one_holder_for_each_channel() -> None:
     same.acquire(Deadline.after(30))
 
 
-def test_passes_to_a_process_that_waits() -> None:
+def test_release_hands_the_lock_to_a_waiting_process() -> None:
     fair_lock = FairLock(NAME)
     fair_lock.acquire(Deadline.after(30))
 
@@ -94,12 +98,12 @@ def test_passes_to_a_process_that_waits() -> None:
     until(fair_lock.has_waiters)
     fair_lock.release()
     assert child.succeeded()
-    # It was forked while the turn was ours, and has ended, and with it what it held and wanted.
+    # The child was forked while we held the lock. It has ended, and its copies of the descriptors with it.
     fair_lock.acquire(Deadline.after(30))
     assert not fair_lock.has_waiters()
 
 
-def test_is_given_by_the_death_of_its_holder(tmp_path: pathlib.Path) -> None:
+def test_death_of_the_holder_frees_the_lock(tmp_path: pathlib.Path) -> None:
     def hold() -> bool:
         FairLock(NAME).acquire(Deadline.after(30))
         (tmp_path / "held").touch()
@@ -116,8 +120,8 @@ def test_is_given_by_the_death_of_its_holder(tmp_path: pathlib.Path) -> None:
     fair_lock.acquire(Deadline.after(30))
 
 
-def test_is_taken_by_one_process_at_a_time(tmp_path: pathlib.Path) -> None:
-    def take_turns() -> bool:
+def test_lock_is_held_by_one_process_at_a_time(tmp_path: pathlib.Path) -> None:
+    def lock_repeatedly() -> bool:
         for dummy in range(20):
             fair_lock = FairLock(NAME)
             fair_lock.acquire(Deadline.after(30))
@@ -126,12 +130,14 @@ def test_is_taken_by_one_process_at_a_time(tmp_path: pathlib.Path) -> None:
             fair_lock.release()
         return True
 
-    children = [InChild(take_turns) for dummy in range(3)]
+    children = [InChild(lock_repeatedly) for dummy in range(3)]
     assert [child.succeeded() for child in children] == [True] * 3
 
 
 @pytest.mark.parametrize("what", ["a file", "a link", "nothing can be made there", "another user's"])
-def test_wants_a_directory_of_its_own(what: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_refuses_a_directory_that_is_not_the_users(
+    what: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = tmp_path / f"netless-qga-{os.geteuid()}"
     if what == "a file":
         place.touch()
@@ -149,7 +155,7 @@ def test_wants_a_directory_of_its_own(what: str, tmp_path: pathlib.Path, monkeyp
         FairLock(NAME).acquire(Deadline.after(30))
 
 
-def test_keeps_its_files_to_itself(tmp_path: pathlib.Path) -> None:
+def test_lock_files_are_private_to_the_user(tmp_path: pathlib.Path) -> None:
     fair_lock = FairLock(NAME)
     fair_lock.acquire(Deadline.after(30))
     (place,) = tmp_path.iterdir()
@@ -158,15 +164,19 @@ def test_keeps_its_files_to_itself(tmp_path: pathlib.Path) -> None:
     fair_lock.release()
 
 
-def test_says_why_it_cannot_be_taken(tmp_path: pathlib.Path) -> None:
+def test_error_explains_why_the_lock_cannot_be_created(tmp_path: pathlib.Path) -> None:
     fair_lock = FairLock(NAME)
     fair_lock.acquire(Deadline.after(30))
     fair_lock.release()
     for lock in tmp_path.glob("*/*"):
         lock.unlink()
         lock.symlink_to("/dev/null")
-    with pytest.raises(EndpointUnavailable, match=r"cannot make the lock .*: Too many levels of symbolic links"):
+    with pytest.raises(
+        EndpointUnavailable, match=r"cannot create the lock .*: Too many levels of symbolic links"
+    ) as caught:
         fair_lock.acquire(Deadline.after(30))
+    # A problem of this machine proves nothing about the other end of the channel.
+    assert caught.value.reason is UnreachableReason.UNKNOWN
 
 
 CLIENT = """
@@ -183,21 +193,21 @@ for dummy in range(int(sys.argv[2])):
 
 
 def client(path: str, calls: int) -> subprocess.Popen[bytes]:
-    """Another process that uses the same channel."""
-    # What holds ansible_collections, which ansible-test imports without sys.path.
+    """Start another process that uses the same channel."""
+    # The directory that contains ansible_collections; ansible-test imports it without sys.path.
     root = pathlib.Path(inspect.getfile(FairLock)).parents[6]
     environment = dict(os.environ, PYTHONPATH=str(root))
     return subprocess.Popen([sys.executable, "-c", textwrap.dedent(CLIENT), path, str(calls)], env=environment)
 
 
-def test_lets_processes_share_a_channel() -> None:
+def test_processes_share_a_channel() -> None:
     with ScriptedAgent().listening() as path:
         clients = [client(path, 200) for dummy in range(3)]
         assert [process.wait(60) for process in clients] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("doing", ["pausing", "calling"])
-def test_lets_a_process_have_the_channel_that_waits_for_it(doing: str) -> None:
+def test_channel_passes_to_a_waiting_process_between_calls(doing: str) -> None:
     agent = ScriptedAgent()
     with agent.listening() as path:
         channel = StreamChannel(UnixConnector(path), connect_timeout=30)
@@ -205,7 +215,7 @@ def test_lets_a_process_have_the_channel_that_waits_for_it(doing: str) -> None:
         channel.exchange(ping, Deadline.after(30))
         with client(path, 1) as other:
             deadline = Deadline.after(30)
-            # A play that does nothing but wait, or one that never stops to ask for things.
+            # A play that only waits, or one that sends commands without a pause.
             while other.poll() is None:
                 assert not deadline.passed
                 if doing == "pausing":
