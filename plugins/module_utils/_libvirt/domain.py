@@ -43,9 +43,9 @@ class DomainState(enum.Enum):
 
 
 _HINTS = {
-    DomainState.PAUSED: "the domain is paused, so that its guest cannot answer: virsh resume lets it go on",
+    DomainState.PAUSED: "the domain is paused, so that its guest cannot answer: virsh resume continues it",
     DomainState.OFF: "the domain is off: virsh start starts it",
-    DomainState.CRASHED: "the domain has crashed: virsh start starts it anew",
+    DomainState.CRASHED: "the domain has crashed: virsh start starts it again",
     DomainState.SUSPENDED: "the guest is suspended to memory: virsh dompmwakeup wakes it up",
 }
 

@@ -23,7 +23,7 @@ _NO_CHANNEL = (
 
 _NO_AGENT = {
     "not connected": "no guest agent is connected: is the guest up, and qemu-guest-agent running in it?",
-    "not available due to an error": "libvirt gave the guest agent up after an error: restart qemu-guest-agent in the "
+    "not available due to an error": "libvirt gave up the guest agent after an error: restart qemu-guest-agent in the "
     "guest, with virsh console or by a reboot",
 }
 
@@ -44,7 +44,7 @@ def unreachable_error(libvirt: t.Any, error: t.Any, endpoint: str, *, permission
         libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED: _NO_CHANNEL,
         libvirt.VIR_ERR_OPERATION_DENIED: f"the connection to libvirt is read-only: {shown}",
         libvirt.VIR_ERR_ACCESS_DENIED: f"libvirt's access control forbids it; {permission} is needed: {shown}",
-        libvirt.VIR_ERR_AUTH_FAILED: f"libvirt did not accept who we are: {shown}",
+        libvirt.VIR_ERR_AUTH_FAILED: f"libvirt rejected the authentication: {shown}",
     }
     if code in reasons:
         return EndpointUnavailable(f"{endpoint}: {reasons[code]}")

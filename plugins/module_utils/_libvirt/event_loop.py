@@ -2,12 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""libvirt's event loop, which takes in what comes on its connections. It is run by whoever waits, and in no thread.
+"""libvirt's event loop, which processes what arrives on connections. The caller that waits runs it, not a thread.
 
-A thread would not survive the fork that every task of Ansible's begins with, and it would take in what a guest sends
-as fast as that comes, whether or not anybody wants it. That nobody runs the loop between two calls has its price:
-libvirtd gives a connection up that leaves its keepalive messages unanswered for half a minute. The next call opens
-another one.
+A thread would not survive the fork that starts every task of Ansible, and it would take in what a guest sends as fast
+as it arrives, whether or not anybody reads it. The price is that nothing runs the loop between two calls: libvirtd
+drops a connection that leaves its keepalive messages unanswered for half a minute. The next call opens another one.
 """
 
 from __future__ import annotations
@@ -21,9 +20,10 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import StateErr
 
 
 class EventLoop:
-    """The right to use the event loop of this process, which is begun before the connection that shall be served.
+    """The use of this process's event loop. Create it before the connection that the loop is to serve.
 
-    :raises StateError: a parent of this process did so before the fork. Its connections would be served here as well.
+    :param libvirt: the module ``libvirt``.
+    :raises StateError: a parent of this process had one at the fork. The loop would serve the parent's connections too.
     """
 
     _timer: t.ClassVar[int | None] = None
@@ -33,27 +33,27 @@ class EventLoop:
         self._libvirt = libvirt
         self.process = os.getpid()
         if self._is_inherited():
-            raise StateError("this process was forked while a stream of libvirt's was open, and cannot have its own")
+            raise StateError("this process was forked while a libvirt stream was open, and cannot open another one")
         if EventLoop._timer is None:
             libvirt.virEventRegisterDefaultImpl()
             EventLoop._timer = libvirt.virEventAddTimeout(-1, lambda timer, opaque: None, None)
         self._users.add(self)
 
     def run(self, deadline: Deadline) -> None:
-        """Wait until something comes, take it in and return; or return at the deadline."""
+        """Wait until something arrives and process it, or return at the deadline."""
         self._libvirt.virEventUpdateTimeout(EventLoop._timer, math.ceil(deadline.remaining() * 1000))
         self._libvirt.virEventRunDefaultImpl()
 
     @classmethod
     def finish(cls, libvirt: t.Any) -> None:
-        """Do what is left to do when a connection was closed: where there is an event loop, it frees the socket."""
+        """Run what is left to do after a connection was closed: if there is an event loop, it frees the socket."""
         if cls._timer is not None and not cls._is_inherited():
-            # Not at once: that would be the timer's turn, and the rest is done when nothing else is to do.
+            # Not 0: the loop would handle only the timer, and it does the rest when nothing else is due.
             libvirt.virEventUpdateTimeout(cls._timer, 1)
             libvirt.virEventRunDefaultImpl()
 
     def close(self) -> None:
-        """Give the right up. May be called again."""
+        """Give up the use of the loop. May be called again."""
         self._users.discard(self)
 
     @classmethod

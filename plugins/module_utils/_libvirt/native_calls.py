@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The agent's commands that libvirt has calls of its own for.
+"""libvirt's native calls for commands of the agent.
 
-libvirt then knows what goes on in the guest: it waits for the guest's shutdown, tells QEMU of a clock that was set, and
-its access control sees what is done, and not only that something is. The other commands are passed on as they are.
+With them libvirt knows what happens in the guest: it waits for the guest's shutdown, informs QEMU of a clock that was
+set, and its access control sees which action is requested, and not only that the agent is used. All other commands are
+passed to the agent as they are.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import typing as t
 
 NativeCall = t.Callable[[t.Any], t.Any]
 
-#: libvirt itself waits for no more than a minute until the guest goes down.
+#: The command whose native call has a limit of its own: libvirt waits at most a minute for the guest to go down.
 LIMITED_BY_LIBVIRT = "guest-shutdown"
 
-#: What libvirt's access control has to allow for those of its own calls for which domain.write is not enough, or not
-#: needed (libvirt's remote_protocol.x, ``@acl``).
+#: What libvirt's access control has to allow for the native calls for which domain.write is not enough, or not needed
+#: (libvirt's remote_protocol.x, ``@acl``).
 PERMISSIONS = {
     "guest-fsfreeze-freeze": "domain.fs-freeze",
     "guest-fsfreeze-freeze-list": "domain.fs-freeze",
@@ -28,7 +29,7 @@ PERMISSIONS = {
     "guest-fstrim": "domain.fs-trim",
     "guest-set-time": "domain.set-time",
     "guest-set-user-password": "domain.set-password",
-    "guest-shutdown": "domain.init-control, besides domain.write,",
+    "guest-shutdown": "domain.init-control, in addition to domain.write,",
     "guest-suspend-disk": "domain.pm-control",
     "guest-suspend-hybrid": "domain.pm-control",
     "guest-suspend-ram": "domain.pm-control",
@@ -38,24 +39,28 @@ _NANOSECONDS = 10**9
 
 
 def native_call(libvirt: t.Any, command: str, arguments: t.Mapping[str, t.Any]) -> NativeCall | None:
-    """libvirt's own call for a command of the agent, if it has one for these arguments.
+    """Return libvirt's native call for a command of the agent; None if it has none for these arguments.
 
     :param libvirt: the module ``libvirt``.
-    :returns: takes the ``libvirt.virDomain`` and returns what the agent would have replied, as far as libvirt tells.
+    :returns: a function that takes the ``libvirt.virDomain`` and returns what the agent would have replied, as far as
+        libvirt reports it.
     """
     find = _NATIVE_CALLS.get(command)
     return find(libvirt, arguments) if find is not None else None
 
 
 def limited(libvirt: t.Any, call: NativeCall, seconds: int) -> NativeCall:
-    """A call of libvirt's that gives up after a time, which is for ever otherwise.
+    """Return a native call that gives up after a time; without a limit libvirt waits for the agent for ever.
 
-    libvirt knows such a limit only for all calls of a domain, and does not tell what it was before; so it is none
-    afterwards, as it is when a domain starts (virDomainAgentSetResponseTimeout).
+    libvirt has one limit for all calls of a domain, and does not report its present value. So there is no limit
+    afterwards, as when a domain starts (virDomainAgentSetResponseTimeout).
+
+    :param libvirt: the module ``libvirt``.
+    :param seconds: how long libvirt waits for the agent.
     """
 
     def carry_out(domain: t.Any) -> t.Any:
-        # Who may freeze a domain need not be allowed to write to it.
+        # A user with the permission to freeze need not have the one to set the limit, which is domain.write.
         with contextlib.suppress(libvirt.libvirtError):
             domain.agentSetResponseTimeout(seconds, 0)
         try:
@@ -78,7 +83,7 @@ def _thaw(libvirt: t.Any, arguments: t.Mapping[str, t.Any]) -> NativeCall:
 def _trim(libvirt: t.Any, arguments: t.Mapping[str, t.Any]) -> NativeCall:
     def trim(domain: t.Any) -> dict[str, t.Any]:
         domain.fSTrim(None, arguments.get("minimum", 0), 0)
-        # libvirt does not tell what was trimmed.
+        # libvirt does not report what was trimmed.
         return {"paths": []}
 
     return trim
@@ -98,8 +103,8 @@ def _suspend(target: str) -> t.Callable[[t.Any, t.Mapping[str, t.Any]], NativeCa
 
 def _get_time(libvirt: t.Any, arguments: t.Mapping[str, t.Any]) -> NativeCall:
     def get_time(domain: t.Any) -> int:
-        told = domain.getTime(0)
-        return int(told["seconds"]) * _NANOSECONDS + int(told["nseconds"])
+        time = domain.getTime(0)
+        return int(time["seconds"]) * _NANOSECONDS + int(time["nseconds"])
 
     return get_time
 

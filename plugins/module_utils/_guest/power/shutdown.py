@@ -236,7 +236,7 @@ class Shutdown:
         """Press the power button, unless the guest has gone down by itself meanwhile."""
         domain = t.cast(LibvirtDomain, self._domain)
         if domain.state(Deadline.after(LIBVIRT_TIMEOUT)) is not DomainState.OFF:
-            press_power_button(domain, Deadline.after(LIBVIRT_TIMEOUT), start_anew=self._mode == REBOOT)
+            press_power_button(domain, Deadline.after(LIBVIRT_TIMEOUT), restart=self._mode == REBOOT)
             self._fallback_reason = reason
             self._warn(f"libvirt pressed the power button, because: {reason}")
 

@@ -54,7 +54,7 @@ def diagnose_domain(name: str = "db1", endpoint: str = "libvirt") -> dict[str, t
 
 @pytest.mark.parametrize(
     ("code", "reason"),
-    [(45, "did not accept who we are"), (38, "says libvirt"), (88, "access control")],
+    [(45, "rejected the authentication"), (38, "says libvirt"), (88, "access control")],
 )
 def test_refused_connection_is_a_problem(hypervisor: HypervisorWithVersions, code: int, reason: str) -> None:
     hypervisor.open_failures = [Failure(code)]

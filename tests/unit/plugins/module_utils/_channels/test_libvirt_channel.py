@@ -107,7 +107,7 @@ def test_no_such_domain(hypervisor: Hypervisor) -> None:
 
 def test_a_hypervisor_that_refuses(hypervisor: Hypervisor) -> None:
     hypervisor.open_failures = [Failure(45, "authentication failed")]
-    with pytest.raises(EndpointUnavailable, match="did not accept who we are: authentication failed"):
+    with pytest.raises(EndpointUnavailable, match="rejected the authentication: authentication failed"):
         call()
 
 

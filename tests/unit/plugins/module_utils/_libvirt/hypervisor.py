@@ -2,8 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A hypervisor in place of libvirt's library, which raises what a test tells it to. Most of libvirt's errors cannot be
-had from a libvirtd when they are wanted, and none has those of all versions; the codes are those of virterror.h."""
+"""A hypervisor in place of libvirt's library, which raises what a test asks for.
+
+Most of libvirt's errors cannot be provoked in a libvirtd, and no libvirtd has those of all versions. The codes come from
+virterror.h.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ FLAGS = {
     "VIR_NODE_SUSPEND_TARGET_HYBRID": 2,
     "VIR_NODE_SUSPEND_TARGET_MEM": 0,
 }
-OWN_CALLS = (
+NATIVE_CALLS = (
     "agentSetResponseTimeout",
     "authorizedSSHKeysGet",
     "authorizedSSHKeysSet",
@@ -68,7 +71,7 @@ OWN_CALLS = (
     "setUserPassword",
     "shutdownFlags",
 )
-"""What libvirt does itself with a domain."""
+"""libvirt's native calls on a domain."""
 
 
 class Failure(Exception):
@@ -87,14 +90,14 @@ class Failure(Exception):
 
 
 def channel_xml(name: str, number: int, *, kind: str = "unix", connected: bool = True) -> str:
-    """A channel of a running domain, in libvirt's XML."""
+    """Return a channel of a running domain, in libvirt's XML."""
     state = "connected" if connected else "disconnected"
     target = f"<target type='virtio' name='{name}' state='{state}'/>"
     return f"<channel type='{kind}'>{target}<alias name='channel{number}'/></channel>"
 
 
 class Hypervisor:
-    """A connection, its only domain, and the library's functions, whose answers are set by the test."""
+    """A connection, its only domain, and the library's functions; the test sets their answers."""
 
     # pylint: disable=invalid-name  # they are libvirt's
 
@@ -102,9 +105,9 @@ class Hypervisor:
         self.agent: dict[str, t.Callable[[dict[str, t.Any]], t.Any]] = {}
         """What the guest's agent replies to a command, or raises, once there is nothing in ``replies``."""
         self.own: dict[str, t.Callable[..., t.Any]] = {}
-        """What libvirt's own calls do and return, or raise. Those that are not here return 0, as if all was well."""
+        """What libvirt's native calls do and return, or raise. Those that are not here return 0, as on success."""
         self.native_calls: list[tuple[t.Any, ...]] = []
-        """Those that were made: their names and what they were given."""
+        """The native calls that were made: their names and arguments."""
         self.power = RUNNING
         """The state of the domain, once there is nothing in ``states``."""
         self.replies: list[str | Exception] = []
@@ -142,7 +145,7 @@ class Hypervisor:
         return (self.states.pop(0) if self.states else self.power), 0
 
     def __getattr__(self, name: str) -> t.Callable[..., t.Any]:
-        if name not in OWN_CALLS:
+        if name not in NATIVE_CALLS:
             raise AttributeError(name)
 
         def native_call(*arguments: t.Any) -> t.Any:
@@ -168,25 +171,25 @@ class Hypervisor:
 
     @property
     def commands(self) -> list[str]:
-        """What the agent was asked for, but for syncs."""
+        """The commands that the agent received, without syncs."""
         commands = [json.loads(text)["execute"] for text, dummy in self.requests]
         return [command for command in commands if command != "guest-sync"]
 
     def serve(self, **commands: t.Any) -> None:
-        """Have an agent in the guest.
+        """Put an agent into the guest.
 
-        :param commands: what it replies, with underscores in their names; a function is given the arguments.
+        :param commands: its replies by command, with underscores in the names; a function receives the arguments.
         """
         replies = {name.replace("_", "-"): reply for name, reply in commands.items()}
         known = [{"name": name, "enabled": True, "success-response": True} for name in replies]
         self.agent = {
             "guest-sync": lambda arguments: arguments["id"],
             "guest-info": lambda arguments: {"version": "7.2.22", "supported_commands": known},
-            **{name: reply if callable(reply) else _saying(reply) for name, reply in replies.items()},
+            **{name: reply if callable(reply) else _replying(reply) for name, reply in replies.items()},
         }
 
     def leave(self) -> None:
-        """Have no agent in the guest any more."""
+        """Remove the agent from the guest."""
         gone = Failure(86, "Guest agent is not responding: QEMU guest agent is not connected")
         self.agent = {"guest-sync": _raising(gone), **{name: _raising(gone) for name in self.agent}}
 
@@ -211,7 +214,7 @@ class Hypervisor:
         monkeypatch.setitem(sys.modules, "libvirt_qemu", functions)
 
 
-def _saying(reply: t.Any) -> t.Callable[[dict[str, t.Any]], t.Any]:
+def _replying(reply: t.Any) -> t.Callable[[dict[str, t.Any]], t.Any]:
     return lambda arguments: reply
 
 

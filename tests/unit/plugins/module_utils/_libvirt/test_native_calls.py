@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The agent's commands that libvirt has calls of its own for, and what their errors mean."""
+"""libvirt's native calls for commands of the agent, and what their errors mean."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def call(agent: Agent, command: str, arguments: dict[str, t.Any] | None = None, 
         ("guest-suspend-ram", {}, ("pMSuspendForDuration", 0, 0, 0), 0, None),
     ],
 )
-def test_libvirt_does_it_itself(
+def test_native_call_replaces_the_command(
     hypervisor: Hypervisor,
     agent: Agent,
     command: str,
@@ -144,10 +144,10 @@ def test_libvirt_does_it_itself(
     assert call(agent, command, arguments) == reply
     assert hypervisor.requests == []
     if command == "guest-shutdown":
-        # libvirt has a limit of its own for that.
+        # libvirt has its own limit for this command.
         assert hypervisor.native_calls == [expected]
         return
-    # With a time to answer in, which is then what it is for a domain that nobody has set it for.
+    # With a time limit, which is afterwards what a domain starts with.
     limit, made, restored = hypervisor.native_calls
     assert made == expected
     assert limit[0] == restored[0] == "agentSetResponseTimeout"
@@ -157,7 +157,7 @@ def test_libvirt_does_it_itself(
 @pytest.mark.parametrize(
     ("command", "arguments"), [("guest-ping", {}), ("guest-shutdown", {"mode": "halt"}), ("guest-sync", {"id": 1})]
 )
-def test_the_others_are_passed_on(
+def test_other_commands_are_passed_to_the_agent(
     hypervisor: Hypervisor, agent: Agent, command: str, arguments: dict[str, t.Any]
 ) -> None:
     hypervisor.replies = ['{"return": 1}' if command == "guest-sync" else '{"return": {}}']
@@ -166,7 +166,7 @@ def test_the_others_are_passed_on(
     assert hypervisor.native_calls == []
 
 
-def test_commands_are_passed_on_by_default(hypervisor: Hypervisor) -> None:
+def test_commands_are_passed_to_the_agent_by_default(hypervisor: Hypervisor) -> None:
     hypervisor.replies = ['{"return": 1}']
     agent = Agent(LibvirtChannel("db1", "qemu:///system"))
     assert call(agent, "guest-fsfreeze-freeze") == 1
@@ -174,7 +174,7 @@ def test_commands_are_passed_on_by_default(hypervisor: Hypervisor) -> None:
     assert hypervisor.native_calls == []
 
 
-def test_who_may_not_set_the_time_may_do_the_rest(hypervisor: Hypervisor, agent: Agent) -> None:
+def test_call_is_made_without_permission_to_set_its_limit(hypervisor: Hypervisor, agent: Agent) -> None:
     hypervisor.own = {"agentSetResponseTimeout": raising(Failure(88)), "fsFreeze": lambda *given: 1}
     assert call(agent, "guest-fsfreeze-freeze") == 1
 
@@ -183,7 +183,7 @@ def test_who_may_not_set_the_time_may_do_the_rest(hypervisor: Hypervisor, agent:
     ("command", "own"), [("guest-fsfreeze-freeze", "fsFreeze"), ("guest-suspend-ram", "pMSuspendForDuration")]
 )
 @pytest.mark.parametrize("code", [1, 113])
-def test_the_agents_own_error(
+def test_error_of_the_agent_is_passed_on(
     hypervisor: Hypervisor, monkeypatch: pytest.MonkeyPatch, agent: Agent, command: str, own: str, code: int
 ) -> None:
     for name, number in NEWER_CODES.items():
@@ -198,7 +198,7 @@ def test_the_agents_own_error(
     assert hypervisor.native_calls[-1] == ("agentSetResponseTimeout", BLOCK, 0)
 
 
-def test_an_error_of_the_command_that_libvirt_has_chosen(hypervisor: Hypervisor, agent: Agent) -> None:
+def test_error_of_the_command_that_libvirt_chose_instead(hypervisor: Hypervisor, agent: Agent) -> None:
     hypervisor.serve(guest_fsfreeze_freeze=None)
     hypervisor.own["fsFreeze"] = raising(
         Failure(1, "internal error: unable to execute QEMU agent command 'guest-fsfreeze-freeze-list': no hook")
@@ -218,7 +218,7 @@ def test_an_error_of_the_command_that_libvirt_has_chosen(hypervisor: Hypervisor,
 @pytest.mark.parametrize(
     ("command", "own"), [("guest-set-time", "setTime"), ("guest-suspend-ram", "pMSuspendForDuration")]
 )
-def test_what_libvirt_refuses_itself(
+def test_refusal_by_libvirt_is_an_error_of_the_command(
     hypervisor: Hypervisor, agent: Agent, failure: Failure, command: str, own: str
 ) -> None:
     hypervisor.serve(**{command.replace("-", "_"): None})
@@ -238,7 +238,7 @@ def test_what_libvirt_refuses_itself(
     ],
 )
 @pytest.mark.parametrize(("command", "own"), [("guest-fstrim", "fSTrim"), ("guest-shutdown", "shutdownFlags")])
-def test_what_libvirt_did_not_try(
+def test_call_that_libvirt_did_not_try_is_unreachable(
     hypervisor: Hypervisor, agent: Agent, failure: Failure, kind: type[Exception], message: str, command: str, own: str
 ) -> None:
     hypervisor.own[own] = raising(failure)
@@ -253,11 +253,11 @@ def test_what_libvirt_did_not_try(
     [
         ("guest-fstrim", "fSTrim", "domain.fs-trim is"),
         ("guest-get-time", "getTime", "domain.write is"),
-        ("guest-shutdown", "shutdownFlags", "domain.init-control, besides domain.write, is"),
+        ("guest-shutdown", "shutdownFlags", "domain.init-control, in addition to domain.write, is"),
         ("guest-network-get-interfaces", None, "domain.write is"),
     ],
 )
-def test_the_permission_is_named_that_is_needed(
+def test_error_names_the_missing_permission(
     hypervisor: Hypervisor, agent: Agent, command: str, own: str | None, permission: str
 ) -> None:
     denied = Failure(88)
@@ -270,16 +270,16 @@ def test_the_permission_is_named_that_is_needed(
 
 
 @pytest.mark.parametrize("failure", [Failure(86, "Guest agent not available for now"), Failure(112), Failure(38)])
-def test_an_answer_that_did_not_come(hypervisor: Hypervisor, agent: Agent, failure: Failure) -> None:
+def test_lost_answer_has_unknown_outcome(hypervisor: Hypervisor, agent: Agent, failure: Failure) -> None:
     hypervisor.own["fsThaw"] = hypervisor.own["reboot"] = raising(failure)
     with pytest.raises(OutcomeUnknown, match="the answer to guest-fsfreeze-thaw is lost"):
         call(agent, "guest-fsfreeze-thaw")
-    # That is what success looks like for those that are silent then.
+    # For a command that is silent on success this is success.
     call(agent, "guest-shutdown", {"mode": "reboot"})
     assert [made[0] for made in hypervisor.native_calls if made[0] != "agentSetResponseTimeout"] == ["fsThaw", "reboot"]
 
 
-def test_a_busy_agent_is_waited_for(hypervisor: Hypervisor, agent: Agent) -> None:
+def test_call_waits_for_a_busy_agent(hypervisor: Hypervisor, agent: Agent) -> None:
     def freeze(*given: t.Any) -> int:
         if [made[0] for made in hypervisor.native_calls].count("fsFreeze") == 1:
             raise Failure(68, "cannot acquire state change lock")
@@ -289,7 +289,7 @@ def test_a_busy_agent_is_waited_for(hypervisor: Hypervisor, agent: Agent) -> Non
     assert call(agent, "guest-fsfreeze-freeze") == 3
 
 
-def test_a_call_that_hangs_is_left_alone(hypervisor: Hypervisor, agent: Agent) -> None:
+def test_call_that_hangs_is_abandoned(hypervisor: Hypervisor, agent: Agent) -> None:
     released = threading.Event()
     hypervisor.own["fsFreeze"] = hypervisor.own["shutdownFlags"] = lambda *given: released.wait(20)
     try:

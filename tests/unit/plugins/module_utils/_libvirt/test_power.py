@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The state of a domain, and what libvirt does about it without an agent."""
+"""What libvirt does to the power of a domain without an agent."""
 
 from __future__ import annotations
 
@@ -36,49 +36,7 @@ def soon() -> Deadline:
     return Deadline.after(0.2)
 
 
-@pytest.mark.parametrize(
-    ("number", "state"),
-    [
-        (1, DomainState.RUNNING),
-        (2, DomainState.RUNNING),
-        (3, DomainState.PAUSED),
-        (4, DomainState.RUNNING),
-        (5, DomainState.OFF),
-        (6, DomainState.CRASHED),
-        (7, DomainState.SUSPENDED),
-    ],
-)
-def test_every_state_can_be_asked_for(
-    hypervisor: Hypervisor, domain: LibvirtDomain, number: int, state: DomainState
-) -> None:
-    hypervisor.power = number
-    assert domain.state(soon()) is state is domain.state(soon())
-    assert hypervisor.opened == 1
-
-
-def test_a_domain_that_never_was_is_not_off(hypervisor: Hypervisor) -> None:
-    with pytest.raises(EndpointUnavailable, match="there is no such domain"):
-        LibvirtDomain("db2", "qemu:///system").state(soon())
-    assert hypervisor.closed
-
-
-def test_one_that_vanished_is(hypervisor: Hypervisor, domain: LibvirtDomain, monkeypatch: pytest.MonkeyPatch) -> None:
-    def vanished() -> t.NoReturn:
-        raise Failure(42, "no domain with matching uuid")
-
-    domain.state(soon())
-    monkeypatch.setattr(hypervisor, "state", vanished)
-    assert domain.state(soon()) is DomainState.OFF
-
-
-def test_libvirt_is_connected_to_anew(hypervisor: Hypervisor, domain: LibvirtDomain) -> None:
-    domain.state(soon())
-    hypervisor.alive = False
-    assert domain.state(soon()) is DomainState.RUNNING
-    assert hypervisor.opened == 2
-
-
-def test_libvirt_that_is_away(hypervisor: Hypervisor, domain: LibvirtDomain) -> None:
+def test_libvirt_that_cannot_be_reached(hypervisor: Hypervisor, domain: LibvirtDomain) -> None:
     hypervisor.open_failures = [Failure(38, "Connection refused")]
     for function in (domain.state, lambda deadline: wake_up(domain, deadline)):
         with pytest.raises(EndpointUnavailable, match="qemu:///system: Connection refused"):
@@ -86,14 +44,14 @@ def test_libvirt_that_is_away(hypervisor: Hypervisor, domain: LibvirtDomain) -> 
     assert hypervisor.native_calls == []
 
 
-def test_the_orders(hypervisor: Hypervisor, domain: LibvirtDomain) -> None:
+def test_requests_become_native_calls(hypervisor: Hypervisor, domain: LibvirtDomain) -> None:
     press_power_button(domain, soon())
-    press_power_button(domain, soon(), start_anew=True)
+    press_power_button(domain, soon(), restart=True)
     wake_up(domain, soon())
     assert hypervisor.native_calls == [("shutdownFlags", 1), ("reboot", 1), ("pMWakeup", 0)]
 
 
-def test_an_order_that_is_refused(hypervisor: Hypervisor, domain: LibvirtDomain) -> None:
+def test_refused_request_names_the_reason(hypervisor: Hypervisor, domain: LibvirtDomain) -> None:
     def refuse(flags: int) -> t.NoReturn:
         raise Failure(88, "access denied: 'QEMU' denied access: domain.init-control")
 
@@ -104,11 +62,13 @@ def test_an_order_that_is_refused(hypervisor: Hypervisor, domain: LibvirtDomain)
         press_power_button(domain, soon())
 
 
-def test_an_order_whose_answer_does_not_come(hypervisor: Hypervisor, domain: LibvirtDomain) -> None:
+def test_unanswered_request_has_unknown_outcome(hypervisor: Hypervisor, domain: LibvirtDomain) -> None:
     released = threading.Event()
     hypervisor.own["pMWakeup"] = lambda flags: released.wait(20)
     try:
-        with pytest.raises(OutcomeUnknown, match="libvirt was asked to wake the guest up, and did not say in time"):
+        with pytest.raises(
+            OutcomeUnknown, match="libvirt was asked to wake the guest up, and did not confirm it in time"
+        ):
             wake_up(domain, soon())
         assert domain.state(soon()) is DomainState.RUNNING and hypervisor.opened == 2
     finally:
