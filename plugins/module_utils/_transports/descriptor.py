@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reading and writing file descriptors with a deadline: what sockets, pipes and terminals have in common."""
+"""Reads and writes with a deadline on file descriptors, which sockets, pipes and terminals share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 
-# As much as a Unix socket holds at its default buffer size, so that one call fetches all there is.
+# As much as a Unix socket holds at its default buffer size, so that one call returns all that has arrived.
 _READ_SIZE = 256 * 1024
 
 
@@ -21,7 +21,7 @@ def send(descriptor: int, data: bytes, deadline: Deadline) -> None:
     """Write all of the data to a non-blocking descriptor.
 
     :raises TimeoutError: the deadline passed first.
-    :raises ConnectionError: nobody reads the other end any more.
+    :raises ConnectionError: the other side closed the channel.
     """
     rest = memoryview(data)
     while rest:
@@ -34,9 +34,9 @@ def send(descriptor: int, data: bytes, deadline: Deadline) -> None:
 
 
 def receive(descriptor: int, deadline: Deadline) -> bytes:
-    """What can be read from a non-blocking descriptor; empty at its end.
+    """Return what can be read from a non-blocking descriptor; nothing at the end of the stream.
 
-    :raises TimeoutError: there was nothing before the deadline.
+    :raises TimeoutError: nothing arrived before the deadline.
     """
     while True:
         _wait(descriptor, select.POLLIN, deadline)
@@ -45,12 +45,12 @@ def receive(descriptor: int, deadline: Deadline) -> bytes:
         except BlockingIOError:
             continue
         except OSError:
-            # A reset socket, or a terminal whose other side is gone: the end, like a proper one.
+            # A reset socket, or a terminal whose other side is gone, counts as a regular end.
             return b""
 
 
 def wait_writable(descriptor: int, deadline: Deadline) -> None:
-    """Wait until a non-blocking descriptor takes data, or a socket has been connected or refused.
+    """Wait until a non-blocking descriptor takes data, or until a socket is connected or refused.
 
     :raises TimeoutError: the deadline passed first.
     """

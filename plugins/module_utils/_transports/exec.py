@@ -23,7 +23,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 )
 
 _END_TIMEOUT = 1.0
-_STDERR_SHOWN = 500
+_MAX_ERROR_OUTPUT = 500
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class ExecConnector:
 
     def connect(self, deadline: Deadline) -> ExecTransport:
         """Start the program."""
-        # A file and not a pipe: nobody would have to drain it, and the program cannot block on it.
+        # A file and not a pipe: it need not be drained, and the program cannot block on it.
         try:
             stderr = tempfile.TemporaryFile()
         except OSError as exc:
-            raise EndpointUnavailable(f"{self.name}: no place for what the program may say: {exc.strerror}") from exc
+            raise EndpointUnavailable(f"{self.name}: no place for the program's error output: {exc.strerror}") from exc
         try:
-            # A conversation, and no command that could be waited for.
+            # Not AnsibleModule's run_command, which waits for the end: this program runs as long as the channel.
             process = subprocess.Popen(  # pylint: disable=ansible-bad-function
                 shlex.split(self.command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, bufsize=0
             )
@@ -63,7 +63,13 @@ class ExecConnector:
 
 
 class ExecTransport:
-    """A running relay program."""
+    """A running relay program.
+
+    Its errors carry no reason: how the program ends proves nothing about the agent that it leads to.
+
+    :param endpoint: the endpoint as the user wrote it, for messages.
+    :param stderr: the file with the program's standard error.
+    """
 
     def __init__(self, endpoint: str, process: subprocess.Popen[bytes], stderr: t.IO[bytes]) -> None:
         self._endpoint = endpoint
@@ -82,7 +88,7 @@ class ExecTransport:
     def no_reply_error(self) -> Unreachable:
         return AgentSilent(
             f"{self._endpoint}: the program runs, but no guest agent answers through it. Is the guest up, "
-            f"qemu-guest-agent running in it, and the channel not held by another client?{self._said()}"
+            f"qemu-guest-agent running in it, and the channel not held by another client?{self._error_output()}"
         )
 
     def closed_error(self) -> Unreachable:
@@ -90,7 +96,7 @@ class ExecTransport:
             how = f"the program ended with status {self._process.wait(_END_TIMEOUT)}"
         except subprocess.TimeoutExpired:
             how = "the program closed its output"
-        return ChannelClosed(f"{self._endpoint}: {how}.{self._said()}")
+        return ChannelClosed(f"{self._endpoint}: {how}.{self._error_output()}")
 
     def close(self) -> None:
         if self._stderr.closed:
@@ -105,9 +111,9 @@ class ExecTransport:
             self._process.wait()
         self._stderr.close()
 
-    def _said(self) -> str:
-        """The end of what the program wrote to its standard error, ready to be appended to a message."""
+    def _error_output(self) -> str:
+        """Return the end of what the program wrote to its standard error, in a form to be appended to a message."""
         size = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, size - _STDERR_SHOWN))
+        self._stderr.seek(max(0, size - _MAX_ERROR_OUTPUT))
         text = self._stderr.read().decode("utf-8", errors="replace").strip()
-        return f" It said: {text}" if text else ""
+        return f" It reported: {text}" if text else ""

@@ -27,22 +27,22 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 )
 
 # What fits into one message with stream data (VIR_NET_MESSAGE_LEGACY_PAYLOAD_MAX).
-_PIECE = 262120
+_MAX_PIECE = 262120
 
-_RETRY_SECONDS = 0.2
+_RETRY_INTERVAL = 0.2
 
-# For saying goodbye to a hypervisor that may be gone.
+# The hypervisor may be gone when we close the channel.
 _CLOSE_TIMEOUT = 2.0
 
-# How long a hypervisor may leave our keepalive messages unanswered: 5 seconds, three times. libvirtd's own defaults
-# are of the same kind.
+# How long a hypervisor may leave our keepalive messages unanswered: interval in seconds and count. libvirtd's own
+# defaults are similar.
 _KEEPALIVE = (5, 3)
 
-# How often to look for something that has come already. Before it, or before the end, there may be the keepalive
-# messages of half a minute, and one look takes in one of them.
-_LOOKS = 8
+# How often to run the event loop for data that has arrived already. Keepalive messages of half a minute may precede the
+# data or the end of the stream, and one run of the loop takes in one message.
+_MIN_LOOP_RUNS = 8
 
-# What libvirt's binding for Python returns instead of data if there is none now.
+# What libvirt's Python binding returns instead of data if there is none now.
 _NOTHING_YET = -2
 
 
@@ -82,19 +82,22 @@ class LibvirtStreamConnector:
             raise
 
     def find(self, channels: t.Sequence[DomainChannel]) -> DomainChannel | None:
-        """Which of the domain's channels this is."""
+        """Return this connector's channel among those of the domain; None if it is not there."""
         return next((channel for channel in channels if self.channel in (channel.name, channel.alias)), None)
 
     def _check(self, channels: t.Sequence[DomainChannel]) -> None:
-        """See that it can be opened; libvirt's own errors say less."""
+        """Check that the channel can be opened: libvirt's own errors explain less.
+
+        :raises EndpointUnavailable: it cannot be opened.
+        """
         found = self.find(channels)
         if found is None:
             if not channels:
                 return
             others = ", ".join(channel.name for channel in channels if channel.name != AGENT_CHANNEL) or "none"
             raise EndpointUnavailable(
-                f"{self.name}: the domain has no such channel. Besides the one that libvirt keeps to itself it has: "
-                f"{others}"
+                f"{self.name}: the domain has no such channel. In addition to the one that libvirt keeps to itself it "
+                f"has: {others}"
             )
         if found.name == AGENT_CHANNEL:
             raise EndpointUnavailable(
@@ -103,14 +106,14 @@ class LibvirtStreamConnector:
             )
         if found.kind != "unix":
             raise EndpointUnavailable(
-                f"{self.name}: the channel is of type {found.kind}, and libvirt opens those of type unix only"
+                f"{self.name}: the channel is of type {found.kind}, and libvirt opens only those of type unix"
             )
 
     def _open(self, domain: LibvirtDomain, deadline: Deadline) -> t.Any:
         libvirt = domain.library()
         while True:
             try:
-                return domain.call(lambda found: self._opened(libvirt, found), deadline)
+                return domain.call(lambda virdomain: self._open_stream(libvirt, virdomain), deadline)
             except TimeoutError as exc:
                 domain.abandon()
                 raise EndpointUnavailable(f"{self.name}: libvirt did not open the channel in time") from exc
@@ -118,20 +121,23 @@ class LibvirtStreamConnector:
                 text = excerpt(exc.get_error_message())
                 if exc.get_error_code() != libvirt.VIR_ERR_OPERATION_FAILED:
                     raise domain.refusal(exc) or EndpointUnavailable(f"{self.name}: {text}") from exc
-                deadline.sleep(_RETRY_SECONDS)
+                deadline.sleep(_RETRY_INTERVAL)
                 if deadline.passed:
                     raise EndpointBusy(f"{self.name}: another client held the channel all the time: {text}") from exc
 
-    def _opened(self, libvirt: t.Any, domain: t.Any) -> t.Any:
-        connection = domain.connect()
+    def _open_stream(self, libvirt: t.Any, virdomain: t.Any) -> t.Any:
+        connection = virdomain.connect()
         connection.setKeepAlive(*_KEEPALIVE)
         stream = connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
-        domain.openChannel(self.channel, stream)
+        virdomain.openChannel(self.channel, stream)
         return stream
 
 
 class LibvirtStream:
-    """An open channel, with a connection of its own."""
+    """An open channel, with a connection of its own.
+
+    :param loop: processes what arrives on the connection.
+    """
 
     def __init__(
         self, connector: LibvirtStreamConnector, domain: LibvirtDomain, stream: t.Any, loop: EventLoop
@@ -145,32 +151,32 @@ class LibvirtStream:
     def send(self, data: bytes, deadline: Deadline) -> None:
         stream, rest = self._stream, memoryview(data)
         while rest:
-            piece = bytes(rest[:_PIECE])
+            piece = bytes(rest[:_MAX_PIECE])
             try:
-                # Even on a stream that does not block it waits as long as libvirtd takes nothing.
+                # Even on a non-blocking stream this waits as long as libvirtd takes nothing.
                 sent = BackgroundCall(partial(stream.send, piece)).result(deadline)
             except self._domain.library().libvirtError as exc:
-                raise ConnectionError(self._ended(exc)) from exc
+                raise ConnectionError(self._note_reason(exc)) from exc
             rest = rest[sent:]
 
     def receive(self, deadline: Deadline) -> bytes:
-        looks = 0
+        loop_runs = 0
         while True:
             try:
-                data = self._stream.recv(_PIECE)
+                data = self._stream.recv(_MAX_PIECE)
             except self._domain.library().libvirtError as exc:
-                self._ended(exc)
+                self._note_reason(exc)
                 return b""
             if data != _NOTHING_YET:
                 return t.cast(bytes, data)
             if self._domain.broken:
-                # Nobody tells the stream.
+                # libvirt does not end the stream then.
                 self._reason = "the connection to libvirt broke"
                 return b""
-            if looks >= _LOOKS and deadline.passed:
+            if loop_runs >= _MIN_LOOP_RUNS and deadline.passed:
                 raise TimeoutError
             self._loop.run(deadline)
-            looks += 1
+            loop_runs += 1
 
     def no_reply_error(self) -> Unreachable:
         channel = self._connector.find(self._domain.channels())
@@ -185,9 +191,9 @@ class LibvirtStream:
         )
 
     def closed_error(self) -> Unreachable:
-        said = f": {self._reason}" if self._reason else ""
+        reason = f": {self._reason}" if self._reason else ""
         return ChannelClosed(
-            f"{self._connector.name}: the stream ended{said}. Did the domain stop, or libvirt?",
+            f"{self._connector.name}: the stream ended{reason}. Did the domain or libvirt stop?",
             reason=UnreachableReason.CLOSED,
         )
 
@@ -201,6 +207,6 @@ class LibvirtStream:
         self._domain.close()
         self._loop.close()
 
-    def _ended(self, exc: t.Any) -> str:
+    def _note_reason(self, exc: t.Any) -> str:
         self._reason = excerpt(exc.get_error_message())
         return self._reason

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``serial:DEVICE``: a terminal of QEMU's (``-chardev pty``), or a real serial line."""
+"""``serial:DEVICE``: a pseudo-terminal of QEMU (``-chardev pty``), or a real serial line."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     UnreachableReason,
 )
 
-_RETRY_SECONDS = 0.05
+_RETRY_INTERVAL = 0.05
 
 # Indexes into what termios.tcgetattr returns.
 _IFLAG, _OFLAG, _CFLAG, _LFLAG, _CC = 0, 1, 2, 3, 6
 
 _CURES = {
-    errno.ENOENT: "no such device. Is the VM running? QEMU may get another terminal each time it starts",
+    errno.ENOENT: "no such device. Is the VM running? QEMU may get another terminal at each start",
     errno.EACCES: "permission denied. Run Ansible as a user who may read and write the device, or use become on the "
     "host that has it",
-    errno.EBUSY: "another program has the device for itself",
+    errno.EBUSY: "another program has opened the device for exclusive use",
     errno.EIO: "there is no hardware behind the device, or QEMU has closed the terminal",
     errno.ENXIO: "there is no hardware behind the device",
     errno.ENODEV: "there is no hardware behind the device",
@@ -46,13 +46,13 @@ _CURES = {
 
 @dataclass(frozen=True)
 class SerialConnector:
-    """A serial device, at the speed that it is set to.
+    """A serial device, at its present speed.
 
     :param path: the device.
     """
 
     path: str
-    # Six seconds of a line with the 38400 bit/s that qemu-ga sets, and with 9600 still less than the reply timeout.
+    # Takes six seconds at the 38400 bit/s that qemu-ga sets, and at 9600 still less than the reply timeout.
     chunk: int = 16 * 1024
 
     @property
@@ -64,9 +64,9 @@ class SerialConnector:
         return f"serial:{os.path.realpath(self.path)}"
 
     def connect(self, deadline: Deadline) -> SerialTransport:
-        """Open the device, wait until no other program has it locked, and make it pass every byte as it is."""
+        """Open the device, wait until no other program has it locked, and put it into raw mode."""
         try:
-            # One that waits for a carrier would not return; one that is our terminal could stop us by Ctrl-C.
+            # O_NONBLOCK: do not wait for a carrier. O_NOCTTY: as our controlling terminal it could stop us by Ctrl-C.
             device = os.open(self.path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         except OSError as exc:
             raise self._unavailable(exc.errno or 0, str(exc.strerror), reason=unreachable_reason(exc)) from exc
@@ -74,7 +74,7 @@ class SerialConnector:
             settings = termios.tcgetattr(device)
             self._lock(device, deadline)
             termios.tcsetattr(device, termios.TCSANOW, _raw(settings))
-            # What came before that may have been altered.
+            # The terminal may have altered what arrived before.
             termios.tcflush(device, termios.TCIFLUSH)
         except termios.error as exc:
             os.close(device)
@@ -87,14 +87,14 @@ class SerialConnector:
     def _lock(self, device: int, deadline: Deadline) -> None:
         while True:
             try:
-                # Other than a lock file this one is gone with its holder, and other than TIOCEXCL it holds for root.
+                # Unlike a lock file this lock ends with its holder, and unlike TIOCEXCL it applies to root.
                 return fcntl.flock(device, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as exc:
                 if deadline.passed:
                     raise EndpointBusy(
-                        f"{self.name}: another program has the device locked. 'fuser -v {self.path}' tells which"
+                        f"{self.name}: another program has the device locked. 'fuser -v {self.path}' shows which one"
                     ) from exc
-                deadline.sleep(_RETRY_SECONDS)
+                deadline.sleep(_RETRY_INTERVAL)
 
     def _unavailable(
         self, number: int, text: str, *, reason: UnreachableReason = UnreachableReason.UNKNOWN
@@ -105,7 +105,8 @@ class SerialConnector:
 class SerialTransport:
     """An open serial device.
 
-    :param settings: what the device is set back to at the end, as :func:`termios.tcgetattr` returned it.
+    :param endpoint: the endpoint as the user wrote it, for messages.
+    :param settings: the device's original settings from :func:`termios.tcgetattr`, which are restored at the end.
     """
 
     def __init__(self, endpoint: str, device: int, settings: list[t.Any]) -> None:
@@ -124,7 +125,7 @@ class SerialTransport:
         return AgentSilent(
             f"{self._endpoint}: the device is open, but no guest agent answers. Is the guest up, and "
             f"qemu-guest-agent running in it with --method=isa-serial on this line, at the speed of the device? Does "
-            f"another program read it too, or is it somebody's login?"
+            f"another program read it too, or does a login prompt run on it?"
         )
 
     def closed_error(self) -> Unreachable:
@@ -139,19 +140,19 @@ class SerialTransport:
         self._is_open = False
         # The other side may be gone.
         with contextlib.suppress(termios.error):
-            # What nobody takes would make the closing wait.
+            # Unread output would make close() wait.
             termios.tcflush(self._device, termios.TCIOFLUSH)
             termios.tcsetattr(self._device, termios.TCSANOW, self._settings)
-        # A process that was forked meanwhile has the descriptor too, and would hold the lock on.
+        # Unlock explicitly: a process forked meanwhile has the descriptor too, and would keep the lock.
         fcntl.flock(self._device, fcntl.LOCK_UN)
         os.close(self._device)
 
 
 def _raw(settings: list[t.Any]) -> list[t.Any]:
-    """Settings by which each byte passes as it is: no echo, no signals, no flow control by bytes, and 0xFF once."""
+    """Return settings that pass each byte unchanged: no echo, signals or flow control by bytes, 0xFF not doubled."""
     raw = list(settings)
     raw[_IFLAG] = raw[_OFLAG] = raw[_LFLAG] = 0
-    # A modem's signals do not matter: neither is a carrier waited for, nor is hung up at the end.
+    # Ignore the modem's signals: neither wait for a carrier nor hang up at the end.
     raw[_CFLAG] &= ~(termios.CSIZE | termios.PARENB | termios.HUPCL)
     raw[_CFLAG] |= termios.CS8 | termios.CREAD | termios.CLOCAL
     raw[_CC] = list(raw[_CC])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Stream sockets of every family: what is done with one that is connected, and how the families of networks connect."""
+"""Stream sockets: the transport over a connected one of any family, and how network families connect."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadl
 from ansible_collections.netless.qga.plugins.module_utils._transports import descriptor
 from ansible_collections.netless.qga.plugins.module_utils.errors import ChannelClosed, Unreachable, UnreachableReason
 
-# More than a socket holds; a guest that sends on and on is not listened to for ever.
-_DRAINED_READS = 64
-_DRAINED_SIZE = 64 * 1024
+# More than a socket holds. A limit, because a guest may never stop sending.
+_MAX_DRAIN_READS = 64
+_DRAIN_SIZE = 64 * 1024
 
 
 class StreamSocket:
@@ -50,20 +50,20 @@ class StreamSocket:
         )
 
     def close(self) -> None:
-        # A process that was forked meanwhile has the socket too, and the agent would go on serving it.
+        # Shut down explicitly: a process forked meanwhile has the socket too, and the agent would go on serving it.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-            # An agent that listens itself ends for good when its client leaves something unread.
-            for dummy in range(_DRAINED_READS):
-                if not self._socket.recv(_DRAINED_SIZE):
+            # An agent that listens itself ends for good when its client leaves data unread.
+            for dummy in range(_MAX_DRAIN_READS):
+                if not self._socket.recv(_DRAIN_SIZE):
                     break
         self._socket.close()
 
 
 def connect(family: int, address: t.Any, deadline: Deadline) -> socket.socket:
-    """A socket that does not block, connected.
+    """Return a connected non-blocking socket.
 
-    :param address: in the form of the family.
+    :param address: in the form that the family uses.
     :raises TimeoutError: there was no answer before the deadline.
     :raises OSError: the connection is refused, or the machine has no such family.
     """

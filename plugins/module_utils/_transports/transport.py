@@ -19,20 +19,20 @@ class Transport(t.Protocol):
         """Send all of the data.
 
         :raises TimeoutError: the deadline passed first; part of the data may have been sent.
-        :raises ConnectionError: the other side hung up.
+        :raises ConnectionError: the other side closed the channel.
         """
 
     def receive(self, deadline: Deadline) -> bytes:
-        """What has arrived, at least one byte; none at the end of the stream.
+        """Return what has arrived, at least one byte; nothing at the end of the stream.
 
         :raises TimeoutError: nothing arrived before the deadline.
         """
 
     def no_reply_error(self) -> Unreachable:
-        """The error to raise when the channel is open and no agent answers on it."""
+        """Return the error for a channel that is open, but on which no agent answers."""
 
     def closed_error(self) -> Unreachable:
-        """The error to raise when the other side hung up."""
+        """Return the error for a channel that the other side closed."""
 
     def close(self) -> None:
-        """Let go of the channel. May be called again."""
+        """Close the channel. May be called again."""

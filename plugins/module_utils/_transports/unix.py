@@ -24,10 +24,10 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     UnreachableReason,
 )
 
-# sizeof(sockaddr_un.sun_path) less its NUL, on Linux (unix(7)).
+# sizeof(sockaddr_un.sun_path) on Linux, without the NUL (unix(7)).
 _MAX_PATH = 107
 
-_RETRY_SECONDS = 0.05
+_RETRY_INTERVAL = 0.05
 
 # The state of a connection that its server has not accepted, in /proc/net/unix (SS_CONNECTING).
 _NOT_ACCEPTED = "02"
@@ -35,7 +35,7 @@ _NOT_ACCEPTED = "02"
 _CURES = {
     errno.ENOENT: "no such socket. Is the VM running, and is this the path of its chardev?",
     errno.ENOTDIR: "no such socket. Is the VM running, and is this the path of its chardev?",
-    errno.EACCES: "permission denied. Run Ansible as a user who may read and write the socket (for a VM of libvirt's: "
+    errno.EACCES: "permission denied. Run Ansible as a user who may read and write the socket (for a VM of libvirt: "
     "root or libvirt-qemu), or use become on the host that owns it",
     errno.ECONNREFUSED: "nobody listens on the socket. Is the VM running?",
     errno.ENOTSOCK: "not a socket",
@@ -44,7 +44,7 @@ _CURES = {
 
 _HELD = (
     "another client holds the socket, which serves one at a time: libvirt keeps the agent sockets of its own domains "
-    "open as long as they run, and so may another tool or another user's play"
+    "open as long as they run, and another tool or another user's play may do the same"
 )
 
 
@@ -52,7 +52,7 @@ _HELD = (
 class UnixConnector:
     """A Unix stream socket.
 
-    :param path: where it is in this machine's file system.
+    :param path: its path on this machine.
     """
 
     path: str
@@ -67,10 +67,10 @@ class UnixConnector:
         return f"unix:{os.path.realpath(self.path)}"
 
     def connect(self, deadline: Deadline) -> StreamSocket:
-        """Connect, and wait for a place in the queue of a busy socket."""
+        """Connect, and if the queue of the socket is full, wait for a place in it."""
         if len(os.fsencode(self.path)) > _MAX_PATH:
             raise EndpointUnavailable(
-                f"{self.name}: the path is longer than the {_MAX_PATH} bytes that a Unix socket's may have; "
+                f"{self.name}: the path is longer than the {_MAX_PATH} bytes that the path of a Unix socket may have; "
                 f"use a shorter one, or a symbolic link"
             )
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -87,16 +87,16 @@ class UnixConnector:
             try:
                 return channel.connect(self.path)
             except BlockingIOError as exc:
-                # The queue is full, so that even waiting in it is not possible.
+                # The queue is full.
                 if deadline.passed:
                     raise EndpointBusy(f"{self.name}: {_HELD}") from exc
-                deadline.sleep(_RETRY_SECONDS)
+                deadline.sleep(_RETRY_INTERVAL)
             except OSError as exc:
                 cure = _CURES.get(exc.errno or 0, str(exc.strerror))
                 raise EndpointUnavailable(f"{self.name}: {cure}", reason=self._reason(exc)) from exc
 
     def _reason(self, error: OSError) -> UnreachableReason:
-        """Return what an error of connect(2) proves. Linux refuses a path that is no socket with ECONNREFUSED, too."""
+        """Return what an error of connect(2) proves. Linux answers ECONNREFUSED for a file that is no socket, too."""
         with contextlib.suppress(OSError):
             if not stat.S_ISSOCK(os.stat(self.path).st_mode):
                 return UnreachableReason.UNKNOWN
@@ -113,7 +113,7 @@ class UnixConnector:
         )
 
     def _waits_in_queue(self) -> bool:
-        """Whether the server has not accepted our connection, where the kernel tells (proc(5), /proc/net/unix)."""
+        """Return whether the server has not accepted our connection, if /proc/net/unix shows it (proc(5))."""
         try:
             with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as table:
                 rows = [line.rstrip("\n").split(None, 7) for line in table]
@@ -122,6 +122,6 @@ class UnixConnector:
         path = self.path
         states = [(row[7], row[5]) for row in rows if len(row) == 8]
         if path not in [bound for bound, state in states]:
-            # It was bound under another name: relative, or in a container that has its directory elsewhere.
+            # The socket was bound under another name: relative, or in a container that mounts the directory elsewhere.
             states = [(path, state) for bound, state in states if os.path.basename(bound) == os.path.basename(path)]
         return (path, _NOT_ACCEPTED) in states

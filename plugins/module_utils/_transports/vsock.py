@@ -23,12 +23,12 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 
 _CID_AND_PORT = re.compile(r"(?P<cid>[0-9]{1,10}):(?P<port>[0-9]{1,10})", re.ASCII)
 
-# VMADDR_CID_ANY and VMADDR_PORT_ANY (vsock(7)), which lead nowhere. CID 0 is reserved.
+# VMADDR_CID_ANY and VMADDR_PORT_ANY (vsock(7)), which are not destinations. CID 0 is reserved.
 _ANY = 0xFFFFFFFF
 
 _NO_VSOCK = (
-    "this machine has no vsock; it takes Linux, and its kernel module vsock on the host of the VM. From elsewhere use "
-    "exec: with a program that relays there"
+    "this machine has no vsock; it needs Linux with the kernel module vsock, on the host of the VM. From another "
+    "machine use exec: with a program that relays to that host"
 )
 
 _CURES = {
@@ -38,7 +38,7 @@ _CURES = {
     errno.ECONNRESET: "nobody listens on the port in the guest. Is its qemu-guest-agent running with "
     "--method=vsock-listen?",
     errno.ETIMEDOUT: "nothing answers. Is there a VM of this CID, and is the guest up?",
-    errno.EACCES: "permission denied; the system does not let this user make vsock connections",
+    errno.EACCES: "permission denied; this user may not make vsock connections on this system",
 }
 
 
@@ -55,10 +55,10 @@ class VsockConnector:
 
     @classmethod
     def parse(cls, text: str) -> VsockConnector:
-        """The endpoint that a user wrote.
+        """Parse the endpoint of a user.
 
         :param text: ``CID:PORT``.
-        :raises InvalidRequest: it is something else.
+        :raises InvalidRequest: it has another form.
         """
         parts = _CID_AND_PORT.fullmatch(text)
         cid, port = (int(parts["cid"]), int(parts["port"])) if parts else (0, 0)
@@ -85,7 +85,7 @@ class VsockConnector:
         try:
             channel = stream_socket.connect(family, (self.cid, self.port), deadline)
         except OSError as exc:
-            # Our own deadline has no number.
+            # The TimeoutError of our own deadline has no errno.
             cure = _CURES.get(exc.errno or errno.ETIMEDOUT, str(exc.strerror))
             raise EndpointUnavailable(f"{self.name}: {cure}", reason=unreachable_reason(exc)) from exc
         return stream_socket.StreamSocket(self.name, channel, self._no_reply_error)

@@ -244,13 +244,13 @@ def test_a_serial_line_that_another_program_has_locked(serial: str, deadline: De
 
 def test_an_ssh_login_that_is_refused(ssh: Login, directory: pathlib.Path, deadline: Deadline) -> None:
     (directory / "authorized_keys").write_text("", encoding="utf-8")
-    with agent_at(ssh.relay("true")) as agent, pytest.raises(ChannelClosed, match=r"It said: .*Permission denied"):
+    with agent_at(ssh.relay("true")) as agent, pytest.raises(ChannelClosed, match=r"It reported: .*Permission denied"):
         agent.sync(deadline)
 
 
 def test_an_ssh_host_that_has_no_such_socket(ssh: Login, directory: pathlib.Path, deadline: Deadline) -> None:
     relay = ssh.relay("socat", "-", f"UNIX-CONNECT:{directory}/missing")
-    with agent_at(relay) as agent, pytest.raises(ChannelClosed, match=r"status 1\. It said: .*No such file"):
+    with agent_at(relay) as agent, pytest.raises(ChannelClosed, match=r"status 1\. It reported: .*No such file"):
         agent.sync(deadline)
 
 

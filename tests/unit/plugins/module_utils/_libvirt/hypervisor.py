@@ -4,7 +4,7 @@
 
 """A hypervisor in place of libvirt's library, which raises what a test asks for.
 
-Most of libvirt's errors cannot be provoked in a libvirtd, and no libvirtd has those of all versions. The codes come from
+Most of libvirt's errors cannot be provoked in a libvirtd, and no libvirtd has those of all versions. The codes are from
 virterror.h.
 """
 

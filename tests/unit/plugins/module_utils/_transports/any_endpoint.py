@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is expected of an endpoint whatever it leads to."""
+"""Checks that apply to the connectors of all endpoints."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def refusal(
 
 
 def check_both_ways(endpoint: Connector, listener: socket.socket) -> None:
-    """Bytes pass both ways between an endpoint and the socket that listens there, until that side ends it."""
+    """Check that bytes pass both ways between an endpoint and a listening socket, until that side closes."""
     transport = endpoint.connect(Deadline.after(30))
     server, dummy = listener.accept()
     with server:

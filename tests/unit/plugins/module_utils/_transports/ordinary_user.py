@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Being somebody else than root for a while, who may do anything."""
+"""A test as an ordinary user, since root has every permission."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typing as t
 
 @contextlib.contextmanager
 def as_nobody() -> t.Iterator[None]:
-    """Root is another user until the block ends; anybody else stays who they are."""
+    """Run the block as nobody if this is root; another user stays what it is."""
     if os.geteuid() == 0:
         os.seteuid(65534)
         try:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reading and writing with a deadline, on real pipes and sockets."""
+"""Reads and writes with a deadline, on real pipes and sockets."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ansible_collections.netless.qga.plugins.module_utils._transports import des
 
 @pytest.fixture(name="pair")
 def fixture_pair() -> t.Iterator[tuple[socket.socket, socket.socket]]:
-    """Two sockets that are connected."""
+    """Return two connected sockets."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with ours, theirs:
         yield ours, theirs
 
 
-def test_receives_what_there_is(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_receive_returns_what_has_arrived_and_then_the_end(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     theirs.sendall(b"some")
     assert descriptor.receive(ours.fileno(), Deadline.after(30)) == b"some"
@@ -36,7 +36,7 @@ def test_receives_what_there_is(pair: tuple[socket.socket, socket.socket]) -> No
     assert descriptor.receive(ours.fileno(), Deadline.after(30)) == b""
 
 
-def test_waits_until_the_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_receive_waits_until_the_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, dummy = pair
     deadline = Deadline.after(0.05)
     with pytest.raises(TimeoutError):
@@ -44,13 +44,13 @@ def test_waits_until_the_deadline(pair: tuple[socket.socket, socket.socket]) -> 
     assert deadline.passed
 
 
-def test_takes_what_is_there_when_the_deadline_has_passed(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_receive_returns_data_after_the_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     theirs.sendall(b"some")
     assert descriptor.receive(ours.fileno(), Deadline.after(-1)) == b"some"
 
 
-def test_sends_more_than_fits_at_a_time(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_send_writes_more_than_the_buffer_holds(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     data = os.urandom(3_000_000)
     received = bytearray()
@@ -66,20 +66,20 @@ def test_sends_more_than_fits_at_a_time(pair: tuple[socket.socket, socket.socket
     assert received == data
 
 
-def test_gives_up_sending_at_the_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_send_gives_up_at_the_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, dummy = pair
     with pytest.raises(TimeoutError):
         descriptor.send(ours.fileno(), bytes(10_000_000), Deadline.after(0.05))
 
 
-def test_says_that_nobody_reads(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_send_reports_a_closed_reader(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     theirs.close()
     with pytest.raises(ConnectionError):
         descriptor.send(ours.fileno(), b"some", Deadline.after(30))
 
 
-def test_takes_a_reset_for_the_end() -> None:
+def test_receive_treats_a_reset_as_the_end() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -91,7 +91,7 @@ def test_takes_a_reset_for_the_end() -> None:
             assert descriptor.receive(ours.fileno(), Deadline.after(30)) == b""
 
 
-def test_takes_a_terminal_without_the_other_side_for_the_end() -> None:
+def test_receive_treats_a_closed_terminal_as_the_end() -> None:
     # A serial port whose VM is gone answers EIO.
     controller, terminal = pty.openpty()
     os.set_blocking(controller, False)
@@ -102,7 +102,7 @@ def test_takes_a_terminal_without_the_other_side_for_the_end() -> None:
         os.close(controller)
 
 
-def test_waits_on_when_somebody_else_was_faster(
+def test_receive_waits_again_if_another_process_read_the_data(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, theirs = pair

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Programs that relay to an agent, real ones, and those that do not."""
+"""Programs that relay to an agent, and programs that fail."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def relays(path: str) -> t.Iterator[str]:
         yield shlex.join(["sh", "-c", f"echo noise; exec socat - UNIX-CONNECT:{path}"])
 
 
-def opened(command: str) -> ExecTransport:
+def connect(command: str) -> ExecTransport:
     return ExecConnector(command).connect(Deadline.after(30))
 
 
-def test_reaches_an_agent_through_a_program() -> None:
+def test_agent_answers_through_a_program() -> None:
     agent = ScriptedAgent("stale")
     agent.handlers["guest-echo"] = lambda arguments: arguments
     with agent.listening() as path:
@@ -70,11 +70,11 @@ def test_reaches_an_agent_through_a_program() -> None:
             channel.close()
 
 
-def test_takes_what_the_user_quoted_for_one_argument(tmp_path: pathlib.Path) -> None:
+def test_quoted_text_is_one_argument(tmp_path: pathlib.Path) -> None:
     script = tmp_path / "the relay"
     script.write_text('#!/bin/sh\nprintf "%s|" "$@"\n', encoding="utf-8")
     script.chmod(0o755)
-    transport = opened(f"'{script}' 'a b' \"c'd\" $HOME ~ *;")
+    transport = connect(f"'{script}' 'a b' \"c'd\" $HOME ~ *;")
     received = b""
     while True:
         data = transport.receive(Deadline.after(30))
@@ -87,40 +87,40 @@ def test_takes_what_the_user_quoted_for_one_argument(tmp_path: pathlib.Path) -> 
 
 
 @pytest.mark.parametrize("command", ["/nonexistent/relay", "/", "'unbalanced"])
-def test_says_that_there_is_no_such_program(command: str) -> None:
+def test_program_that_cannot_be_started(command: str) -> None:
     with pytest.raises(EndpointUnavailable, match=f"^exec:{command}: cannot start the program: ") as caught:
-        opened(command)
+        connect(command)
     assert caught.value.reason is UnreachableReason.UNKNOWN
 
 
-def test_says_that_there_is_no_place_for_what_the_program_may_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_place_for_the_error_output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
-    with pytest.raises(EndpointUnavailable, match=r"^exec:cat: no place for what the program may say: No such file"):
-        opened("cat")
+    with pytest.raises(EndpointUnavailable, match=r"^exec:cat: no place for the program's error output: No such file"):
+        connect("cat")
 
 
 @pytest.mark.parametrize("script", ["echo no route to host >&2; exit 3", "read x; echo no route to host >&2; exit 3"])
-def test_says_how_the_program_ended_and_what_it_said(script: str) -> None:
+def test_error_shows_exit_status_and_error_output(script: str) -> None:
     channel = StreamChannel(ExecConnector(shlex.join(["sh", "-c", script])))
-    with pytest.raises(ChannelClosed, match=r"ended with status 3\. It said: no route to host$") as caught:
+    with pytest.raises(ChannelClosed, match=r"ended with status 3\. It reported: no route to host$") as caught:
         channel.sync(Deadline.after(30))
     # A program that ends does not show what became of the agent that it leads to.
     assert caught.value.reason is UnreachableReason.UNKNOWN
 
 
-def test_says_that_no_agent_answers_through_the_program() -> None:
+def test_error_when_no_agent_answers_through_the_program() -> None:
     channel = StreamChannel(ExecConnector("sh -c 'echo connecting >&2; exec sleep 60'"))
-    with pytest.raises(AgentSilent, match=r"no guest agent answers through it\..* It said: connecting$"):
+    with pytest.raises(AgentSilent, match=r"no guest agent answers through it\..* It reported: connecting$"):
         channel.sync(Deadline.after(0.6))
 
 
-def test_is_not_fooled_by_a_program_that_repeats_what_it_is_sent() -> None:
-    # A terminal that is left in its usual mode does so.
+def test_program_that_echoes_is_not_an_agent() -> None:
+    # A terminal in its usual mode echoes, too.
     with pytest.raises(AgentSilent):
         StreamChannel(ExecConnector("cat")).sync(Deadline.after(0.6))
 
 
-def test_notices_the_end_of_the_program_during_a_call() -> None:
+def test_program_that_ends_during_a_call() -> None:
     agent = ScriptedAgent("cut")
     with agent.listening() as path:
         channel = StreamChannel(ExecConnector(next(relays(path))))
@@ -129,26 +129,26 @@ def test_notices_the_end_of_the_program_during_a_call() -> None:
     assert [request["execute"] for request in agent.requests].count("guest-exec") == 1
 
 
-def test_says_that_the_program_closed_its_output_and_goes_on() -> None:
-    transport = opened("sh -c 'exec >&-; exec sleep 60'")
+def test_program_that_closes_its_output_and_goes_on() -> None:
+    transport = connect("sh -c 'exec >&-; exec sleep 60'")
     assert transport.receive(Deadline.after(30)) == b""
     assert "the program closed its output" in str(transport.closed_error())
     transport.close()
 
 
-def test_shows_the_end_of_what_the_program_said() -> None:
-    transport = opened(
+def test_error_shows_only_the_end_of_long_error_output() -> None:
+    transport = connect(
         "sh -c 'i=0; while [ $i -lt 1000 ]; do echo line $i >&2; i=$((i+1)); done; printf \"\\377\" >&2'"
     )
     assert transport.receive(Deadline.after(30)) == b""
-    said = str(transport.closed_error())
-    assert said.endswith("line 998\nline 999\n\ufffd") and len(said) < 1000
+    message = str(transport.closed_error())
+    assert message.endswith("line 998\nline 999\n\ufffd") and len(message) < 1000
     transport.close()
 
 
 @pytest.mark.parametrize("script", ["echo; exec sleep 60", "trap : TERM; echo; while :; do sleep 0.1; done", "echo"])
-def test_leaves_no_program_behind(script: str) -> None:
-    transport = opened(shlex.join(["sh", "-c", script]))
+def test_close_leaves_no_program_behind(script: str) -> None:
+    transport = connect(shlex.join(["sh", "-c", script]))
     assert transport.receive(Deadline.after(30)) == b"\n"
     pid = transport._process.pid  # pylint: disable=protected-access
     transport.close()

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a real libvirtd cannot be made to do with a stream: take part of a piece, break it, keep it busy, be slow."""
+"""Streams that take part of the data, break, are held by another client, or are slow: a real libvirtd cannot be made
+to behave like that.
+"""
 
 from __future__ import annotations
 
@@ -113,13 +115,13 @@ def connect(channel: str = "io.netless.agent.0", seconds: float = 5) -> LibvirtS
     return LibvirtStreamConnector(channel, "db1", "qemu:///system").connect(Deadline.after(seconds))
 
 
-def test_sends_the_rest_of_what_was_taken_in_part(hypervisor: StreamingHypervisor, stream: LibvirtStream) -> None:
+def test_send_repeats_until_all_data_is_taken(hypervisor: StreamingHypervisor, stream: LibvirtStream) -> None:
     data = os.urandom(300_500)
     stream.send(data, Deadline.after(5))
     assert hypervisor.sent == data
 
 
-def test_does_not_wait_for_ever_for_a_stream_that_takes_nothing(
+def test_send_gives_up_at_the_deadline(
     hypervisor: StreamingHypervisor, stream: LibvirtStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hypervisor, "send", lambda data: time.sleep(5))
@@ -127,7 +129,7 @@ def test_does_not_wait_for_ever_for_a_stream_that_takes_nothing(
         stream.send(b"x", Deadline.after(0.1))
 
 
-def test_receives_what_comes_until_the_deadline(hypervisor: StreamingHypervisor, stream: LibvirtStream) -> None:
+def test_receive_returns_data_until_the_deadline(hypervisor: StreamingHypervisor, stream: LibvirtStream) -> None:
     hypervisor.arriving = [-2, b"abc", b"d", -2]
     assert stream.receive(Deadline.after(0.05)) == b"abc"
     assert stream.receive(Deadline.after(0)) == b"d"
@@ -137,7 +139,7 @@ def test_receives_what_comes_until_the_deadline(hypervisor: StreamingHypervisor,
     assert 0.2 <= time.monotonic() - started < 20
 
 
-def test_a_stream_that_breaks(hypervisor: StreamingHypervisor, stream: LibvirtStream) -> None:
+def test_stream_that_breaks(hypervisor: StreamingHypervisor, stream: LibvirtStream) -> None:
     hypervisor.arriving = [Failure(38, "Cannot recv data")]
     assert stream.receive(Deadline.after(1)) == b""
     closed_error = stream.closed_error()
@@ -145,7 +147,7 @@ def test_a_stream_that_breaks(hypervisor: StreamingHypervisor, stream: LibvirtSt
     assert closed_error.reason is UnreachableReason.CLOSED
 
 
-def test_a_stream_that_breaks_while_sending(
+def test_stream_that_breaks_while_sending(
     hypervisor: StreamingHypervisor, stream: LibvirtStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaks(data: bytes) -> None:
@@ -157,40 +159,42 @@ def test_a_stream_that_breaks_while_sending(
     assert "stream is closed" in str(stream.closed_error())
 
 
-def test_waits_for_a_channel_that_another_stream_holds(hypervisor: StreamingHypervisor) -> None:
+def test_connect_waits_for_a_channel_that_another_stream_holds(hypervisor: StreamingHypervisor) -> None:
     hypervisor.open_channel_failures = [Failure(9, "Active channel stream exists for this domain")] * 2
     connect().close()
     assert hypervisor.aborted and hypervisor.closed
 
 
-def test_but_not_for_ever(hypervisor: StreamingHypervisor) -> None:
+def test_connect_reports_a_busy_channel_at_the_deadline(hypervisor: StreamingHypervisor) -> None:
     hypervisor.open_channel_failures = [Failure(9, "Active channel stream exists for this domain")] * 100
     with pytest.raises(EndpointBusy, match="Active channel stream exists"):
         connect(seconds=0.5)
     assert len(hypervisor.open_channel_failures) > 90 and hypervisor.closed
 
 
-def test_names_the_permission_that_is_missing(hypervisor: StreamingHypervisor) -> None:
+def test_error_names_the_missing_permission(hypervisor: StreamingHypervisor) -> None:
     hypervisor.open_channel_failures = [Failure(88, "access denied")]
     with pytest.raises(EndpointUnavailable, match=r"domain\.open-device is needed: access denied$"):
         connect()
 
 
 @pytest.mark.parametrize("code", [1, 55])
-def test_what_libvirt_says_when_it_refuses_is_cut(hypervisor: StreamingHypervisor, code: int) -> None:
+def test_long_message_of_libvirt_is_cut(hypervisor: StreamingHypervisor, code: int) -> None:
     hypervisor.open_channel_failures = [Failure(code, "x" * 9000)]
     with pytest.raises(EndpointUnavailable, match=r": x{200,300}\.\.\.$"):
         connect()
 
 
-def test_a_channel_that_is_no_socket(hypervisor: StreamingHypervisor) -> None:
+def test_channel_that_is_not_a_socket(hypervisor: StreamingHypervisor) -> None:
     hypervisor.channels += channel_xml("com.redhat.spice.0", 2, kind="spicevmc")
     for name in ("com.redhat.spice.0", "channel2"):
         with pytest.raises(EndpointUnavailable, match="of type spicevmc"):
             connect(name)
 
 
-def test_a_fork_does_not_get_its_parents_replies(stream: LibvirtStream, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forked_process_cannot_open_a_stream_while_its_parent_has_one(
+    stream: LibvirtStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as child:
         child.setattr(os, "getpid", lambda: -1)
         with pytest.raises(StateError, match="forked"):

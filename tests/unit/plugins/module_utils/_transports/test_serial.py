@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Serial devices, as pseudo-terminals are: their modes, their locks, and what is said when something is wrong."""
+"""Serial devices, with pseudo-terminals in their place: modes, locks and errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Line(t.NamedTuple):
 
 @pytest.fixture(name="line")
 def fixture_line() -> t.Iterator[Line]:
-    """A terminal in its usual mode: it echoes, it translates, and Ctrl-C is a signal."""
+    """Open a terminal in its usual mode: it echoes, it translates, and Ctrl-C is a signal."""
     guest, terminal = os.openpty()
     try:
         yield Line(guest, os.ttyname(terminal))
@@ -60,7 +60,7 @@ def fixture_line() -> t.Iterator[Line]:
 
 @contextlib.contextmanager
 def relayed(line: Line, path: str) -> t.Iterator[None]:
-    """What the guest's side of a line and a socket say to each other."""
+    """Relay between the guest's side of a line and a socket."""
     with socket.socket(socket.AF_UNIX) as agent:
         agent.connect(path)
         ended, end = os.pipe()
@@ -93,7 +93,7 @@ def settings_of(path: str) -> list[t.Any]:
         os.close(device)
 
 
-def test_passes_every_byte_as_it_is(line: Line) -> None:
+def test_every_byte_passes_unchanged(line: Line) -> None:
     transport = SerialConnector(line.path).connect(Deadline.after(30))
     # 0xFF is what a sync depends on; a terminal that marks parity errors would double it.
     for data in (EVERY_BYTE, b"\xff" * 100, b"\r\n\x03\x04\x11\x13\x1a"):
@@ -108,7 +108,7 @@ def test_passes_every_byte_as_it_is(line: Line) -> None:
 
 
 @pytest.mark.parametrize("mode", ["usual", "parity marked", "seven bits"])
-def test_puts_the_device_in_raw_mode_and_back(line: Line, mode: str) -> None:
+def test_device_is_raw_while_open_and_restored_on_close(line: Line, mode: str) -> None:
     device = os.open(line.path, os.O_RDWR | os.O_NOCTTY)
     settings = termios.tcgetattr(device)
     if mode == "parity marked":
@@ -126,21 +126,21 @@ def test_puts_the_device_in_raw_mode_and_back(line: Line, mode: str) -> None:
     assert during[tty.IFLAG] == during[tty.OFLAG] == during[tty.LFLAG] == 0
     assert during[tty.CFLAG] & termios.CSIZE == termios.CS8
     assert during[tty.CFLAG] & termios.CLOCAL and not during[tty.CFLAG] & termios.HUPCL
-    # How fast the line is cannot be told from here.
+    # The connector cannot know the speed of the line, so it keeps what is set.
     assert during[tty.ISPEED] == during[tty.OSPEED] == termios.B9600
     transport.close()
     assert settings_of(line.path) == before
     transport.close()
 
 
-def test_is_the_same_channel_under_every_name(line: Line, tmp_path: pathlib.Path) -> None:
+def test_lock_key_is_the_same_under_every_name(line: Line, tmp_path: pathlib.Path) -> None:
     (tmp_path / "link").symlink_to(line.path)
     link = SerialConnector(str(tmp_path / "link"))
     assert link.lock_key == SerialConnector(line.path).lock_key
     link.connect(Deadline.after(30)).close()
 
 
-def test_reaches_an_agent(line: Line) -> None:
+def test_agent_answers_on_a_line(line: Line) -> None:
     agent = ScriptedAgent("stale")
     with agent.listening() as path, relayed(line, path):
         for dummy in range(2):
@@ -150,18 +150,18 @@ def test_reaches_an_agent(line: Line) -> None:
             channel.close()
 
 
-def test_waits_until_the_device_is_not_locked(line: Line) -> None:
+def test_connect_waits_until_the_device_is_not_locked(line: Line) -> None:
     first = SerialConnector(line.path).connect(Deadline.after(30))
     with pytest.raises(EndpointBusy, match=f"^serial:{line.path}: another program has the device locked.*fuser"):
         SerialConnector(line.path).connect(Deadline.after(0.1))
-    # As in a process that was forked meanwhile, which does not hold it on.
+    # As in a process that was forked meanwhile, which must not keep the lock.
     copy = os.dup(first._device)  # pylint: disable=protected-access
     first.close()
     SerialConnector(line.path).connect(Deadline.after(30)).close()
     os.close(copy)
 
 
-def test_leaves_a_device_that_is_locked_as_it_is(line: Line) -> None:
+def test_locked_device_is_left_unchanged(line: Line) -> None:
     before = settings_of(line.path)
     holder = os.open(line.path, os.O_RDWR | os.O_NOCTTY)
     fcntl.flock(holder, fcntl.LOCK_EX)
@@ -171,14 +171,14 @@ def test_leaves_a_device_that_is_locked_as_it_is(line: Line) -> None:
     os.close(holder)
 
 
-def test_says_that_no_agent_answers(line: Line) -> None:
+def test_error_when_no_agent_answers(line: Line) -> None:
     transport = SerialConnector(line.path).connect(Deadline.after(30))
     error = transport.no_reply_error()
     assert isinstance(error, AgentSilent) and "--method=isa-serial" in str(error)
     transport.close()
 
 
-def test_notices_that_the_other_side_is_gone(line: Line) -> None:
+def test_closed_other_side_is_noticed(line: Line) -> None:
     transport = SerialConnector(line.path).connect(Deadline.after(30))
     os.close(line.guest)
     assert transport.receive(Deadline.after(30)) == b""
@@ -190,14 +190,14 @@ def test_notices_that_the_other_side_is_gone(line: Line) -> None:
     transport.close()
 
 
-def test_gives_up_sending_at_the_deadline_and_does_not_wait_when_closed(line: Line) -> None:
+def test_send_gives_up_at_the_deadline_and_close_does_not_wait(line: Line) -> None:
     transport = SerialConnector(line.path).connect(Deadline.after(30))
     with pytest.raises(TimeoutError):
         transport.send(bytes(1_000_000), Deadline.after(0.05))
     transport.close()
 
 
-def test_names_what_is_no_serial_device(tmp_path: pathlib.Path) -> None:
+def test_path_that_is_not_a_serial_device(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
     assert "no such device" in refusal(SerialConnector(str(tmp_path / "missing")), reason=UnreachableReason.ABSENT)
     for path in (str(tmp_path / "file"), str(tmp_path), "/dev/null"):
@@ -212,9 +212,7 @@ def test_names_what_is_no_serial_device(tmp_path: pathlib.Path) -> None:
         (errno.EIO, UnreachableReason.REFUSED),
     ],
 )
-def test_names_a_device_without_hardware(
-    monkeypatch: pytest.MonkeyPatch, number: int, reason: UnreachableReason
-) -> None:
+def test_device_without_hardware(monkeypatch: pytest.MonkeyPatch, number: int, reason: UnreachableReason) -> None:
     def fail(path: str, flags: int) -> t.NoReturn:
         raise OSError(number, os.strerror(number))
 
@@ -222,7 +220,7 @@ def test_names_a_device_without_hardware(
     assert "no hardware behind the device" in refusal(SerialConnector("/dev/ttyS9"), reason=reason)
 
 
-def test_a_device_that_gives_no_settings_proves_nothing(monkeypatch: pytest.MonkeyPatch, line: Line) -> None:
+def test_device_without_settings_proves_nothing(monkeypatch: pytest.MonkeyPatch, line: Line) -> None:
     def fail(device: int) -> t.NoReturn:
         raise termios.error(errno.EIO, os.strerror(errno.EIO))
 
@@ -231,8 +229,8 @@ def test_a_device_that_gives_no_settings_proves_nothing(monkeypatch: pytest.Monk
     assert "no hardware behind the device" in text
 
 
-def test_names_a_lack_of_permission() -> None:
-    # Not in the directory of the test, which nobody else may enter.
+def test_missing_permission() -> None:
+    # Not in the directory of the test, which other users may not enter.
     with tempfile.TemporaryDirectory(dir="/tmp") as directory:
         os.chmod(directory, 0o711)
         path = pathlib.Path(directory, "device")
@@ -241,7 +239,7 @@ def test_names_a_lack_of_permission() -> None:
             assert "permission denied. Run Ansible as a user who may" in refusal(SerialConnector(str(path)))
 
 
-def test_closes_what_it_cannot_use(tmp_path: pathlib.Path) -> None:
+def test_failed_connect_closes_the_device(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
     before = os.listdir("/proc/self/fd")
     refusal(SerialConnector(str(tmp_path / "file")))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sockets that are let go of, while a process that was forked meanwhile has them too."""
+"""Closing sockets, also while a forked process has them open."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def transport_over(channel: socket.socket) -> StreamSocket:
     return StreamSocket("unix:/anywhere", channel, AgentSilent)
 
 
-def test_frees_the_other_side_although_a_copy_is_open() -> None:
+def test_close_ends_the_connection_although_a_copy_is_open() -> None:
     ours, theirs = socket.socketpair()
     copy = os.dup(ours.fileno())
     transport = transport_over(ours)
@@ -33,17 +33,17 @@ def test_frees_the_other_side_although_a_copy_is_open() -> None:
     theirs.close()
 
 
-def test_leaves_nothing_unread() -> None:
+def test_close_reads_what_is_left() -> None:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.sendall(bytes(100_000))
     transport_over(ours).close()
-    # Otherwise it would be told of a reset, of which an agent dies.
+    # Otherwise the other side would get a reset, and an agent would end.
     assert theirs.recv(100) == b""
     theirs.close()
 
 
-def test_lets_go_of_what_the_other_side_has_ended() -> None:
+def test_close_after_the_other_side_closed() -> None:
     ours, theirs = socket.socketpair()
     transport = transport_over(ours)
     theirs.close()

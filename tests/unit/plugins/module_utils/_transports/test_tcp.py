@@ -35,7 +35,7 @@ with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socke
 
 @pytest.fixture(name="listener", params=ADDRESSES)
 def fixture_listener(request: pytest.FixtureRequest) -> t.Iterator[socket.socket]:
-    """A socket that listens on the loopback."""
+    """Listen on the loopback."""
     family = socket.AF_INET6 if ":" in request.param else socket.AF_INET
     with socket.create_server((request.param, 0), family=family) as listener:
         yield listener
@@ -43,7 +43,7 @@ def fixture_listener(request: pytest.FixtureRequest) -> t.Iterator[socket.socket
 
 @pytest.fixture(name="free_port")
 def fixture_free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
@@ -57,7 +57,7 @@ def fixture_free_port() -> int:
         ("[fe80::1%eth0]:4444", "fe80::1%eth0", 4444),
     ],
 )
-def test_parses_hosts_and_ports(text: str, host: str, port: int) -> None:
+def test_parse_accepts_hosts_and_ports(text: str, host: str, port: int) -> None:
     endpoint = TcpConnector.parse(text)
     assert (endpoint.host, endpoint.port) == (host, port)
     assert endpoint.name == f"tcp:{text}"
@@ -83,23 +83,23 @@ def test_parses_hosts_and_ports(text: str, host: str, port: int) -> None:
         "host:4444\n",
     ],
 )
-def test_refuses_what_is_no_host_and_port(text: str) -> None:
+def test_parse_refuses_other_text(text: str) -> None:
     with pytest.raises(InvalidRequest, match=r"is not tcp:HOST:PORT: .* like tcp:\[::1\]:4444$"):
         TcpConnector.parse(text)
 
 
-def test_is_the_same_channel_however_the_address_is_written() -> None:
+def test_lock_key_is_the_same_for_every_notation_of_an_address() -> None:
     names = {TcpConnector(host, 1).lock_key for host in ("::1", "0:0::1", "0:0:0:0:0:0:0:1")}
     assert len(names) == 1
     assert TcpConnector("HV1", 1).lock_key == TcpConnector("hv1", 1).lock_key
     assert TcpConnector("hv1", 1).lock_key != TcpConnector("hv1", 2).lock_key
 
 
-def test_passes_bytes_both_ways(listener: socket.socket) -> None:
+def test_bytes_pass_both_ways(listener: socket.socket) -> None:
     check_both_ways(TcpConnector(*listener.getsockname()[:2]), listener)
 
 
-def test_sends_small_packets_at_once_and_notices_a_peer_that_vanished(listener: socket.socket) -> None:
+def test_socket_options_for_small_packets_and_vanished_peers(listener: socket.socket) -> None:
     transport = TcpConnector(*listener.getsockname()[:2]).connect(Deadline.after(30))
     channel = transport._socket  # pylint: disable=protected-access
     assert channel.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
@@ -108,22 +108,22 @@ def test_sends_small_packets_at_once_and_notices_a_peer_that_vanished(listener: 
     transport.close()
 
 
-def test_says_that_another_client_may_be_served_first(listener: socket.socket) -> None:
-    # It is in the listener's queue, which looks the same from here as an agent that does not answer.
+def test_silent_agent_error_mentions_other_clients(listener: socket.socket) -> None:
+    # The connection waits in the listener's queue, which looks from here like an agent that does not answer.
     transport = TcpConnector(*listener.getsockname()[:2]).connect(Deadline.after(30))
     error = transport.no_reply_error()
     assert isinstance(error, AgentSilent) and "if another one is connected, it is served first" in str(error)
     transport.close()
 
 
-def test_names_a_port_that_nobody_listens_on(free_port: int) -> None:
+def test_port_that_nobody_listens_on(free_port: int) -> None:
     assert "nobody listens on the port" in refusal(
         TcpConnector("127.0.0.1", free_port), reason=UnreachableReason.REFUSED
     )
 
 
-def test_tries_every_address_of_a_name(monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
-    # What the system's resolver says depends on the machine.
+def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
+    # The answer of the system's resolver depends on the machine.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         # The first of a family that the machine does not have, the second without a listener.
         families = {99: ("::1", 1), socket.AF_INET: ("127.0.0.1", free_port)}
@@ -139,11 +139,11 @@ def test_tries_every_address_of_a_name(monkeypatch: pytest.MonkeyPatch, free_por
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 64 + ".invalid"])
-def test_names_a_host_that_is_unknown(host: str) -> None:
+def test_unknown_host(host: str) -> None:
     assert "the host's name cannot be resolved: " in refusal(TcpConnector(host, 4444))
 
 
-def test_leaves_a_resolver_that_hangs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolver_that_hangs_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     answered = threading.Event()
 
     def hang(host: str, port: int, **options: t.Any) -> list[t.Any]:
@@ -157,7 +157,7 @@ def test_leaves_a_resolver_that_hangs_alone(monkeypatch: pytest.MonkeyPatch) -> 
     answered.set()
 
 
-def test_gives_up_at_the_deadline_and_leaves_later_addresses_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_address_leaves_time_for_later_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.ExitStack() as stack:
         # The kernel drops requests for a connection when a queue is full, as a firewall does.
         full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
@@ -181,7 +181,7 @@ def test_gives_up_at_the_deadline_and_leaves_later_addresses_their_share(monkeyp
         (errno.ECONNRESET, "the connection was reset at once", UnreachableReason.REFUSED),
     ],
 )
-def test_names_a_host_that_cannot_be_reached(
+def test_host_that_cannot_be_reached(
     monkeypatch: pytest.MonkeyPatch, number: int, expected: str, reason: UnreachableReason
 ) -> None:
     # There is no such address on every machine.
@@ -190,7 +190,7 @@ def test_names_a_host_that_cannot_be_reached(
     assert expected in text and not text.endswith(": ")
 
 
-def test_takes_a_reset_for_the_end(listener: socket.socket) -> None:
+def test_reset_counts_as_the_end(listener: socket.socket) -> None:
     transport = TcpConnector(*listener.getsockname()[:2]).connect(Deadline.after(30))
     server, dummy = listener.accept()
     server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Unix sockets that can and cannot be connected to, and what is said about the latter."""
+"""Unix sockets that can and cannot be connected to, and the errors for the latter."""
 
 from __future__ import annotations
 
@@ -31,37 +31,37 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports
 
 @pytest.fixture(name="listener")
 def fixture_listener(tmp_path: pathlib.Path) -> t.Iterator[socket.socket]:
-    """A socket that listens on ``s`` in the test's directory."""
+    """Listen on ``s`` in the test's directory."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
         listener.listen(1)
         yield listener
 
 
-def test_names_what_is_wrong_with_the_path(tmp_path: pathlib.Path) -> None:
+def test_path_that_does_not_exist_or_is_too_long(tmp_path: pathlib.Path) -> None:
     assert "no such socket" in refusal(UnixConnector(str(tmp_path / "missing")), reason=UnreachableReason.ABSENT)
     (tmp_path / "file").touch()
     assert "no such socket" in refusal(UnixConnector(str(tmp_path / "file" / "s")))
     assert "longer than the 107 bytes" in refusal(UnixConnector("/" + "x" * 107))
     assert "no such socket" in refusal(UnixConnector("/" + "x" * 106), reason=UnreachableReason.ABSENT)
-    # The limit is one of bytes.
+    # The limit is in bytes.
     assert "longer than the 107 bytes" in refusal(UnixConnector("/" + "é" * 54))
 
 
-def test_names_a_socket_that_nobody_listens_on(tmp_path: pathlib.Path) -> None:
+def test_socket_that_nobody_listens_on(tmp_path: pathlib.Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
     assert "nobody listens" in refusal(UnixConnector(str(tmp_path / "s")), reason=UnreachableReason.LEFT_BEHIND)
 
 
-def test_names_a_socket_of_another_kind(tmp_path: pathlib.Path) -> None:
+def test_socket_of_another_kind(tmp_path: pathlib.Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(tmp_path / "s"))
         assert "not a stream socket" in refusal(UnixConnector(str(tmp_path / "s")))
 
 
-def test_names_what_is_no_socket(tmp_path: pathlib.Path) -> None:
-    # Linux says the same of a file as of a socket without a server.
+def test_path_that_is_not_a_socket(tmp_path: pathlib.Path) -> None:
+    # Linux gives the same error for a file as for a socket without a server.
     (tmp_path / "file").touch()
     assert "nobody listens" in refusal(UnixConnector(str(tmp_path / "file")), reason=UnreachableReason.UNKNOWN)
 
@@ -75,7 +75,7 @@ def test_names_what_is_no_socket(tmp_path: pathlib.Path) -> None:
         (errno.EPERM, UnreachableReason.UNKNOWN),
     ],
 )
-def test_other_errors_of_the_kernel(
+def test_other_errors_of_connect(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, number: int, reason: UnreachableReason
 ) -> None:
     def fail(channel: socket.socket, path: str) -> t.NoReturn:
@@ -87,8 +87,8 @@ def test_other_errors_of_the_kernel(
     refusal(UnixConnector(str(tmp_path / "s")), reason=UnreachableReason.UNKNOWN)
 
 
-def test_names_a_lack_of_permission() -> None:
-    # Not in the directory of the test, which nobody else may enter.
+def test_missing_permission() -> None:
+    # Not in the directory of the test, which other users may not enter.
     with tempfile.TemporaryDirectory(dir="/tmp") as directory, socket.socket(socket.AF_UNIX) as listener:
         os.chmod(directory, 0o711)
         listener.bind(f"{directory}/s")
@@ -99,20 +99,18 @@ def test_names_a_lack_of_permission() -> None:
     assert "permission denied. Run Ansible as a user who may" in text
 
 
-def test_is_the_same_channel_under_every_name(listener: socket.socket, tmp_path: pathlib.Path) -> None:
+def test_lock_key_is_the_same_under_every_name(listener: socket.socket, tmp_path: pathlib.Path) -> None:
     (tmp_path / "link").symlink_to("s")
     names = [str(tmp_path / "s"), str(tmp_path / "link"), f"{tmp_path}//./s", os.path.relpath(tmp_path / "s")]
     assert len({UnixConnector(name).lock_key for name in names}) == 1
     assert UnixConnector(names[0]).lock_key != UnixConnector(str(tmp_path / "other")).lock_key
 
 
-def test_passes_bytes_both_ways(listener: socket.socket, tmp_path: pathlib.Path) -> None:
+def test_bytes_pass_both_ways(listener: socket.socket, tmp_path: pathlib.Path) -> None:
     check_both_ways(UnixConnector(str(tmp_path / "s")), listener)
 
 
-def test_tells_a_socket_that_is_held_from_an_agent_that_is_silent(
-    listener: socket.socket, tmp_path: pathlib.Path
-) -> None:
+def test_held_socket_is_distinguished_from_a_silent_agent(listener: socket.socket, tmp_path: pathlib.Path) -> None:
     transport = UnixConnector(str(tmp_path / "s")).connect(Deadline.after(30))
     error = transport.no_reply_error()
     assert isinstance(error, EndpointBusy) and "another client holds the socket" in str(error)
@@ -123,7 +121,7 @@ def test_tells_a_socket_that_is_held_from_an_agent_that_is_silent(
     transport.close()
 
 
-def test_waits_for_a_place_in_the_queue(tmp_path: pathlib.Path) -> None:
+def test_connect_waits_for_a_place_in_the_queue(tmp_path: pathlib.Path) -> None:
     path = str(tmp_path / "s")
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
         listener.bind(path)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""vsock: what users write, and connections as far as the machine has them: few have the kernel's vsock_loopback."""
+"""vsock: endpoints of users, and connections as far as the machine has them: few have the kernel's vsock_loopback."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOOPBACK_CID = 1
 @pytest.mark.parametrize(
     ("text", "cid", "port"), [("3:1234", 3, 1234), ("4294967294:4294967294", 2**32 - 2, 2**32 - 2), ("1:1", 1, 1)]
 )
-def test_parses_numbers(text: str, cid: int, port: int) -> None:
+def test_parse_accepts_numbers(text: str, cid: int, port: int) -> None:
     endpoint = VsockConnector.parse(text)
     assert (endpoint.cid, endpoint.port) == (cid, port)
     assert endpoint.name == endpoint.lock_key == f"vsock:{text}"
@@ -52,18 +52,18 @@ def test_parses_numbers(text: str, cid: int, port: int) -> None:
         " 3:1",
     ],
 )
-def test_refuses_what_leads_to_no_guest(text: str) -> None:
+def test_parse_refuses_what_is_not_a_guest(text: str) -> None:
     with pytest.raises(InvalidRequest, match="is not vsock:CID:PORT: both are numbers from 1 to 4294967294"):
         VsockConnector.parse(text)
 
 
-def test_names_a_machine_without_vsock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_without_vsock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "AF_VSOCK", raising=False)
     assert "this machine has no vsock" in refusal(VsockConnector(3, 1234))
 
 
-def test_names_a_guest_that_is_not_there() -> None:
-    # By which words depends on what of vsock the machine has.
+def test_guest_that_does_not_exist() -> None:
+    # The text depends on the parts of vsock that the machine has.
     assert not refusal(VsockConnector(2**32 - 2, 1234), reason=None).endswith(": ")
 
 
@@ -77,10 +77,10 @@ def test_names_a_guest_that_is_not_there() -> None:
         (errno.EAFNOSUPPORT, "this machine has no vsock", UnreachableReason.UNKNOWN),
     ],
 )
-def test_explains_the_error_of_the_kernel(
+def test_error_of_the_kernel_is_explained(
     monkeypatch: pytest.MonkeyPatch, number: int, expected: str, reason: UnreachableReason
 ) -> None:
-    # As a host with a guest would; a socket of another family stands in on a machine without vsock.
+    # As on a host with a guest; a socket of another family replaces it on a machine without vsock.
     monkeypatch.setattr(socket, "AF_VSOCK", socket.AF_UNIX, raising=False)
     monkeypatch.setattr(socket.socket, "connect_ex", lambda channel, address: number)
     assert expected in refusal(VsockConnector(3, 1234), reason=reason)
@@ -88,7 +88,7 @@ def test_explains_the_error_of_the_kernel(
 
 @pytest.fixture(name="listener")
 def fixture_listener(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[socket.socket]:
-    """A socket that listens on vsock's loopback. Where there is none, TCP stands in below connect(2)."""
+    """Listen on vsock's loopback. Where there is none, TCP replaces it below connect(2)."""
     try:
         listener = socket.socket(socket.AF_VSOCK)
         listener.bind((LOOPBACK_CID, socket.VMADDR_PORT_ANY))
@@ -102,5 +102,5 @@ def fixture_listener(monkeypatch: pytest.MonkeyPatch) -> t.Iterator[socket.socke
         yield listener
 
 
-def test_passes_bytes_both_ways(listener: socket.socket) -> None:
+def test_bytes_pass_both_ways(listener: socket.socket) -> None:
     check_both_ways(VsockConnector(LOOPBACK_CID, listener.getsockname()[1]), listener)
