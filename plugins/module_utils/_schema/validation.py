@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Checks arguments before they go to the agent, and replies before anything relies on them.
+"""Checks of arguments before they go to the agent, and of replies before anything relies on them.
 
-The errors say where something is wrong and what was expected there. They never hold what was found, which may be a
-password or a guest's idea of a joke.
+An error names the place and what was expected there. It never contains the value that was found, which may be a
+password or come from a hostile guest.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ if t.TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
 
-_NAME_LIMIT = 40
-"""Characters of a name in an error; the longest of QEMU's has 30."""
-_NAMES_LIMIT = 12
+_MAX_NAME = 40
+"""Characters of a name in an error; QEMU's longest name has 30."""
+_MAX_NAMES = 12
 """Names in a list in an error."""
 
 _KINDS: dict[str, str] = {
@@ -49,36 +49,36 @@ _KINDS: dict[str, str] = {
 
 
 def require_jsonschema() -> None:
-    """See that there is what checking takes.
+    """Check that jsonschema is installed.
 
-    :raises LibraryMissing: there is no jsonschema 4.0 or newer.
+    :raises LibraryMissing: jsonschema 4.0 or newer is missing.
     """
     _validator_class()
 
 
 def check_arguments(command: str, arguments: t.Mapping[str, t.Any]) -> None:
-    """Check that the newest known agent takes these arguments. An older one may know fewer of them.
+    """Check that the newest known agent accepts these arguments. An older one may accept fewer.
 
     :raises InvalidRequest: there is no such command, or an argument is missing, unknown, of another type, out of range
-        or not one of the values there are.
-    :raises LibraryMissing: there is no jsonschema 4.0 or newer.
+        or not one of the permitted values.
+    :raises LibraryMissing: jsonschema 4.0 or newer is missing.
     """
     if command not in COMMANDS:
         raise InvalidRequest(_unknown_command(command))
-    # To jsonschema no other mapping is an object.
+    # jsonschema takes only a dict for an object.
     error = next(iter(_validator("arguments", command).iter_errors(dict(arguments))), None)
     if error is not None:
         raise InvalidRequest(f"{command}: {_explain(error, REQUEST_TYPES)}")
 
 
 def check_reply(command: str, reply: t.Any) -> None:
-    """Check the value of a reply. Members and values that a newer agent added are fine.
+    """Check the value of a reply. Members and values that a newer agent added are accepted.
 
-    This ends at the first mistake, and takes some ten microseconds for each value until then.
+    The check ends at the first error, and takes about ten microseconds for each value until then.
 
-    :param command: that was answered. For one that is not known here, anything is fine.
+    :param command: the command that was answered. Any reply to a command that is not in the schema is accepted.
     :raises ProtocolViolation: a member is missing, of another type or out of range.
-    :raises LibraryMissing: there is no jsonschema 4.0 or newer.
+    :raises LibraryMissing: jsonschema 4.0 or newer is missing.
     """
     if command not in COMMANDS:
         return
@@ -96,17 +96,17 @@ def _validator(part: t.Literal["arguments", "returns"], command: str) -> Validat
 
 @functools.cache
 def _validator_class() -> type[Validator]:
-    # Importing it takes longer than all the rest of a module, and the connection does not need it.
+    # Imported here: it takes longer than all the rest of a module, and the connection does not need it.
     try:
         from jsonschema import Draft202012Validator, validators
     except ImportError as exc:
         raise LibraryMissing(
-            "Python's jsonschema is needed to check commands and replies, version 4.0 or newer, for the Python that "
-            "runs this: install python3-jsonschema of the distribution, or where that is older, as in RHEL 9, "
-            "Debian 11 and Ubuntu 22.04, have python3 -m pip install jsonschema get it from PyPI"
+            "the Python library jsonschema 4.0 or newer is needed to check commands and replies: install "
+            "python3-jsonschema of the distribution for the Python that runs this. Where it is older, as in RHEL 9, "
+            "Debian 11 and Ubuntu 22.04, install it from PyPI with python3 -m pip install jsonschema"
         ) from exc
-    # To the agent 1.0 is no integer, a caller's tuple becomes a list on the wire, and some versions of jsonschema trip
-    # over names that are no strings.
+    # The agent does not accept 1.0 as an integer, a tuple becomes a list on the wire, and some versions of jsonschema
+    # fail on names that are not strings.
     checker = Draft202012Validator.TYPE_CHECKER.redefine_many(
         {"integer": _is_integer, "array": _is_list, "object": _is_object}
     )
@@ -127,7 +127,7 @@ def _is_object(dummy: t.Any, value: t.Any) -> bool:
 
 
 def _unknown_command(command: str) -> str:
-    similar = difflib.get_close_matches(command[:_NAME_LIMIT], COMMANDS, n=2, cutoff=0.75)
+    similar = difflib.get_close_matches(command[:_MAX_NAME], COMMANDS, n=2, cutoff=0.75)
     hint = f"; did you mean {' or '.join(similar)}?" if similar else "."
     return (
         f"{_quoted(command)}: not a command of QEMU {QEMU_VERSION}'s agent{hint} "
@@ -136,11 +136,11 @@ def _unknown_command(command: str) -> str:
 
 
 def _explain(error: ValidationError, types: t.Mapping[str, Schema]) -> str:
-    """What is wrong, out of the schema's words only: jsonschema's own message quotes the value."""
+    """Describe an error in terms of the schema only: jsonschema's own message quotes the value."""
     path = list(error.absolute_path)
     schema: t.Any = error.schema
     if error.validator == "anyOf":
-        # QAPI's alternatives differ in their JSON type, so if it was right for one of them, that one was meant.
+        # QAPI's alternatives differ in their JSON type, so the one with the right type was meant.
         context = error.context or []
         mistyped = {inner.schema_path[0] for inner in context if inner.validator == "type" and not inner.relative_path}
         meant = next((inner for inner in context if inner.schema_path[0] not in mistyped), None)
@@ -157,12 +157,12 @@ def _explain(error: ValidationError, types: t.Mapping[str, Schema]) -> str:
     if error.validator in ("minimum", "maximum"):
         bound = "at least" if error.validator == "minimum" else "at most"
         return f"{_where(path)}expected an integer of {bound} {schema[error.validator]}"
-    got = "another one" if error.validator == "enum" else _kind_of(instance)
+    got = "another value" if error.validator == "enum" else _kind_of(instance)
     return f"{_where(path)}expected {_expected(schema, types)}, got {got}"
 
 
 def _where(path: t.Sequence[str | int]) -> str:
-    """The way to a value, like ``vcpus[0].online: ``. Its names are the schema's: nothing looks into other members."""
+    """Return the path to a value, like ``vcpus[0].online: ``. All its names are from the schema."""
     steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return f"{steps.lstrip('.')}: " if steps else ""
 
@@ -189,12 +189,12 @@ def _kind_of(value: t.Any) -> str:
 
 
 def _listed(names: t.Iterable[str]) -> str:
-    """The names in quotes. Who gives a command too many is told of the first ones."""
-    shown = [_quoted(name) for name in itertools.islice(names, _NAMES_LIMIT + 1)]
-    if len(shown) > _NAMES_LIMIT:
+    """Return the names in quotes; only the first ones if there are too many."""
+    shown = [_quoted(name) for name in itertools.islice(names, _MAX_NAMES + 1)]
+    if len(shown) > _MAX_NAMES:
         shown[-1] = "and more"
     return ", ".join(shown)
 
 
 def _quoted(name: str) -> str:
-    return repr(name if len(name) <= _NAME_LIMIT else f"{name[: _NAME_LIMIT - 1]}…")
+    return repr(name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…")

@@ -58,7 +58,7 @@ REFUSED_ARGUMENTS: list[tuple[str, dict[t.Any, t.Any], str]] = [
         {str(number): SECRET for number in range(100)},
         f"{', '.join(repr(str(number)) for number in range(12))}, and more not expected here; allowed: nothing",
     ),
-    # The misspelt one is more to the point than the missing one.
+    # The misspelt member is reported, not the missing one.
     ("guest-file-close", {"handel": SECRET}, "'handel' not expected here; allowed: 'handle'"),
     (
         "guest-set-vcpus",
@@ -91,14 +91,14 @@ REFUSED_ARGUMENTS: list[tuple[str, dict[t.Any, t.Any], str]] = [
         "mem-blks[0].phys-index: expected an integer of at least 0",
     ),
     # alternatives
-    ("guest-file-seek", {"whence": SECRET}, "whence: expected one of 'set', 'cur', 'end', got another one"),
+    ("guest-file-seek", {"whence": SECRET}, "whence: expected one of 'set', 'cur', 'end', got another value"),
     ("guest-file-seek", {"whence": 2**63}, "whence: expected an integer of at most 9223372036854775807"),
     (
         "guest-file-seek",
         {"whence": True},
         "whence: expected an integer or one of 'set', 'cur', 'end', got a boolean",
     ),
-    ("guest-exec", {"capture-output": SECRET}, f"capture-output: expected one of {CAPTURE_MODES}, got another one"),
+    ("guest-exec", {"capture-output": SECRET}, f"capture-output: expected one of {CAPTURE_MODES}, got another value"),
     (
         "guest-exec",
         {"capture-output": 1},
@@ -115,13 +115,13 @@ UNKNOWN_COMMANDS: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("command", "arguments"), ACCEPTED_ARGUMENTS)
-def test_accepts_arguments(command: str, arguments: dict[str, t.Any]) -> None:
+def test_valid_arguments_are_accepted(command: str, arguments: dict[str, t.Any]) -> None:
     check_arguments(command, arguments)
     check_arguments(command, types.MappingProxyType(arguments))
 
 
 @pytest.mark.parametrize(("command", "arguments", "reason"), REFUSED_ARGUMENTS)
-def test_refuses_arguments(command: str, arguments: dict[t.Any, t.Any], reason: str) -> None:
+def test_invalid_arguments_are_refused(command: str, arguments: dict[t.Any, t.Any], reason: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         check_arguments(command, arguments)
     assert str(caught.value) == f"{command}: {reason}"
@@ -129,14 +129,14 @@ def test_refuses_arguments(command: str, arguments: dict[t.Any, t.Any], reason: 
 
 
 @pytest.mark.parametrize(("command", "reason"), UNKNOWN_COMMANDS, ids=range(len(UNKNOWN_COMMANDS)))
-def test_refuses_unknown_commands(command: str, reason: str) -> None:
+def test_unknown_commands_are_refused(command: str, reason: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         check_arguments(command, {"password": SECRET})
     assert str(caught.value) == reason + COMMAND_HINT
 
 
 @given(st.sampled_from(sorted(COMMANDS)), st.dictionaries(st.sampled_from(["path", "arg", "whence", "vcpus"]), VALUES))
-def test_keeps_arguments_to_itself(command: str, arguments: dict[str, t.Any]) -> None:
+def test_errors_do_not_contain_arguments(command: str, arguments: dict[str, t.Any]) -> None:
     try:
         check_arguments(command, arguments)
     except InvalidRequest as error:

@@ -169,12 +169,12 @@ HOSTILE_REPLIES: list[tuple[str, t.Any, str]] = [
 
 
 @pytest.mark.parametrize(("command", "reply"), GOOD_REPLIES)
-def test_accepts_replies(command: str, reply: t.Any) -> None:
+def test_valid_replies_are_accepted(command: str, reply: t.Any) -> None:
     check_reply(command, reply)
 
 
 @pytest.mark.parametrize(("command", "reply", "reason"), BAD_REPLIES)
-def test_refuses_replies(command: str, reply: t.Any, reason: str) -> None:
+def test_invalid_replies_are_refused(command: str, reply: t.Any, reason: str) -> None:
     with pytest.raises(ProtocolViolation) as caught:
         check_reply(command, reply)
     assert str(caught.value) == f"{command}: {reason}"
@@ -182,17 +182,17 @@ def test_refuses_replies(command: str, reply: t.Any, reason: str) -> None:
 
 
 @pytest.mark.parametrize(("command", "reply", "reason"), HOSTILE_REPLIES, ids=range(len(HOSTILE_REPLIES)))
-def test_ends_at_the_first_mistake(command: str, reply: t.Any, reason: str) -> None:
+def test_check_ends_at_the_first_error(command: str, reply: t.Any, reason: str) -> None:
     started = time.process_time()
     with pytest.raises(ProtocolViolation) as caught:
         check_reply(command, reply)
     assert str(caught.value) == f"{command}: {reason}"
-    # Most is jsonschema's own message, which quotes all of it.
+    # Most of the time goes into jsonschema's own message, which quotes the whole value.
     assert time.process_time() - started < 5
 
 
 @given(st.sampled_from(sorted(COMMANDS)), VALUES)
-def test_keeps_replies_to_itself(command: str, reply: t.Any) -> None:
+def test_errors_do_not_contain_replies(command: str, reply: t.Any) -> None:
     try:
         check_reply(command, reply)
     except ProtocolViolation as error:

@@ -10,7 +10,7 @@ from ansible_collections.netless.qga.plugins.module_utils._schema.command_traits
 from ansible_collections.netless.qga.plugins.module_utils._schema.commands import COMMANDS
 
 
-def test_knows_the_commands() -> None:
+def test_version_and_silence_of_commands() -> None:
     assert len(COMMANDS) >= 44
     assert since("guest-sync") == "0.15.0"
     assert since("guest-exec") == "2.5"

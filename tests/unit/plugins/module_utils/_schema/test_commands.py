@@ -15,7 +15,7 @@ from ansible_collections.netless.qga.plugins.module_utils._schema.commands impor
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_has_valid_schemas_only(command: str) -> None:
+def test_schemas_are_valid(command: str) -> None:
     for part, known in ((COMMANDS[command]["arguments"], REQUEST_TYPES), (COMMANDS[command]["returns"], REPLY_TYPES)):
         Draft202012Validator.check_schema({**part, "$defs": known})
         for reference in references([part, *known.values()]):

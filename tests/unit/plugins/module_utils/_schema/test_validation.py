@@ -35,7 +35,7 @@ def no_validators() -> t.Iterator[None]:
 
 @pytest.mark.usefixtures("no_validators")
 @pytest.mark.parametrize("found", [None, types.ModuleType("jsonschema")], ids=["none", "old"])
-def test_needs_jsonschema(found: types.ModuleType | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_or_old_jsonschema_is_reported(found: types.ModuleType | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jsonschema", found)
     for check in (check_arguments, check_reply):
         with pytest.raises(LibraryMissing, match=r"jsonschema .*4\.0 or newer"):
