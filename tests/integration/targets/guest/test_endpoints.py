@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The endpoints that are no Unix socket, each in front of a real agent: relays make a TCP port, a serial line and an
-ssh login of its socket."""
+"""The endpoints other than Unix sockets, each with a real agent: relays turn its socket into a TCP port, a serial line
+and an ssh login.
+"""
 
 from __future__ import annotations
 
@@ -42,21 +43,21 @@ _START_TIMEOUT = 20.0
 
 @pytest.fixture(scope="module")
 def guest() -> t.Iterator[SandboxedAgent]:
-    """One guest, since it is the ways to it that differ."""
+    """Run one guest for all tests, since only the endpoints differ."""
     with SandboxedAgent(build("bookworm")) as sandbox:
         yield sandbox
 
 
 @pytest.fixture
 def directory() -> t.Iterator[pathlib.Path]:
-    """A directory with a short path, for this user only."""
+    """Create a directory with a short path, for this user only."""
     with tempfile.TemporaryDirectory(prefix="qga-", dir="/tmp") as path:
         yield pathlib.Path(path)
 
 
 @contextlib.contextmanager
 def running(*command: str, log: pathlib.Path) -> t.Iterator[subprocess.Popen[bytes]]:
-    """A program that ends with the block."""
+    """Run a program until the block ends."""
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
             yield process
@@ -66,7 +67,11 @@ def running(*command: str, log: pathlib.Path) -> t.Iterator[subprocess.Popen[byt
 
 
 def until(found: t.Callable[[], t.Any], log: pathlib.Path) -> t.Any:
-    """Waits for what a program that was just started does, and returns it."""
+    """Wait until a program that was just started has an effect.
+
+    :param found: returns the effect, or something false.
+    :param log: the output of the program, which is shown if it fails.
+    """
     deadline = Deadline.after(_START_TIMEOUT)
     while not (result := found()):
         assert not deadline.passed, log.read_text(encoding="utf-8", errors="replace")
@@ -76,7 +81,7 @@ def until(found: t.Callable[[], t.Any], log: pathlib.Path) -> t.Any:
 
 @pytest.fixture
 def tcp(guest: SandboxedAgent, directory: pathlib.Path) -> t.Iterator[str]:
-    """The agent on a TCP port of the loopback."""
+    """Relay the agent to a TCP port of the loopback."""
     log = directory / "socat.log"
     listen = "TCP-LISTEN:0,bind=127.0.0.1,fork"
     with running("socat", "-dd", listen, f"UNIX-CONNECT:{guest.socket_path}", log=log):
@@ -86,11 +91,11 @@ def tcp(guest: SandboxedAgent, directory: pathlib.Path) -> t.Iterator[str]:
 
 @pytest.fixture
 def serial(guest: SandboxedAgent, directory: pathlib.Path) -> t.Iterator[str]:
-    """The agent on a terminal in its usual mode, in which it would echo and translate."""
+    """Relay the agent to a terminal in its usual mode, in which it would echo and translate."""
     log, link = directory / "socat.log", directory / "line"
     with running("socat", f"PTY,link={link}", f"UNIX-CONNECT:{guest.socket_path}", log=log):
         until(link.exists, log)
-        # socat would end with the last one that has the terminal open, which QEMU does not.
+        # Unlike QEMU, socat ends when the last program closes the terminal.
         held = os.open(link, os.O_RDWR | os.O_NOCTTY)
         try:
             yield f"serial:{link}"
@@ -99,32 +104,32 @@ def serial(guest: SandboxedAgent, directory: pathlib.Path) -> t.Iterator[str]:
 
 
 class Login(t.NamedTuple):
-    """How to log in to an ssh server of the test's own."""
+    """A login to the ssh server of a test."""
 
     command: list[str]
     server: subprocess.Popen[bytes]
 
     def relay(self, *command: str) -> str:
-        """The endpoint that is a program on the server's side."""
+        """Return the endpoint of a program on the server's side."""
         return f"exec:{shlex.join([*self.command, *command])}"
 
 
 @contextlib.contextmanager
 def privilege_separation_directory() -> t.Iterator[None]:
-    """What sshd wants to be there for root, and is when the machine runs one itself."""
+    """Create the directory that sshd needs as root, unless the machine runs an sshd itself."""
     path = pathlib.Path("/run/sshd")
-    made = not path.exists()
+    created = not path.exists()
     path.mkdir(mode=0o755, exist_ok=True)
     try:
         yield
     finally:
-        if made:
+        if created:
             path.rmdir()
 
 
 @pytest.fixture
 def ssh(directory: pathlib.Path) -> t.Iterator[Login]:
-    """An ssh server on the loopback, with keys and a configuration of its own, for this user only."""
+    """Run an ssh server on the loopback, with keys and a configuration of its own, for this user only."""
     for name in ("host_key", "key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)], check=True)
     (directory / "authorized_keys").write_bytes((directory / "key.pub").read_bytes())
@@ -166,7 +171,7 @@ def ssh(directory: pathlib.Path) -> t.Iterator[Login]:
 
 @pytest.fixture(params=["tcp", "serial", "ssh"])
 def endpoint(request: pytest.FixtureRequest, guest: SandboxedAgent) -> str:
-    """Each way to the agent."""
+    """Return each kind of endpoint."""
     if request.param == "ssh":
         login: Login = request.getfixturevalue("ssh")
         return login.relay("socat", "-", f"UNIX-CONNECT:{guest.socket_path}")
@@ -182,10 +187,10 @@ def agent_at(endpoint: str, **options: t.Any) -> t.Iterator[Agent]:
         agent.close()
 
 
-def test_programs_and_files(endpoint: str, deadline: Deadline, directory: pathlib.Path) -> None:
+def test_programs_and_files_at_every_endpoint(endpoint: str, deadline: Deadline, directory: pathlib.Path) -> None:
     source, target = directory / "source", directory / "target"
     source.write_bytes(os.urandom(300_000))
-    # One after the other: the first leaves nothing behind that the second would stumble over.
+    # Twice: the first session must leave nothing behind that disturbs the second.
     for dummy in range(2):
         with agent_at(endpoint) as agent:
             assert agent.call("guest-ping", deadline=deadline) == {}
@@ -198,7 +203,7 @@ def test_programs_and_files(endpoint: str, deadline: Deadline, directory: pathli
             assert target.read_bytes() == source.read_bytes()
 
 
-def test_an_agent_that_listens_outlives_a_client_that_leaves_an_answer_unread(
+def test_listening_agent_outlives_a_client_that_leaves_a_reply_unread(
     guest: SandboxedAgent, deadline: Deadline
 ) -> None:
     for dummy in range(3):
@@ -210,7 +215,7 @@ def test_an_agent_that_listens_outlives_a_client_that_leaves_an_answer_unread(
             assert agent.call("guest-ping", deadline=deadline) == {}
 
 
-def test_a_tcp_port_whose_relay_ends(guest: SandboxedAgent, directory: pathlib.Path, deadline: Deadline) -> None:
+def test_tcp_relay_that_ends_during_a_call(guest: SandboxedAgent, directory: pathlib.Path, deadline: Deadline) -> None:
     listen = "TCP-LISTEN:0,bind=127.0.0.1"
     log = directory / "socat.log"
     with running("socat", "-dd", listen, f"UNIX-CONNECT:{guest.socket_path}", log=log) as relay:
@@ -228,7 +233,7 @@ def test_a_tcp_port_whose_relay_ends(guest: SandboxedAgent, directory: pathlib.P
                 agent.call("guest-ping", deadline=deadline)
 
 
-def test_a_serial_line_that_another_program_has_locked(serial: str, deadline: Deadline) -> None:
+def test_serial_line_that_another_program_has_locked(serial: str, deadline: Deadline) -> None:
     device = serial.partition(":")[2]
     holder = subprocess.Popen(
         ["flock", device, "sh", "-c", "echo locked; read line"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -242,19 +247,19 @@ def test_a_serial_line_that_another_program_has_locked(serial: str, deadline: De
         assert agent.call("guest-ping", deadline=deadline) == {}
 
 
-def test_an_ssh_login_that_is_refused(ssh: Login, directory: pathlib.Path, deadline: Deadline) -> None:
+def test_ssh_login_that_is_refused(ssh: Login, directory: pathlib.Path, deadline: Deadline) -> None:
     (directory / "authorized_keys").write_text("", encoding="utf-8")
     with agent_at(ssh.relay("true")) as agent, pytest.raises(ChannelClosed, match=r"It reported: .*Permission denied"):
         agent.sync(deadline)
 
 
-def test_an_ssh_host_that_has_no_such_socket(ssh: Login, directory: pathlib.Path, deadline: Deadline) -> None:
+def test_ssh_host_without_the_socket(ssh: Login, directory: pathlib.Path, deadline: Deadline) -> None:
     relay = ssh.relay("socat", "-", f"UNIX-CONNECT:{directory}/missing")
     with agent_at(relay) as agent, pytest.raises(ChannelClosed, match=r"status 1\. It reported: .*No such file"):
         agent.sync(deadline)
 
 
-def test_an_ssh_login_that_ends_in_the_middle(ssh: Login, guest: SandboxedAgent, deadline: Deadline) -> None:
+def test_ssh_login_that_ends_during_a_call(ssh: Login, guest: SandboxedAgent, deadline: Deadline) -> None:
     logins = pathlib.Path(f"/proc/{ssh.server.pid}/task/{ssh.server.pid}/children")
 
     def end(line: str) -> None:
@@ -269,7 +274,7 @@ def test_an_ssh_login_that_ends_in_the_middle(ssh: Login, guest: SandboxedAgent,
     relay = ssh.relay("socat", "-", f"UNIX-CONNECT:{guest.socket_path}")
     with agent_at(relay, log=end) as agent:
         agent.sync(deadline)
-        # An agent that is stopped does not answer before the login has ended.
+        # A stopped agent does not answer before the login has ended.
         os.kill(guest.pid, signal.SIGSTOP)
         with pytest.raises(OutcomeUnknown, match=r"the answer to guest-file-open is lost.*ended with status 255"):
             Files(agent).open("/etc/hostname", "r", deadline)

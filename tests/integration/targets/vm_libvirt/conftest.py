@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guest of a lab that runs, domains without a guest, and ways to them through libvirt.
+"""The guest of a running lab, domains without a guest, and agents on them through libvirt.
 
-The lab is the one whose directory is in the environment as NETLESS_LAB.
+The environment variable NETLESS_LAB names the directory of the lab.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ def deadline() -> Deadline:
 
 @pytest.fixture(scope="session")
 def lab() -> pathlib.Path:
-    """The directory of the lab."""
+    """Return the directory of the lab."""
     return pathlib.Path(os.environ["NETLESS_LAB"])
 
 
 @pytest.fixture
 def hypervisor() -> t.Iterator[libvirt.virConnect]:
-    """A connection that has nothing to do with what is tested."""
+    """Open a connection that is independent of the tested one."""
     connection = libvirt.open(URI)
     yield connection
     connection.close()
@@ -64,7 +64,7 @@ def hypervisor() -> t.Iterator[libvirt.virConnect]:
 
 @pytest.fixture
 def empty(hypervisor: libvirt.virConnect, tmp_path: pathlib.Path) -> t.Iterator[libvirt.virDomain]:
-    """A domain that runs without a guest in it."""
+    """Run a domain without a guest."""
     with empty_domain(hypervisor, tmp_path.name, CHANNELS) as domain:
         yield domain
 
@@ -77,5 +77,5 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Sshd]:
 
 @pytest.fixture(params=["local", "ssh"])
 def uri(request: pytest.FixtureRequest) -> str:
-    """The hypervisor's URI, from here and from afar."""
+    """Return the hypervisor's URI, local and by ssh."""
     return request.getfixturevalue("sshd").uri if request.param == "ssh" else URI

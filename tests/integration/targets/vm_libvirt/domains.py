@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The domains that are tested, and how to reach their agents."""
+"""The tested domains, and how to reach their agents."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ CHANNELS = f"""
 
 
 class Dial(t.Protocol):
-    """Makes an agent at an endpoint of a domain."""
+    """A function that returns an agent at an endpoint of a domain."""
 
     def __call__(self, endpoint: str, domain: str = GUEST, uri: str = URI, **options: t.Any) -> Agent: ...
 
 
 @contextlib.contextmanager
 def empty_domain(hypervisor: libvirt.virConnect, name: str, devices: str = "") -> t.Iterator[libvirt.virDomain]:
-    """Has a domain run for a while that has nothing but these devices."""
+    """Run a domain during the block that has nothing but these devices."""
     domain = hypervisor.createXML(
         f"""
         <domain type='qemu'>

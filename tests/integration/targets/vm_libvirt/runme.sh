@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Both ways through libvirt, with a real virtual machine under a libvirtd of this target's own.
+# Both kinds of endpoints of libvirt, with a real virtual machine under a libvirtd of this target's own.
 set -euxo pipefail
 
 collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A way to this machine's libvirtd by ssh."""
+"""Access to this machine's libvirtd by ssh."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Sshd:
             "PermitRootLogin=yes",
             "PidFile=none",
         ]
-        # It starts itself again for every connection, and needs its whole path for that.
+        # sshd executes itself again for every connection, and needs its absolute path for that.
         program = shutil.which("sshd", path=os.defpath + ":/usr/sbin") or "sshd"
         pathlib.Path("/run/sshd").mkdir(exist_ok=True)
         self._process = subprocess.Popen(
@@ -63,19 +63,19 @@ class Sshd:
 
     @contextlib.contextmanager
     def stopped(self) -> t.Iterator[None]:
-        """As if the way there were broken: nothing answers, and nothing is refused."""
-        parents, runner = {self._process.pid}, []
+        """Stop the server, as if the network were broken: nothing answers, and nothing is refused."""
+        parents, stopped = {self._process.pid}, []
         for path in sorted(pathlib.Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
             with contextlib.suppress(OSError):
                 parent = int((path / "stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
                 if parent in parents:
                     parents.add(int(path.name))
-                    runner.append(int(path.name))
-        for process in runner:
+                    stopped.append(int(path.name))
+        for process in stopped:
             os.kill(process, signal.SIGSTOP)
         try:
             yield
         finally:
-            for process in runner:
+            for process in stopped:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGCONT)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A guest's agents, through libvirt's own calls and through a stream, from near and far."""
+"""A guest's agents, through libvirt's RPC and through a stream, locally and by ssh."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ansible_collections.netless.qga.tests.integration.targets.vm_libvirt.sshd i
 pytestmark = pytest.mark.parametrize("endpoint", ENDPOINTS)
 
 
-def test_answers(dial: Dial, endpoint: str, uri: str, deadline: Deadline) -> None:
+def test_agent_answers(dial: Dial, endpoint: str, uri: str, deadline: Deadline) -> None:
     agent = dial(endpoint, uri=uri)
     assert agent.sync(deadline).delimited is (endpoint == STREAM)
     assert agent.call("guest-get-host-name", deadline=deadline) == {"host-name": GUEST}
@@ -34,7 +34,9 @@ def test_answers(dial: Dial, endpoint: str, uri: str, deadline: Deadline) -> Non
     assert "No such file or directory" in caught.value.desc
 
 
-def test_three_mebibytes(dial: Dial, endpoint: str, uri: str, deadline: Deadline, tmp_path: pathlib.Path) -> None:
+def test_three_mebibytes_both_ways(
+    dial: Dial, endpoint: str, uri: str, deadline: Deadline, tmp_path: pathlib.Path
+) -> None:
     agent = dial(endpoint, uri=uri)
     files = Files(agent)
     runner = ProgramRunner(agent, files)
@@ -49,27 +51,25 @@ def test_three_mebibytes(dial: Dial, endpoint: str, uri: str, deadline: Deadline
     runner.close()
 
 
-def test_by_the_uuid_of_the_domain(
-    dial: Dial, endpoint: str, hypervisor: libvirt.virConnect, deadline: Deadline
-) -> None:
+def test_domain_by_its_uuid(dial: Dial, endpoint: str, hypervisor: libvirt.virConnect, deadline: Deadline) -> None:
     agent = dial(endpoint, domain=hypervisor.lookupByName(GUEST).UUIDString())
     assert agent.call("guest-ping", deadline=deadline) == {}
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_process_that_was_forked_has_its_own_connection(dial: Dial, endpoint: str, deadline: Deadline) -> None:
+def test_forked_process_has_its_own_connection(dial: Dial, endpoint: str, deadline: Deadline) -> None:
     agent = dial(endpoint)
     assert agent.call("guest-ping", deadline=deadline) == {}
     agent.close()
     child = os.fork()
     if child == 0:
-        # Whatever happens here must not go on with the parent's tests.
+        # The child must not go on with the parent's tests, whatever happens here.
         os._exit(0 if dial(endpoint).call("guest-ping", deadline=deadline) == {} else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert agent.call("guest-ping", deadline=deadline) == {}
 
 
-def test_leaves_nothing_open(dial: Dial, endpoint: str, deadline: Deadline) -> None:
+def test_close_leaves_no_descriptor_or_thread(dial: Dial, endpoint: str, deadline: Deadline) -> None:
     def once() -> tuple[int, int]:
         agent = dial(endpoint)
         assert agent.call("guest-ping", deadline=deadline) == {}
@@ -82,7 +82,7 @@ def test_leaves_nothing_open(dial: Dial, endpoint: str, deadline: Deadline) -> N
     assert last[0] <= first[0] and last[1] <= first[1]
 
 
-def test_a_hypervisor_that_does_not_answer_any_more(dial: Dial, endpoint: str, sshd: Sshd, deadline: Deadline) -> None:
+def test_hypervisor_that_stops_answering(dial: Dial, endpoint: str, sshd: Sshd, deadline: Deadline) -> None:
     agent = dial(endpoint, uri=sshd.uri, reply_timeout=2.0)
     assert agent.call("guest-ping", deadline=deadline) == {}
     with sshd.stopped():

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A libvirtd that is restarted, and an agent that is busy, between two calls and in one."""
+"""A libvirtd that is restarted, between two calls and during one, and an agent that is busy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def other(endpoint: str) -> str:
 
 @contextlib.contextmanager
 def stopped(endpoint: str, helper: Agent) -> t.Iterator[t.Callable[[], None]]:
-    """Has the agent at the endpoint take its time: it goes on when the function is called.
+    """Stop the agent at the endpoint until the function that is yielded is called, or the block ends.
 
     :param helper: another agent of the guest.
     """
@@ -83,8 +83,8 @@ def test_libvirtd_is_restarted_during_a_call(dial: Dial, endpoint: str, lab: pat
         assert agent.call("guest-ping", deadline=deadline) == {}
 
 
-def test_a_busy_agent(dial: Dial, deadline: Deadline) -> None:
-    # On a stream whoever comes second waits for the channel, and not for the agent.
+def test_busy_agent_is_waited_for_until_the_deadline(dial: Dial, deadline: Deadline) -> None:
+    # Not on a stream: there the second client waits for the channel, not for the agent.
     busy, patient, impatient = dial("libvirt"), dial("libvirt"), dial("libvirt")
     with stopped("libvirt", dial(STREAM)) as release:
         calling = threading.Thread(target=busy.call, args=["guest-ping"], kwargs={"deadline": deadline})
