@@ -33,7 +33,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.any_endpoint import refusal
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.connector_checks import failure_message
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.ordinary_user import as_nobody
 
 EVERY_BYTE = bytes(range(256))
@@ -199,9 +199,11 @@ def test_send_gives_up_at_the_deadline_and_close_does_not_wait(line: Line) -> No
 
 def test_path_that_is_not_a_serial_device(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
-    assert "no such device" in refusal(SerialConnector(str(tmp_path / "missing")), reason=UnreachableReason.ABSENT)
+    assert "no such device" in failure_message(
+        SerialConnector(str(tmp_path / "missing")), reason=UnreachableReason.ABSENT
+    )
     for path in (str(tmp_path / "file"), str(tmp_path), "/dev/null"):
-        assert "not a serial device" in refusal(SerialConnector(path))
+        assert "not a serial device" in failure_message(SerialConnector(path))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +219,7 @@ def test_device_without_hardware(monkeypatch: pytest.MonkeyPatch, number: int, r
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "open", fail)
-    assert "no hardware behind the device" in refusal(SerialConnector("/dev/ttyS9"), reason=reason)
+    assert "no hardware behind the device" in failure_message(SerialConnector("/dev/ttyS9"), reason=reason)
 
 
 def test_device_without_settings_proves_nothing(monkeypatch: pytest.MonkeyPatch, line: Line) -> None:
@@ -225,7 +227,7 @@ def test_device_without_settings_proves_nothing(monkeypatch: pytest.MonkeyPatch,
         raise termios.error(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(termios, "tcgetattr", fail)
-    text = refusal(SerialConnector(line.path), reason=UnreachableReason.UNKNOWN)
+    text = failure_message(SerialConnector(line.path), reason=UnreachableReason.UNKNOWN)
     assert "no hardware behind the device" in text
 
 
@@ -236,11 +238,11 @@ def test_missing_permission() -> None:
         path = pathlib.Path(directory, "device")
         path.touch(0)
         with as_nobody():
-            assert "permission denied. Run Ansible as a user who may" in refusal(SerialConnector(str(path)))
+            assert "permission denied. Run Ansible as a user who may" in failure_message(SerialConnector(str(path)))
 
 
 def test_failed_connect_closes_the_device(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").touch()
     before = os.listdir("/proc/self/fd")
-    refusal(SerialConnector(str(tmp_path / "file")))
+    failure_message(SerialConnector(str(tmp_path / "file")))
     assert os.listdir("/proc/self/fd") == before

@@ -23,9 +23,9 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     InvalidRequest,
     UnreachableReason,
 )
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.any_endpoint import (
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.connector_checks import (
     check_both_ways,
-    refusal,
+    failure_message,
 )
 
 ADDRESSES = ["127.0.0.1"]
@@ -58,9 +58,9 @@ def fixture_free_port() -> int:
     ],
 )
 def test_parse_accepts_hosts_and_ports(text: str, host: str, port: int) -> None:
-    endpoint = TcpConnector.parse(text)
-    assert (endpoint.host, endpoint.port) == (host, port)
-    assert endpoint.name == f"tcp:{text}"
+    connector = TcpConnector.parse(text)
+    assert (connector.host, connector.port) == (host, port)
+    assert connector.name == f"tcp:{text}"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_silent_agent_error_mentions_other_clients(listener: socket.socket) -> N
 
 
 def test_port_that_nobody_listens_on(free_port: int) -> None:
-    assert "nobody listens on the port" in refusal(
+    assert "nobody listens on the port" in failure_message(
         TcpConnector("127.0.0.1", free_port), reason=UnreachableReason.REFUSED
     )
 
@@ -134,13 +134,13 @@ def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch, free_
         server, dummy = listener.accept()
         server.close()
         transport.close()
-    text = refusal(TcpConnector("vms.example.com", 4444))
+    text = failure_message(TcpConnector("vms.example.com", 4444))
     assert text.count("nobody listens") == 1 and "not supported" in text
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 64 + ".invalid"])
 def test_unknown_host(host: str) -> None:
-    assert "the host's name cannot be resolved: " in refusal(TcpConnector(host, 4444))
+    assert "the host's name cannot be resolved: " in failure_message(TcpConnector(host, 4444))
 
 
 def test_resolver_that_hangs_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ def test_resolver_that_hangs_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     started = time.monotonic()
-    assert "the name server did not answer in time" in refusal(TcpConnector("vms.example.com", 4444), 0.1)
+    assert "the name server did not answer in time" in failure_message(TcpConnector("vms.example.com", 4444), 0.1)
     assert time.monotonic() - started < 20
     answered.set()
 
@@ -165,7 +165,7 @@ def test_silent_address_leaves_time_for_later_ones(monkeypatch: pytest.MonkeyPat
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
-        assert "nothing answers there" in refusal(TcpConnector(*full.getsockname()), 0.3)
+        assert "nothing answers there" in failure_message(TcpConnector(*full.getsockname()), 0.3)
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         rows = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place.getsockname()) for place in (full, listener)]
         monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, **options: rows)
@@ -186,7 +186,7 @@ def test_host_that_cannot_be_reached(
 ) -> None:
     # There is no such address on every machine.
     monkeypatch.setattr(socket.socket, "connect_ex", lambda channel, address: number)
-    text = refusal(TcpConnector("127.0.0.1", 4444), reason=reason)
+    text = failure_message(TcpConnector("127.0.0.1", 4444), reason=reason)
     assert expected in text and not text.endswith(": ")
 
 

@@ -22,9 +22,9 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     EndpointBusy,
     UnreachableReason,
 )
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.any_endpoint import (
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.connector_checks import (
     check_both_ways,
-    refusal,
+    failure_message,
 )
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.ordinary_user import as_nobody
 
@@ -39,31 +39,33 @@ def fixture_listener(tmp_path: pathlib.Path) -> t.Iterator[socket.socket]:
 
 
 def test_path_that_does_not_exist_or_is_too_long(tmp_path: pathlib.Path) -> None:
-    assert "no such socket" in refusal(UnixConnector(str(tmp_path / "missing")), reason=UnreachableReason.ABSENT)
+    assert "no such socket" in failure_message(
+        UnixConnector(str(tmp_path / "missing")), reason=UnreachableReason.ABSENT
+    )
     (tmp_path / "file").touch()
-    assert "no such socket" in refusal(UnixConnector(str(tmp_path / "file" / "s")))
-    assert "longer than the 107 bytes" in refusal(UnixConnector("/" + "x" * 107))
-    assert "no such socket" in refusal(UnixConnector("/" + "x" * 106), reason=UnreachableReason.ABSENT)
+    assert "no such socket" in failure_message(UnixConnector(str(tmp_path / "file" / "s")))
+    assert "longer than the 107 bytes" in failure_message(UnixConnector("/" + "x" * 107))
+    assert "no such socket" in failure_message(UnixConnector("/" + "x" * 106), reason=UnreachableReason.ABSENT)
     # The limit is in bytes.
-    assert "longer than the 107 bytes" in refusal(UnixConnector("/" + "é" * 54))
+    assert "longer than the 107 bytes" in failure_message(UnixConnector("/" + "é" * 54))
 
 
 def test_socket_that_nobody_listens_on(tmp_path: pathlib.Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
-    assert "nobody listens" in refusal(UnixConnector(str(tmp_path / "s")), reason=UnreachableReason.LEFT_BEHIND)
+    assert "nobody listens" in failure_message(UnixConnector(str(tmp_path / "s")), reason=UnreachableReason.LEFT_BEHIND)
 
 
 def test_socket_of_another_kind(tmp_path: pathlib.Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(tmp_path / "s"))
-        assert "not a stream socket" in refusal(UnixConnector(str(tmp_path / "s")))
+        assert "not a stream socket" in failure_message(UnixConnector(str(tmp_path / "s")))
 
 
 def test_path_that_is_not_a_socket(tmp_path: pathlib.Path) -> None:
     # Linux gives the same error for a file as for a socket without a server.
     (tmp_path / "file").touch()
-    assert "nobody listens" in refusal(UnixConnector(str(tmp_path / "file")), reason=UnreachableReason.UNKNOWN)
+    assert "nobody listens" in failure_message(UnixConnector(str(tmp_path / "file")), reason=UnreachableReason.UNKNOWN)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +84,9 @@ def test_other_errors_of_connect(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(socket.socket, "connect", fail)
-    refusal(UnixConnector(str(tmp_path / "s")), reason=reason)
+    failure_message(UnixConnector(str(tmp_path / "s")), reason=reason)
     (tmp_path / "s").touch()
-    refusal(UnixConnector(str(tmp_path / "s")), reason=UnreachableReason.UNKNOWN)
+    failure_message(UnixConnector(str(tmp_path / "s")), reason=UnreachableReason.UNKNOWN)
 
 
 def test_missing_permission() -> None:
@@ -95,7 +97,7 @@ def test_missing_permission() -> None:
         os.chmod(f"{directory}/s", 0)
         listener.listen(1)
         with as_nobody():
-            text = refusal(UnixConnector(f"{directory}/s"))
+            text = failure_message(UnixConnector(f"{directory}/s"))
     assert "permission denied. Run Ansible as a user who may" in text
 
 

@@ -17,9 +17,9 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     InvalidRequest,
     UnreachableReason,
 )
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.any_endpoint import (
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils._transports.connector_checks import (
     check_both_ways,
-    refusal,
+    failure_message,
 )
 
 LOOPBACK_CID = 1
@@ -29,9 +29,9 @@ LOOPBACK_CID = 1
     ("text", "cid", "port"), [("3:1234", 3, 1234), ("4294967294:4294967294", 2**32 - 2, 2**32 - 2), ("1:1", 1, 1)]
 )
 def test_parse_accepts_numbers(text: str, cid: int, port: int) -> None:
-    endpoint = VsockConnector.parse(text)
-    assert (endpoint.cid, endpoint.port) == (cid, port)
-    assert endpoint.name == endpoint.lock_key == f"vsock:{text}"
+    connector = VsockConnector.parse(text)
+    assert (connector.cid, connector.port) == (cid, port)
+    assert connector.name == connector.lock_key == f"vsock:{text}"
 
 
 @pytest.mark.parametrize(
@@ -59,12 +59,12 @@ def test_parse_refuses_what_is_not_a_guest(text: str) -> None:
 
 def test_machine_without_vsock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "AF_VSOCK", raising=False)
-    assert "this machine has no vsock" in refusal(VsockConnector(3, 1234))
+    assert "this machine has no vsock" in failure_message(VsockConnector(3, 1234))
 
 
 def test_guest_that_does_not_exist() -> None:
     # The text depends on the parts of vsock that the machine has.
-    assert not refusal(VsockConnector(2**32 - 2, 1234), reason=None).endswith(": ")
+    assert not failure_message(VsockConnector(2**32 - 2, 1234), reason=None).endswith(": ")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_error_of_the_kernel_is_explained(
     # As on a host with a guest; a socket of another family replaces it on a machine without vsock.
     monkeypatch.setattr(socket, "AF_VSOCK", socket.AF_UNIX, raising=False)
     monkeypatch.setattr(socket.socket, "connect_ex", lambda channel, address: number)
-    assert expected in refusal(VsockConnector(3, 1234), reason=reason)
+    assert expected in failure_message(VsockConnector(3, 1234), reason=reason)
 
 
 @pytest.fixture(name="listener")

@@ -20,24 +20,24 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 )
 
 
-def refusal(
-    endpoint: Connector, seconds: float = 30, *, reason: UnreachableReason | None = UnreachableReason.UNKNOWN
+def failure_message(
+    connector: Connector, seconds: float = 30, *, reason: UnreachableReason | None = UnreachableReason.UNKNOWN
 ) -> str:
     """Return the message for an endpoint that cannot be connected to.
 
     :param reason: what the error has to prove about the other end; None if that depends on the machine.
     """
     with pytest.raises(EndpointUnavailable) as caught:
-        endpoint.connect(Deadline.after(seconds))
+        connector.connect(Deadline.after(seconds))
     assert reason is None or caught.value.reason is reason
     text = str(caught.value)
-    assert text.startswith(f"{endpoint.name}: ")
+    assert text.startswith(f"{connector.name}: ")
     return text
 
 
-def check_both_ways(endpoint: Connector, listener: socket.socket) -> None:
+def check_both_ways(connector: Connector, listener: socket.socket) -> None:
     """Check that bytes pass both ways between an endpoint and a listening socket, until that side closes."""
-    transport = endpoint.connect(Deadline.after(30))
+    transport = connector.connect(Deadline.after(30))
     server, dummy = listener.accept()
     with server:
         transport.send(b"there", Deadline.after(30))
