@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A hypervisor in place of libvirt's library, which raises what a test asks for.
+"""A hypervisor in place of the Python library libvirt, which raises what a test asks for.
 
-Most of libvirt's errors cannot be provoked in a libvirtd, and no libvirtd has those of all versions. The codes are from
+Most errors cannot be provoked in a libvirtd, and no libvirtd has those of all versions. The codes are from
 virterror.h.
 """
 
@@ -200,7 +200,7 @@ class Hypervisor:
         return json.dumps({"return": self.agent[command](request["arguments"])})
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Put it in the place of libvirt's library."""
+        """Put it in place of the Python library libvirt."""
         library = types.SimpleNamespace(
             **CODES,
             **STATES,
