@@ -15,16 +15,14 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
-from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
-from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation
+
+if t.TYPE_CHECKING:
+    from ansible_collections.netless.qga.plugins.connection.guest_agent import Connection
 
 _CONNECTION = "netless.qga.guest_agent"
 _MODULES = "ansible_collections.netless.qga.plugins.modules"
-
-display = Display()
 
 
 class ActionModule(ActionBase):
@@ -48,21 +46,11 @@ class ActionModule(ActionBase):
         # Errors are about the module, whose name the user knows.
         self._load_name = self._task.action
         dummy, params = self.validate_argument_spec(operation.argument_spec, **operation.constraints)
+        connection = t.cast("Connection", self._connection)
         return operation.carry_out(
-            params, self._target(), check_mode=self._task.check_mode, diff_mode=bool(self._task.diff)
+            params, connection.target, check_mode=self._task.check_mode, diff_mode=bool(self._task.diff)
         )
 
     def _operation(self) -> Operation:
         name = self._task.action.rpartition(".")[2]
         return t.cast(Operation, importlib.import_module(f"{_MODULES}.{name}").OPERATION)
-
-    def _target(self) -> Target:
-        connection = self._connection
-        host = connection.get_option("remote_addr")
-        return Target(
-            Address(connection.get_option("endpoint"), host, connection.get_option("libvirt_uri")),
-            connect_timeout=connection.get_option("timeout"),
-            reply_timeout=connection.get_option("reply_timeout"),
-            chunk=connection.get_option("transfer_chunk"),
-            log=lambda line: display.vvvv(line, host=host),
-        )

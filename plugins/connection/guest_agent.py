@@ -217,7 +217,8 @@ from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address, make_channel
+from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
+from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
@@ -238,6 +239,18 @@ class Connection(ConnectionBase):
         super().__init__(*args, **kwargs)
         self._agent: Agent | None = None
         self._user_is_right = False
+
+    @property
+    def target(self) -> Target:
+        """Return where the guest's agent is and how long to wait for it, from the options of this connection."""
+        host = self.get_option("remote_addr")
+        return Target(
+            Address(self.get_option("endpoint"), host, self.get_option("libvirt_uri")),
+            connect_timeout=self.get_option("timeout"),
+            reply_timeout=self.get_option("reply_timeout"),
+            chunk=self.get_option("transfer_chunk"),
+            log=lambda line: display.vvvv(line, host=host),
+        )
 
     def _connect(self) -> Connection:
         if not self._connected:
@@ -313,16 +326,8 @@ class Connection(ConnectionBase):
                 agent.close()
 
     def _make_agent(self) -> Agent:
-        host = self.get_option("remote_addr")
-        return Agent(
-            make_channel(
-                Address(self.get_option("endpoint"), host, self.get_option("libvirt_uri")),
-                connect_timeout=self.get_option("timeout"),
-                reply_timeout=self.get_option("reply_timeout"),
-                chunk=self.get_option("transfer_chunk"),
-                log=lambda line: display.vvvv(line, host=host),
-            )
-        )
+        # Importing jsonschema takes longer than all the rest, and the connection checks what it relies on itself.
+        return self.target.agent(native_calls=False, validate_replies=False, limit_each_reply=True)
 
     def _check_user(self) -> None:
         if not self._user_is_right and self.get_option("remote_user"):

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import typing as t
 from dataclasses import fields, replace
 
 import pytest
@@ -14,7 +15,9 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
 
-UNIX = Address("unix:/run/vms/web1.sock", "web1", "qemu:///session")
+NOTHING: dict[str, t.Any] = {"domain": None, "uri": None, "endpoint": None, "timeout": None}
+UNIX = Address("unix:/run/vms/web1.sock", "web1", "qemu:///system")
+DOMAIN = Address("libvirt:io.netless.agent.0", "web1", "qemu:///system")
 
 
 @pytest.mark.parametrize("target", [Target(Address()), Target(UNIX, 5.0, 50.0, 7.5, 4096)])
@@ -25,3 +28,43 @@ def test_target_survives_json(target: Target) -> None:
 
 def test_as_dict_holds_every_field_except_log() -> None:
     assert {field.name for field in fields(Target)} - set(Target(UNIX).as_dict()) == {"log"}
+
+
+@pytest.mark.parametrize(
+    ("connection", "options", "expected"),
+    [
+        (Address(), {}, Address("libvirt", "", "qemu:///system")),
+        (UNIX, {}, UNIX),
+        (UNIX, {"endpoint": "tcp:[::1]:4444"}, Address("tcp:[::1]:4444", "web1", "qemu:///system")),
+        (UNIX, {"domain": "web2"}, Address("libvirt", "web2", "qemu:///system")),
+        (UNIX, {"domain": "web2", "endpoint": "unix:/x"}, Address("unix:/x", "web2", "qemu:///system")),
+        (DOMAIN, {"domain": "web2"}, Address("libvirt:io.netless.agent.0", "web2", "qemu:///system")),
+        (DOMAIN, {"uri": "qemu+ssh://hv/system"}, Address(DOMAIN.endpoint, "web1", "qemu+ssh://hv/system")),
+    ],
+)
+def test_options_win_over_the_connection(connection: Address, options: dict[str, str], expected: Address) -> None:
+    assert Target(connection).with_options({**NOTHING, **options}).address == expected
+
+
+def test_the_usual_time_is_what_a_command_takes() -> None:
+    assert 29 < Target(UNIX).deadline().remaining() <= 30
+    assert 599 < Target(UNIX).deadline(600).remaining() <= 600
+    assert 599 < Target(UNIX, reply_timeout=600).deadline(60).remaining() <= 600
+
+
+def test_a_timeout_that_is_given_holds_for_all() -> None:
+    target = Target(UNIX).with_options({**NOTHING, "timeout": 5.0})
+    assert target.connect_timeout == 5.0
+    assert 4 < target.deadline(600).remaining() <= 5
+
+
+def test_a_timeout_for_each_answer_does_not_limit_all_of_them() -> None:
+    target = Target(UNIX).with_options({**NOTHING, "timeout": 5.0})
+    assert 29 < target.overall_deadline().remaining() <= 30
+    # One of them is for reaching the agent.
+    assert 54 < target.overall_deadline(10).remaining() <= 55
+    assert 909 < Target(UNIX, connect_timeout=10, reply_timeout=300).overall_deadline(3).remaining() <= 910
+
+
+def test_the_connections_chunk_is_used() -> None:
+    assert Target(UNIX, chunk=4096).with_options(NOTHING).agent().chunk == 4096
