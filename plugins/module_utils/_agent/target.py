@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address, make_channel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
-from ansible_collections.netless.qga.plugins.module_utils._schema.validation import check_reply, require_jsonschema
+
+if t.TYPE_CHECKING:
+    from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
 
 #: Seconds that most commands of an agent may take.
 DEFAULT_TIMEOUT = 30.0
@@ -79,8 +80,6 @@ class Target:
         :param many_calls: whether it is for calls with one deadline, so that each answer needs a limit besides.
         :raises LibraryMissing: they are to be checked, and cannot be. What was answered would have been done.
         """
-        if validate_replies:
-            require_jsonschema()
         channel = make_channel(
             self.address,
             connect_timeout=self.connect_timeout,
@@ -90,12 +89,24 @@ class Target:
             chunk=self.chunk,
             log=self.log,
         )
-        return Agent(channel, check_reply=check_reply) if validate_replies else Agent(channel)
+        if not validate_replies:
+            return Agent(channel)
+        from ansible_collections.netless.qga.plugins.module_utils._schema.validation import (
+            check_reply,
+            require_jsonschema,
+        )
+
+        require_jsonschema()
+        return Agent(channel, check_reply=check_reply)
 
     def libvirt_domain(self) -> LibvirtDomain | None:
         """The domain at the address, if it is one of libvirt's."""
         address = self.address
-        return LibvirtDomain(address.domain, address.uri) if address.uses_libvirt else None
+        if not address.uses_libvirt:
+            return None
+        from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
+
+        return LibvirtDomain(address.domain, address.uri)
 
     def deadline(self, usual: float = DEFAULT_TIMEOUT) -> Deadline:
         """When a command has to have been answered.

@@ -10,23 +10,54 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Channel
-from ansible_collections.netless.qga.plugins.module_utils._channels.libvirt_channel import LibvirtChannel
-from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._transports.connector import Connector
-from ansible_collections.netless.qga.plugins.module_utils._transports.exec import ExecConnector
-from ansible_collections.netless.qga.plugins.module_utils._transports.libvirt_stream import LibvirtStreamConnector
-from ansible_collections.netless.qga.plugins.module_utils._transports.serial import SerialConnector
-from ansible_collections.netless.qga.plugins.module_utils._transports.tcp import TcpConnector
-from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
-from ansible_collections.netless.qga.plugins.module_utils._transports.vsock import VsockConnector
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
 
+# Every task is a new process, so each endpoint imports its own transport only.
+
+
+def _unix(path: str) -> Connector:
+    from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
+
+    return UnixConnector(path)
+
+
+def _tcp(rest: str) -> Connector:
+    from ansible_collections.netless.qga.plugins.module_utils._transports.tcp import TcpConnector
+
+    return TcpConnector.parse(rest)
+
+
+def _vsock(rest: str) -> Connector:
+    from ansible_collections.netless.qga.plugins.module_utils._transports.vsock import VsockConnector
+
+    return VsockConnector.parse(rest)
+
+
+def _serial(device: str) -> Connector:
+    from ansible_collections.netless.qga.plugins.module_utils._transports.serial import SerialConnector
+
+    return SerialConnector(device)
+
+
+def _exec(command: str) -> Connector:
+    from ansible_collections.netless.qga.plugins.module_utils._transports.exec import ExecConnector
+
+    return ExecConnector(command)
+
+
+def _libvirt_stream(name: str, address: Address) -> Connector:
+    from ansible_collections.netless.qga.plugins.module_utils._transports.libvirt_stream import LibvirtStreamConnector
+
+    return LibvirtStreamConnector(name, address.domain, address.uri)
+
+
 _BYTE_STREAMS: dict[str, t.Callable[[str], Connector]] = {
-    "unix": UnixConnector,
-    "tcp": TcpConnector.parse,
-    "vsock": VsockConnector.parse,
-    "serial": SerialConnector,
-    "exec": ExecConnector,
+    "unix": _unix,
+    "tcp": _tcp,
+    "vsock": _vsock,
+    "serial": _serial,
+    "exec": _exec,
 }
 
 
@@ -97,6 +128,8 @@ def make_channel(
             f"domain, or another endpoint"
         )
     if address.uses_libvirt_rpc:
+        from ansible_collections.netless.qga.plugins.module_utils._channels.libvirt_channel import LibvirtChannel
+
         return LibvirtChannel(
             address.domain,
             address.uri,
@@ -106,8 +139,7 @@ def make_channel(
             native_calls=native_calls,
             log=log,
         )
-    if kind == "libvirt" and name:
-        endpoint: Connector = LibvirtStreamConnector(name, address.domain, address.uri)
-    else:
-        endpoint = parse_connector(address.endpoint)
-    return StreamChannel(endpoint, connect_timeout=connect_timeout, reply_timeout=reply_timeout, chunk=chunk, log=log)
+    from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
+
+    connector = _libvirt_stream(name, address) if kind == "libvirt" and name else parse_connector(address.endpoint)
+    return StreamChannel(connector, connect_timeout=connect_timeout, reply_timeout=reply_timeout, chunk=chunk, log=log)

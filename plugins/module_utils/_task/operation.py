@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._agent.target import DEFAULT_TIMEOUT, Target
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils.errors import QgaError, TaskFailed, error_name
+
+if t.TYPE_CHECKING:
+    from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
 
 Result = dict[str, t.Any]
 

@@ -6,12 +6,21 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+import subprocess
+import sys
 import typing as t
 
 import pytest
 
+from ansible_collections.netless.qga.plugins.connection import guest_agent
 from ansible_collections.netless.qga.plugins.connection.guest_agent import Connection
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
+
+ROOT = pathlib.Path(guest_agent.__file__).parents[5]
+CONNECTORS = ("exec", "libvirt_stream", "serial", "tcp", "unix", "vsock")
+UTILS = "ansible_collections.netless.qga.plugins.module_utils."
 
 OPTIONS: dict[str, t.Any] = {
     "endpoint": "unix:/run/vms/web1.sock",
@@ -42,3 +51,38 @@ def test_own_agent_has_the_options_of_the_connection(connection: Connection) -> 
     channel: t.Any = agent._channel  # pylint: disable=protected-access
     assert (agent.endpoint, agent.chunk) == ("unix:/run/vms/web1.sock", 4096)
     assert (channel.connect_timeout, channel.reply_timeout) == (5.0, 50.0)
+
+
+IMPORT_AND_LIST = f"""
+import sys
+from ansible_collections.netless.qga.plugins.connection.guest_agent import Connection
+Connection.get_option = lambda self, option: {{**{OPTIONS!r}, "endpoint": sys.argv[1]}}[option]
+Connection.__new__(Connection)._make_agent()
+print(*sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "connectors"),
+    [
+        ("unix:/run/vms/web1.sock", {"unix"}),
+        ("exec:ssh hv1 socat - UNIX:/run/s", {"exec"}),
+        ("libvirt", set()),
+        ("libvirt:io.netless.agent.0", {"libvirt_stream"}),
+    ],
+)
+def test_endpoint_imports_only_what_it_needs(endpoint: str, connectors: set[str]) -> None:
+    # Every task is a new process, which pays for each import.
+    output = subprocess.run(
+        [sys.executable, "-c", IMPORT_AND_LIST, endpoint],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    modules = set(output.split())
+    ours = {name[len(UTILS) :] for name in modules if name.startswith(UTILS)}
+    assert {name for name in CONNECTORS if f"_transports.{name}" in ours} == connectors
+    assert any(name.startswith("_libvirt") for name in ours) is endpoint.startswith("libvirt")
+    assert not [name for name in ours if name.startswith(("_schema", "_task", "_guest.fsfreeze"))]
+    assert "jsonschema" not in modules and not [name for name in modules if "netless.qga.plugins.modules." in name]

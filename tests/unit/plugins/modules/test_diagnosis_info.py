@@ -10,8 +10,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils._agent import target as target_module
 from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis import reachability
+from ansible_collections.netless.qga.plugins.module_utils._schema import validation
 from ansible_collections.netless.qga.plugins.module_utils.errors import LibraryMissing
 from ansible_collections.netless.qga.plugins.modules import diagnosis_info
 
@@ -45,7 +45,7 @@ def test_diagnosis_and_unvalidated_command_need_no_jsonschema(
     def fail(*arguments: t.Any) -> t.NoReturn:
         raise LibraryMissing("Python's jsonschema is needed")
 
-    for module in (reachability, diagnosis_info, target_module):
+    for module in (reachability, diagnosis_info, validation):
         monkeypatch.setattr(module, "require_jsonschema", fail)
     result = run_module("diagnosis_info", agent_with())
     assert not result["ok"] and "jsonschema" in result["summary"]

@@ -10,9 +10,9 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils._agent import target as target_module
 from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
+from ansible_collections.netless.qga.plugins.module_utils._schema import validation
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentSilent,
@@ -53,7 +53,7 @@ def test_nothing_is_done_whose_answer_could_not_be_checked(monkeypatch: pytest.M
         return {}
 
     done: list[Task] = []
-    monkeypatch.setattr(target_module, "require_jsonschema", fail_to_import)
+    monkeypatch.setattr(validation, "require_jsonschema", fail_to_import)
     assert carry_out(run)["error"] == "library_missing" and not done
     unchecked = Operation(run, validate_replies=lambda params: False)
     unchecked.carry_out(NOTHING, Target(UNIX), check_mode=False, diff_mode=False)
