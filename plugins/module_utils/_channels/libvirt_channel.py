@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import re
-import secrets
 import time
 import typing as t
 
@@ -37,6 +36,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, ErrorReply
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import DEFAULT_LIMITS, Limits
+from ansible_collections.netless.qga.plugins.module_utils.framing.message import random_id
 from ansible_collections.netless.qga.plugins.module_utils.framing.strict_json import UnacceptableJson, dumps, loads
 
 # libvirtd 9.0 loses requests of 192 KiB and more, and keeps others from the agent for a second; 160 KiB pass.
@@ -103,7 +103,7 @@ class LibvirtChannel:
     def sync(self, deadline: Deadline) -> SyncReport:
         """See :meth:`Channel.sync`. It is a plain one, of libvirtd's and on top of it one of ours."""
         started = time.monotonic()
-        sync_id = secrets.randbelow(2**63 - 1) + 1
+        sync_id = random_id()
         try:
             outcome = self.exchange([Call("guest-sync", {"id": sync_id})], deadline)[0]
         except OutcomeUnknown as exc:
@@ -230,14 +230,8 @@ class LibvirtChannel:
         )
 
     def _parse(self, call: Call, reply: str) -> t.Any:
-        limits = self._limits
         try:
-            members = loads(
-                reply.encode("utf-8", errors="surrogatepass"),
-                max_depth=limits.depth,
-                max_values=limits.values,
-                max_digits=limits.digits,
-            )
+            members = loads(reply.encode("utf-8", errors="surrogatepass"), self._limits)
         except UnacceptableJson as exc:
             raise ProtocolViolation(f"{self.endpoint}: the reply to {call.command} is unacceptable: {exc}") from exc
         if not isinstance(members, dict) or "return" not in members:

@@ -31,7 +31,8 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.events import 
     Synced,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import DEFAULT_LIMITS, Limits
-from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session, State
+from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
+from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
 
 # How long we use the channel before we look whether another process waits for its turn, in seconds.
 _TURN_SECONDS = 0.5

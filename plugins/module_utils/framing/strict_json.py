@@ -11,6 +11,8 @@ import math
 import re
 import typing as t
 
+from ansible_collections.netless.qga.plugins.module_utils.framing.limits import Limits
+
 _QUOTE_OR_BRACKET = re.compile(r'["\[\]{}]')
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -19,27 +21,25 @@ class UnacceptableJson(ValueError):
     """The text is not JSON, or exceeds a bound. The message says which, and quotes nothing of the text."""
 
 
-def loads(text: bytes, *, max_depth: int, max_values: int, max_digits: int) -> t.Any:
+def loads(text: bytes, limits: Limits) -> t.Any:
     """Parse one JSON text.
 
     :param text: UTF-8. A peer that repeats a member, sends a number that is not finite, a lone surrogate or a raw
         control character does not speak the agent's protocol (QEMU's own parser refuses all of these).
-    :param max_depth: how deep arrays and objects may be nested.
-    :param max_values: how many values the text may hold.
-    :param max_digits: how many characters one number may have.
-    :raises UnacceptableJson: for everything else.
+    :param limits: its depth, number of values and digits are checked.
+    :raises UnacceptableJson: the text is not JSON, or exceeds a limit.
     """
     try:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError as exc:
         raise UnacceptableJson("invalid UTF-8") from exc
-    _check_size(decoded, max_depth, max_values)
+    _check_size(decoded, limits.depth, limits.values)
 
     def number(convert: t.Callable[[str], t.Any]) -> t.Callable[[str], t.Any]:
         def parse(digits: str) -> t.Any:
             # int() of a long text takes quadratic time on the older Pythons.
-            if len(digits) > max_digits:
-                raise UnacceptableJson(f"a number of more than {max_digits} digits")
+            if len(digits) > limits.digits:
+                raise UnacceptableJson(f"a number of more than {limits.digits} digits")
             value = convert(digits)
             if isinstance(value, float) and not math.isfinite(value):
                 raise UnacceptableJson("a number that is not finite")

@@ -12,7 +12,8 @@ import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, Discarded
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import Limits
-from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session, State
+from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
+from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
     Make,
     Violation,

@@ -23,7 +23,8 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.events import 
     Request,
     Synced,
 )
-from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session, State
+from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
+from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
     IDS_REFUSED,
     NOT_FOUND,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, ErrorReply, Synced
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import Limits
-from ansible_collections.netless.qga.plugins.module_utils.framing.session import State
+from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
     IDS_REFUSED,
     NOT_FOUND,

@@ -16,7 +16,8 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.events import 
     ErrorReply,
     IdsRefused,
 )
-from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session, State
+from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
+from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
     IDS_REFUSED,
     Heard,
@@ -37,7 +38,7 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.con
 NOT_OURS = "a reply with an id that is not ours"
 NO_ID = "a reply without an id"
 UNASKED = "a reply that nobody asked for"
-OTHER_SYNC = "the reply to somebody else's sync"
+OTHER_SYNC = "the reply to another client's sync"
 EVENT = "an event, which no agent sends"
 NOT_JSON = Violation("a reply that is unacceptable: not JSON")
 BOTH_OR_NEITHER = Violation("a reply with both or neither of 'return' and 'error'")

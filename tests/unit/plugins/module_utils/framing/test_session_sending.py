@@ -11,7 +11,7 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, StateError
-from ansible_collections.netless.qga.plugins.module_utils.framing.session import State
+from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
     Make,
     ask,

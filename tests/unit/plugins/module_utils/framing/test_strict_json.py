@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ansible_collections.netless.qga.plugins.module_utils.framing.limits import Limits
 from ansible_collections.netless.qga.plugins.module_utils.framing.strict_json import UnacceptableJson, loads
 
 JSON: st.SearchStrategy[t.Any] = st.recursive(
@@ -28,7 +29,7 @@ JSON: st.SearchStrategy[t.Any] = st.recursive(
 
 
 def parse(text: bytes, *, depth: int = 100, values: int = 1000, digits: int = 64) -> t.Any:
-    return loads(text, max_depth=depth, max_values=values, max_digits=digits)
+    return loads(text, Limits(depth=depth, values=values, digits=digits))
 
 
 @given(JSON, st.booleans(), st.sampled_from([None, 1]))
