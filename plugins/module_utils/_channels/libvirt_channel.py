@@ -16,6 +16,10 @@ import time
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, NoReply, Outcome, SyncReport
+from ansible_collections.netless.qga.plugins.module_utils._channels.exchange_errors import (
+    lost_reply_error,
+    partly_answered_error,
+)
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.native_calls import (
@@ -123,9 +127,7 @@ class LibvirtChannel:
         except Unreachable as exc:
             if not outcomes:
                 raise
-            raise OutcomeUnknown(
-                f"{exc}. Of {len(calls)} commands the agent has answered {len(outcomes)} before"
-            ) from exc
+            raise partly_answered_error(exc, answered=len(outcomes), total=len(calls)) from exc
         return outcomes
 
     def pause(self, seconds: float, deadline: Deadline) -> None:
@@ -224,10 +226,7 @@ class LibvirtChannel:
 
     def _unknown(self, call: Call, reason: str) -> OutcomeUnknown:
         paused = ". The domain is paused" if self._domain.paused else ""
-        return OutcomeUnknown(
-            f"the answer to {call.command} is lost; whether it was carried out is not known, so it is not sent again. "
-            f"{self.endpoint}: {reason}{paused}"
-        )
+        return lost_reply_error([call.command], f"{self.endpoint}: {reason}{paused}")
 
     def _parse(self, call: Call, reply: str) -> t.Any:
         try:

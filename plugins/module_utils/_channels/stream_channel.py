@@ -11,12 +11,15 @@ import typing as t
 from collections import deque
 
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, NoReply, Outcome, SyncReport
+from ansible_collections.netless.qga.plugins.module_utils._channels.exchange_errors import (
+    lost_reply_error,
+    partly_answered_error,
+)
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock import NOTICE_SECONDS, FairLock
 from ansible_collections.netless.qga.plugins.module_utils._transports.connector import Connector
 from ansible_collections.netless.qga.plugins.module_utils._transports.transport import Transport
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
-    OutcomeUnknown,
     ProtocolViolation,
     StateError,
     Unreachable,
@@ -105,14 +108,12 @@ class StreamChannel:
             spent = time.monotonic() - started
             reason = str(self._ending()) if ended else f"{self.endpoint}: no answer for {spent:.1f} s"
             if waiting or any(request.success_response for request in unanswered):
-                raise self._unknown(calls, under_way, reason) from exc
+                raise lost_reply_error([calls[index].command for index in under_way.values()], reason) from exc
             outcomes.update((index, NoReply()) for index in under_way.values())
         except Unreachable as exc:
             if not outcomes:
                 raise
-            raise OutcomeUnknown(
-                f"{exc}. Of {len(calls)} commands the agent has answered {len(outcomes)} before"
-            ) from exc
+            raise partly_answered_error(exc, answered=len(outcomes), total=len(calls)) from exc
         return [outcomes[index] for index in range(len(calls))]
 
     def _send_what_fits(
@@ -126,13 +127,6 @@ class StreamChannel:
             under_way[request.number] = waiting.popleft()
             self._connected().send(self._session.send(request), deadline)
             self._log(f"{call.command}: {len(request.data)} bytes sent")
-
-    def _unknown(self, calls: t.Sequence[Call], under_way: dict[int, int], reason: str) -> OutcomeUnknown:
-        commands = ", ".join(sorted({calls[index].command for index in under_way.values()}))
-        return OutcomeUnknown(
-            f"the answer to {commands} is lost; whether it was carried out is not known, so it is not sent again. "
-            f"{reason}"
-        )
 
     def pause(self, seconds: float, deadline: Deadline) -> None:
         """Do nothing for a while; another process that waits for the channel gets it meanwhile."""

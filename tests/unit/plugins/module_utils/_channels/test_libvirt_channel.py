@@ -158,7 +158,7 @@ def test_a_connection_that_broke_in_a_call_is_opened_anew(hypervisor: Hypervisor
 
 def test_what_was_answered_before_is_told(hypervisor: Hypervisor) -> None:
     hypervisor.replies = ['{"return": {}}', Failure(55, "domain is not running")]
-    with pytest.raises(OutcomeUnknown, match=r"the domain is off.*Of 2 commands the agent has answered 1 before"):
+    with pytest.raises(OutcomeUnknown, match=r"the domain is off.*The agent had already answered 1 of 2 commands"):
         LibvirtChannel("db1", "qemu:///system").exchange([Call("guest-ping")] * 2, Deadline.after(5))
 
 
@@ -195,7 +195,7 @@ def test_the_commands_after_silence_are_unknown_if_there_is_no_new_connection(
     monkeypatch.setattr(sys.modules["libvirt_qemu"], "qemuAgentCommand", hanging)
     channel = LibvirtChannel("db1", "qemu:///system", reply_timeout=0.2)
     calls = [Call("guest-suspend-ram", success_response=False), Call("guest-ping")]
-    with pytest.raises(OutcomeUnknown, match=r"Connection refused\. Of 2 commands the agent has answered 1 before"):
+    with pytest.raises(OutcomeUnknown, match=r"Connection refused\. The agent had already answered 1 of 2 commands"):
         channel.exchange(calls, Deadline.after(30))
 
 

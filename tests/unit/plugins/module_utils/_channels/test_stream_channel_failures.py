@@ -223,7 +223,7 @@ def test_says_how_far_it_came_when_the_agent_is_gone_between_two_commands(dial: 
         return {}
 
     agent.handlers["guest-exec"] = fall_silent
-    with pytest.raises(OutcomeUnknown, match="Of 2 commands the agent has answered 1 before"):
+    with pytest.raises(OutcomeUnknown, match="The agent had already answered 1 of 2 commands"):
         channel.exchange([Call("guest-exec"), PING], soon())
 
 
