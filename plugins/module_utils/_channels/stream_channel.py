@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 import typing as t
-from collections import deque
 
-from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, NoReply, Outcome, SyncReport
+from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call, Outcome, SyncReport
+from ansible_collections.netless.qga.plugins.module_utils._channels.exchange import Exchange
 from ansible_collections.netless.qga.plugins.module_utils._channels.exchange_errors import (
     lost_reply_error,
     partly_answered_error,
@@ -82,51 +82,55 @@ class StreamChannel:
         return self._sync(deadline)
 
     def exchange(self, calls: t.Sequence[Call], deadline: Deadline) -> list[Outcome]:
-        """See :meth:`Channel.exchange`. As many requests are under way at a time as the agent can take."""
-        outcomes: dict[int, Outcome] = {}
-        waiting = deque(range(len(calls)))
-        under_way: dict[int, int] = {}
-        started = time.monotonic()
+        """See :meth:`Channel.exchange`. As many requests are unanswered at a time as the agent can take."""
+        exchange = Exchange(calls)
         try:
-            while waiting or under_way:
-                if not under_way:
+            while not exchange.finished:
+                if not exchange.in_flight:
                     self._make_ready(deadline.within(self.connect_timeout))
-                patience = deadline.within(self.reply_timeout)
-                self._send_what_fits(calls, waiting, under_way, patience)
-                event = self._next_event(patience)
-                if isinstance(event, Closed):
-                    raise ConnectionError
-                if isinstance(event, IdsRefused):
-                    waiting.appendleft(under_way.pop(event.number))
-                elif isinstance(event, (Answer, ErrorReply)):
-                    index = under_way.pop(event.number)
-                    outcomes[index] = event
-                    self._log(f"{calls[index].command} answered after {time.monotonic() - started:.4f} s")
+                reply_deadline = deadline.within(self.reply_timeout)
+                self._send_what_fits(exchange, reply_deadline)
+                self._take_event(exchange, reply_deadline)
         except (TimeoutError, ConnectionError) as exc:
-            unanswered = self._session.abandon()
-            ended = isinstance(exc, ConnectionError)
-            spent = time.monotonic() - started
-            reason = str(self._ending()) if ended else f"{self.endpoint}: no answer for {spent:.1f} s"
-            if waiting or any(request.success_response for request in unanswered):
-                raise lost_reply_error([calls[index].command for index in under_way.values()], reason) from exc
-            outcomes.update((index, NoReply()) for index in under_way.values())
+            self._end_unanswered(exchange, exc)
         except Unreachable as exc:
-            if not outcomes:
+            if not exchange.answered:
                 raise
-            raise partly_answered_error(exc, answered=len(outcomes), total=len(calls)) from exc
-        return [outcomes[index] for index in range(len(calls))]
+            raise partly_answered_error(exc, answered=exchange.answered, total=len(calls)) from exc
+        return exchange.outcomes()
 
-    def _send_what_fits(
-        self, calls: t.Sequence[Call], waiting: deque[int], under_way: dict[int, int], deadline: Deadline
-    ) -> None:
-        while waiting:
-            call = calls[waiting[0]]
+    def _send_what_fits(self, exchange: Exchange, deadline: Deadline) -> None:
+        while (call := exchange.next_call) is not None:
             request = self._session.prepare(call.command, call.arguments, success_response=call.success_response)
             if not self._session.has_room(request):
                 return
-            under_way[request.number] = waiting.popleft()
+            exchange.sent(request.number)
             self._connected().send(self._session.send(request), deadline)
             self._log(f"{call.command}: {len(request.data)} bytes sent")
+
+    def _take_event(self, exchange: Exchange, deadline: Deadline) -> None:
+        event = self._next_event(deadline)
+        if isinstance(event, Closed):
+            raise ConnectionError
+        if isinstance(event, IdsRefused):
+            exchange.send_again(event.number)
+        elif isinstance(event, (Answer, ErrorReply)):
+            call = exchange.take(event)
+            self._log(f"{call.command} answered after {exchange.seconds:.4f} s")
+
+    def _end_unanswered(self, exchange: Exchange, exc: OSError) -> None:
+        """End an exchange at a timeout or at the end of the channel.
+
+        :raises OutcomeUnknown: a call has no outcome.
+        """
+        self._session.abandon()
+        if isinstance(exc, ConnectionError):
+            reason = str(self._close_with_error())
+        else:
+            reason = f"{self.endpoint}: no answer for {exchange.seconds:.1f} s"
+        lost = [call.command for call in exchange.in_flight]
+        if not exchange.take_silence():
+            raise lost_reply_error(lost, reason) from exc
 
     def pause(self, seconds: float, deadline: Deadline) -> None:
         """Do nothing for a while; another process that waits for the channel gets it meanwhile."""
@@ -164,8 +168,8 @@ class StreamChannel:
                 else:
                     self._session.receive_eof()
 
-    def _ending(self) -> Unreachable:
-        """The error for a channel that the other side ended. The channel is closed by it."""
+    def _close_with_error(self) -> Unreachable:
+        """Close a channel that the other side ended, and return the error to raise."""
         error = self._connected().closed_error()
         self._let_go()
         return error
@@ -247,7 +251,7 @@ class StreamChannel:
                     raise error from exc
                 continue
             except ConnectionError as exc:
-                raise self._ending() from exc
+                raise self._close_with_error() from exc
             except ProtocolViolation:
                 self._let_go()
                 raise
@@ -257,4 +261,4 @@ class StreamChannel:
                 self._log(f"synced after {report.seconds:.4f} s, {report.discarded} bytes thrown away")
                 return report
             if isinstance(event, Closed):
-                raise self._ending()
+                raise self._close_with_error()
