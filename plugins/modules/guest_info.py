@@ -641,8 +641,8 @@ unavailable:
   sample:
     routes:
       reason: command_missing
-      msg: "unix:/run/vms/web1.sock: guest-network-get-route: this agent, version 7.2.22, does not know it. There it is
-        since QEMU 9.1, and not on every operating system"
+      msg: "unix:/run/vms/web1.sock: guest-network-get-route was not sent, because the agent would refuse it. This
+        agent, version 7.2.22, does not know the command. QEMU added it in 9.1, and not for every operating system"
 """
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.guest_report import read_guest, unavailable_result

@@ -2,15 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What to do next, in the words of error messages that several places share."""
+"""What to do next, for error messages of several places."""
 
 from __future__ import annotations
 
 #: How to enable a command that the agent's configuration blocks.
 HOW_TO_ALLOW = (
-    "The agent's configuration in the guest blocks it, as that of RHEL, CentOS Stream, AlmaLinux and Rocky Linux does "
-    "by default with guest-exec and guest-file-*, and that of newer SUSE with guest-exec. To allow it, edit "
-    "FILTER_RPC_ARGS (or BLACKLIST_RPC, BLOCK_RPCS) in /etc/sysconfig/qemu-ga there, or block-rpcs and allow-rpcs in "
+    "The agent's configuration in the guest blocks it; agents before QEMU 9.1 also list a command that does not exist "
+    "for the guest's operating system like that. RHEL, CentOS Stream, AlmaLinux and Rocky Linux block guest-exec and "
+    "guest-file-* by default, and newer SUSE blocks guest-exec. To allow it, edit FILTER_RPC_ARGS (or BLACKLIST_RPC, "
+    "BLOCK_RPCS) in /etc/sysconfig/qemu-ga there, or block-rpcs and allow-rpcs in "
     "/etc/qemu/qemu-ga.conf on Debian and Ubuntu, and restart the service qemu-guest-agent"
 )
 

@@ -110,14 +110,21 @@ class Agent:
             raise result
         return result
 
-    def call_all(self, calls: t.Sequence[Call], *, deadline: Deadline) -> list[t.Any]:
+    def call_all(self, calls: t.Sequence[Call], *, deadline: Deadline, only_allowed: bool = False) -> list[t.Any]:
         """Have the agent carry out several commands in order, without waiting for one before the next is sent.
 
+        :param calls: the commands.
+        :param deadline: for everything that the calls take, connecting included.
+        :param only_allowed: send only the commands that guest-info lists as enabled. The results of the others are the
+            errors that :meth:`require_commands` raises for them. An agent that refuses guest-info gets all commands.
         :returns: the value of each reply, or the :class:`AgentRefused` that :meth:`call` would raise.
-        :raises Unreachable: and the others as :meth:`call` does, but for :class:`AgentRefused`.
+        :raises Unreachable: and the others as :meth:`call` does, except :class:`AgentRefused`.
         """
-        outcomes = self._channel.exchange(calls, deadline)
-        return [self._result(call, outcome, deadline) for call, outcome in zip(calls, outcomes)]
+        withheld = self._withheld([call.command for call in calls], deadline) if only_allowed else {}
+        sent = [call for call in calls if call.command not in withheld]
+        outcomes = self._channel.exchange(sent, deadline)
+        results = iter([self._result(call, outcome, deadline) for call, outcome in zip(sent, outcomes)])
+        return [withheld[call.command] if call.command in withheld else next(results) for call in calls]
 
     def call_silent(self, command: str, arguments: t.Mapping[str, t.Any] | None = None, *, deadline: Deadline) -> None:
         """Have the agent carry out a command that is silent when it succeeds (QAPI's ``success-response: false``).
@@ -152,8 +159,7 @@ class Agent:
         info = self.info(deadline)
         for command in commands:
             if not info.allows(command):
-                kind, advice = self._reason(command, deadline)
-                raise kind(f"{self.endpoint}: {command} is not sent, as the agent would not take it. {advice}")
+                raise self._not_sent(command, *self._reason(command, deadline))
 
     def pause(self, seconds: float, deadline: Deadline) -> None:
         """Do nothing for a while, and let others use the channel."""
@@ -191,25 +197,54 @@ class Agent:
         said = f"{self.endpoint}: {call.command}: {excerpt(refusal.desc or refusal.error_class)}"
         return kind(f"{said}. {advice}" if advice else said, error_class=refusal.error_class, desc=refusal.desc)
 
-    def _reason(self, command: str, deadline: Deadline) -> tuple[type[AgentRefused], str]:
-        """Why the agent refused the command: by what it says about itself now, as its texts differ by version.
+    def _withheld(self, commands: t.Sequence[str], deadline: Deadline) -> dict[str, AgentRefused]:
+        """Return the errors of the commands that the agent would refuse; none if it refuses guest-info."""
+        try:
+            info = self.info(deadline)
+        except AgentRefused:
+            # An agent that is not allowed even this may be allowed other commands.
+            return {}
+        refused = [command for command in commands if not info.allows(command)]
+        try:
+            frozen = self._is_frozen(info, refused, deadline)
+        except AgentRefused:
+            frozen = False
+        return {command: self._not_sent(command, *_why_refused(command, info, frozen=frozen)) for command in refused}
 
-        Since QEMU 6.0 a missing, a disabled and a frozen command are all of class CommandNotFound, and before 6.0 only
-        the first is. A frozen agent lists nearly all of its commands as not enabled.
+    def _not_sent(self, command: str, kind: type[AgentRefused], advice: str) -> AgentRefused:
+        return kind(f"{self.endpoint}: {command} was not sent, because the agent would refuse it. {advice}")
+
+    def _reason(self, command: str, deadline: Deadline) -> tuple[type[AgentRefused], str]:
+        """Find out why the agent refused the command, from what it reports about itself now.
+
+        The texts of its errors differ by version. Since QEMU 6.0 a missing, a disabled and a frozen command are all of
+        class CommandNotFound; before 6.0 only a missing one is. A frozen agent lists nearly all of its commands as not
+        enabled.
         """
         if command == "guest-info":
             return AgentRefused, ""
         try:
             info = self._read_info(deadline)
-            if command not in info.commands:
-                return CommandMissing, f"This agent, version {excerpt(info.version)}, does not know the command"
-            if info.commands[command]:
-                return AgentRefused, ""
-            if info.commands.get("guest-fsfreeze-status"):
-                status = self.call("guest-fsfreeze-status", deadline=deadline, repeatable=True)
-                if status == "frozen":
-                    return FilesystemsFrozen, HOW_TO_THAW
-            return CommandDisabled, HOW_TO_ALLOW
+            return _why_refused(command, info, frozen=self._is_frozen(info, [command], deadline))
         except QgaError:
-            # The refusal itself is certain, and worth more than the error of asking why.
+            # The refusal itself is certain, and more useful than the error of asking why.
             return AgentRefused, ""
+
+    def _is_frozen(self, info: AgentInfo, refused: t.Sequence[str], deadline: Deadline) -> bool:
+        """Whether the guest is frozen, as far as that can be the reason why the agent refuses these commands."""
+        if not info.allows("guest-fsfreeze-status") or all(info.commands.get(name) is not False for name in refused):
+            return False
+        return bool(self.call("guest-fsfreeze-status", deadline=deadline, repeatable=True) == "frozen")
+
+
+def _why_refused(command: str, info: AgentInfo, *, frozen: bool) -> tuple[type[AgentRefused], str]:
+    """Return the kind of error for a refused command, and what to do about it."""
+    if command not in info.commands:
+        from ansible_collections.netless.qga.plugins.module_utils._schema.command_traits import since
+
+        version = since(command)
+        added = f". QEMU added it in {version}, and not for every operating system" if version else ""
+        return CommandMissing, f"This agent, version {excerpt(info.version)}, does not know the command{added}"
+    if info.commands[command]:
+        return AgentRefused, ""
+    return (FilesystemsFrozen, HOW_TO_THAW) if frozen else (CommandDisabled, HOW_TO_ALLOW)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an agent tells about its guest, in subsets, and why it does not tell the rest."""
+"""What an agent reports about its guest, in subsets, and why it does not report the rest."""
 
 from __future__ import annotations
 
@@ -13,21 +13,19 @@ from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Ag
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.clock import moment
-from ansible_collections.netless.qga.plugins.module_utils._schema.command_traits import since
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     InvalidRequest,
     error_name,
-    excerpt,
 )
 
 
 @dataclass(frozen=True)
 class Unavailable:
-    """Something that an agent does not tell.
+    """A subset that an agent does not report.
 
-    :param reason: in one word.
-    :param message: the reason for people.
+    :param reason: the name of the error, like ``command_missing``.
+    :param message: the error in full.
     """
 
     reason: str
@@ -36,10 +34,10 @@ class Unavailable:
 
 @dataclass(frozen=True)
 class Facts:
-    """What an agent told.
+    """What an agent reported.
 
-    :param found: by subset.
-    :param unavailable: the other subsets that were asked for.
+    :param found: the values, by subset.
+    :param unavailable: the other subsets that were requested.
     """
 
     found: dict[str, t.Any] = field(default_factory=dict)
@@ -47,7 +45,7 @@ class Facts:
 
 
 def as_variables(value: t.Any) -> t.Any:
-    """A reply with names that templates can have after a dot: QEMU's, with underscores."""
+    """Return a reply with underscores in its names, so that templates can write them after a dot."""
     if isinstance(value, dict):
         return {name.replace("-", "_"): as_variables(member) for name, member in value.items()}
     if isinstance(value, list):
@@ -57,10 +55,10 @@ def as_variables(value: t.Any) -> t.Any:
 
 @dataclass(frozen=True)
 class _Subset:
-    """What is asked for together.
+    """The commands that are sent for one subset.
 
-    :param commands: none of them has arguments or changes anything.
-    :param shape: makes what is returned of their replies.
+    :param commands: their names. None of them has arguments or changes anything.
+    :param shape: makes the subset's value out of their replies.
     """
 
     commands: tuple[str, ...]
@@ -98,9 +96,10 @@ _SUBSETS: dict[str, _Subset] = {
 
 
 def select(words: t.Sequence[str]) -> list[str]:
-    """The subsets that a user means.
+    """Return the names of the subsets that a user selects.
 
-    :param words: names, ``all``, and names to leave out with a ``!`` in front, of all if there are no others.
+    :param words: names, ``all``, and names to leave out with a ``!`` in front. If all words have a ``!``, they are left
+        out of all subsets.
     :raises InvalidRequest: there is no such subset.
     """
     excluded = {word[1:] for word in words if word.startswith("!")}
@@ -108,80 +107,33 @@ def select(words: t.Sequence[str]) -> list[str]:
     unknown = sorted((included - {"all"} | excluded) - set(_SUBSETS))
     if unknown:
         raise InvalidRequest(
-            f"subset: no {', '.join(map(repr, unknown))} among {', '.join(_SUBSETS)}; all is all of them, and one with "
-            f"! in front is left out"
+            f"subset: {', '.join(map(repr, unknown))} is not one of {', '.join(_SUBSETS)}; all selects every subset, "
+            f"and a name with ! in front is left out"
         )
     return [name for name in _SUBSETS if ("all" in included or name in included) and name not in excluded]
 
 
 def calls_for(subsets: t.Sequence[str]) -> int:
-    """How many commands :func:`gather` asks for at the most: what tells of the agent itself, and of freezing, too."""
+    """Return the most commands that :func:`gather` sends: guest-info and guest-fsfreeze-status come first."""
     return 2 + sum(len(_SUBSETS[name].commands) for name in subsets)
 
 
 def gather(agent: Agent, subsets: t.Sequence[str], deadline: Deadline) -> Facts:
-    """Ask the agent for everything at once that it says it can tell.
+    """Ask the agent at once for everything that it is allowed to answer.
 
     :param subsets: names, from :func:`select`.
-    :raises QgaError: as :meth:`Agent.call` does, but for what single commands are refused for.
+    :raises QgaError: as :meth:`Agent.call` does, except for the refusal of single commands.
     """
-    replies: dict[str, t.Any] = {}
-    enabled: dict[str, bool] | None = None
-    try:
-        about = agent.call("guest-info", deadline=deadline, repeatable=True)
-        replies["guest-info"] = about
-        enabled = {command["name"]: command["enabled"] for command in about["supported_commands"]}
-    except AgentRefused as exc:
-        # Whoever forbids even this may still allow some of the others.
-        replies["guest-info"] = _refusal(exc)
-    wanted = [command for name in subsets for command in _SUBSETS[name].commands if command not in replies]
-    asked = [command for command in wanted if enabled is None or enabled.get(command)]
-    if enabled and any(enabled.get(command) is False for command in wanted):
-        # It tells what is not allowed at all from what is not allowed now.
-        if enabled.get("guest-fsfreeze-status") and "guest-fsfreeze-status" not in asked:
-            asked.append("guest-fsfreeze-status")
-    results = agent.call_all([Call(command) for command in asked], deadline=deadline)
-    for command, result in zip(asked, results):
-        replies[command] = _refusal(result) if isinstance(result, AgentRefused) else result
-    frozen = replies.get("guest-fsfreeze-status") == "frozen"
-    for command in wanted:
-        if command not in replies:
-            replies[command] = _not_asked(agent, command, replies["guest-info"], enabled or {}, frozen=frozen)
-    return _sorted_out(subsets, replies)
-
-
-def _sorted_out(subsets: t.Sequence[str], replies: t.Mapping[str, t.Any]) -> Facts:
+    commands = [command for name in subsets for command in _SUBSETS[name].commands]
+    results = agent.call_all([Call(command) for command in commands], deadline=deadline, only_allowed=True)
+    replies = dict(zip(commands, results))
     facts = Facts()
     for name in subsets:
         subset = _SUBSETS[name]
         values = [replies[command] for command in subset.commands]
-        refusals = [value for value in values if isinstance(value, Unavailable)]
-        if refusals:
-            facts.unavailable[name] = refusals[0]
-        else:
+        refusal = next((value for value in values if isinstance(value, AgentRefused)), None)
+        if refusal is None:
             facts.found[name] = subset.shape(*values)
+        else:
+            facts.unavailable[name] = Unavailable(error_name(refusal), str(refusal))
     return facts
-
-
-def _refusal(exc: AgentRefused) -> Unavailable:
-    return Unavailable(error_name(exc), str(exc))
-
-
-def _not_asked(
-    agent: Agent, command: str, about: dict[str, t.Any], enabled: t.Mapping[str, bool], *, frozen: bool
-) -> Unavailable:
-    where = f"{agent.endpoint}: {command}"
-    if command not in enabled:
-        return Unavailable(
-            "command_missing",
-            f"{where}: this agent, version {excerpt(about['version'])}, does not know it. There it is since QEMU "
-            f"{since(command)}, and not on every operating system",
-        )
-    if frozen:
-        return Unavailable(
-            "filesystems_frozen", f"{where}: not while the guest's filesystems are frozen; thaw them to have it"
-        )
-    return Unavailable(
-        "command_disabled",
-        f"{where}: the agent's configuration in the guest blocks it, or it is not for the guest's operating system",
-    )
