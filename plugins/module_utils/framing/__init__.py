@@ -20,7 +20,7 @@ A :class:`Session` turns commands into bytes to send, and received bytes into ev
             break
 
 After a timeout call :meth:`Session.abandon` and sync again. At the end of the channel call :meth:`Session.receive_eof`.
-:class:`Limits` bounds what the guest can make this process spend. The errors are those of :mod:`..errors`.
+:class:`Limits` bounds what a guest may send. The errors are those of :mod:`..errors`.
 """
 
 from __future__ import annotations

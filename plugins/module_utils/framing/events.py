@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the framing core takes and gives: requests that are bytes, and the events that received bytes become."""
+"""What goes into a session and comes out of it: requests to send, and the events that received bytes become."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Request:
-    """A command made into bytes. Made by :meth:`Session.prepare`.
+    """A command as bytes to send. :meth:`Session.prepare` makes it.
 
-    :param number: names the request in the events that answer it.
+    :param number: identifies the request in the events that answer it.
     :param data: the bytes to send.
     :param success_response: False for a command that is silent when it succeeds (QAPI's ``success-response: false``).
     """
@@ -26,10 +26,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Synced:
-    """The sync succeeded.
+    """A sync that succeeded.
 
     :param sync_id: the id that matched.
-    :param discarded: how many bytes of before were thrown away.
+    :param discarded: how many bytes that came before the reply were discarded.
     :param delimited: whether a sentinel preceded the reply.
     """
 
@@ -40,7 +40,7 @@ class Synced:
 
 @dataclass(frozen=True)
 class DelimitedSyncMissing:
-    """The agent does not know guest-sync-delimited; the next sync is a plain one."""
+    """An agent that does not know guest-sync-delimited. The next sync is a plain one."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Answer:
 class ErrorReply:
     """The ``error`` of a request's reply.
 
-    :param error_class: its ``class``; nothing if libvirt had the reply, which does not pass that on.
+    :param error_class: its ``class``; empty if libvirt received the reply, because libvirt does not pass it on.
     :param desc: its ``desc``.
     """
 
@@ -66,14 +66,18 @@ class ErrorReply:
 
 @dataclass(frozen=True)
 class IdsRefused:
-    """The agent refused the request because of its id, without looking at the command. It may be prepared anew."""
+    """A request that the agent refused because of its id, without looking at the command. Prepare it again."""
 
     number: int
 
 
 @dataclass(frozen=True)
 class Discarded:
-    """Something that answers none of our requests was thrown away."""
+    """Received bytes that answer none of our requests and were discarded.
+
+    :param reason: why they answer none.
+    :param size: how many bytes.
+    """
 
     reason: str
     size: int
@@ -81,7 +85,10 @@ class Discarded:
 
 @dataclass(frozen=True)
 class Closed:
-    """The other side ended the channel, in the middle of a line if ``partial`` bytes of one had come."""
+    """The end of the channel.
+
+    :param partial: how many bytes of an unfinished line had come.
+    """
 
     partial: int
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Cuts the agent's byte stream into lines, and notices the sentinel.
+"""Cut the agent's byte stream into lines, and handle the 0xFF sentinel.
 
 An agent's reply is one line of JSON that ends in LF. The byte 0xFF, which no UTF-8 text contains, stands right before
 the reply to guest-sync-delimited; it ends whatever came before it (QEMU's qga/qapi-schema.json, guest-sync-delimited).
@@ -20,11 +20,11 @@ SENTINEL = b"\xff"
 class Line:
     """One line without its LF.
 
-    :param content: the bytes; empty if there were more than the limit, which ``size`` tells.
+    :param content: the bytes; empty if the line is overlong.
     :param size: how many bytes it took on the wire, with its LF and its sentinel.
     :param sentinel: whether a 0xFF stood right before it.
-    :param overlong: whether it was longer than the limit, and its content was dropped. Such a line is handed out even
-        if a sentinel cut it, so that it makes no difference whether it was looked at before the sentinel came.
+    :param overlong: whether it was longer than the limit, so that its content was dropped. The decoder returns such a
+        line even if a sentinel cut it, so that the result is the same if the line is read before the sentinel comes.
     """
 
     content: bytes
@@ -34,9 +34,9 @@ class Line:
 
 
 class LineDecoder:
-    """Bytes in, lines out. Every byte is looked at a bounded number of times, however it is fed.
+    """A decoder that takes bytes and returns lines. It searches each byte a bounded number of times, however it is fed.
 
-    :param limit: how many bytes a line may have; what is longer is dropped as it arrives. May be changed at any time.
+    :param limit: how many bytes a line may have. A longer line is dropped as it arrives. The limit may change any time.
     """
 
     def __init__(self, limit: int) -> None:
@@ -56,7 +56,7 @@ class LineDecoder:
             self._pieces.append(data)
 
     def reset(self) -> int:
-        """Forget everything fed and not yet handed out; returns how many bytes that were."""
+        """Forget everything that was fed and not yet returned, and return how many bytes that was."""
         forgotten = self.unread
         self._pieces.clear()
         self._start_piece()
@@ -66,12 +66,12 @@ class LineDecoder:
 
     @property
     def pending(self) -> int:
-        """How many bytes of an unfinished line have been looked at."""
+        """How many bytes of an unfinished line were read."""
         return self._size + self._sentinel
 
     @property
     def unread(self) -> int:
-        """How many bytes were fed that are in no line so far."""
+        """How many bytes were fed that are not part of a returned line, and were not dropped."""
         return self.pending + sum(map(len, self._pieces)) - self._position
 
     @property
@@ -80,7 +80,7 @@ class LineDecoder:
         return self._size > self.limit
 
     def next_line(self) -> Line | None:
-        """The next whole line, or None until more is fed."""
+        """Return the next whole line, or None until more is fed."""
         while self._pieces:
             piece = self._pieces[0]
             end = self._find(b"\n", piece)
@@ -104,7 +104,7 @@ class LineDecoder:
         return None
 
     def _find(self, byte: bytes, piece: bytes) -> int:
-        # Each byte is looked for once a piece, not once a line: else many short lines would take quadratic time.
+        # Search for each byte once per piece, not once per line: otherwise many short lines take quadratic time.
         if self._next.get(byte, -1) < self._position:
             found = piece.find(byte, self._position)
             self._next[byte] = found if found >= 0 else len(piece)

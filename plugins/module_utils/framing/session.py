@@ -8,7 +8,7 @@ The channel to an agent has no connections, no greeting and no end: whatever an 
 request or an unread reply, is still there. So a session starts with a sync, and so does every continuation after a
 timeout:
 
-1. 0xFF makes the agent's parser drop what it had read so far. The agent answers it with an error, which answers nobody.
+1. 0xFF makes the agent's parser drop what it had read so far. Its parse error answers no request.
 2. guest-sync-delimited with a random id makes the agent put 0xFF before its reply.
 3. The session discards everything up to that 0xFF. The reply after it must carry our id. If it carries another id, it
    answers an earlier client, and the search continues.
@@ -229,7 +229,7 @@ class Session:
         """Handle a line received outside a sync: a reply to a request, or something that answers none."""
         self._check_discarded()
         if self.state not in IN_SYNC:
-            return self._discard_line(line, "nothing was asked since the channel went out of sync")
+            return self._discard_line(line, "no request was sent since the channel went out of sync")
         if line.overlong:
             raise self._overlong_error()
         if line.sentinel:
@@ -248,7 +248,7 @@ class Session:
         if self.state is State.IDLE:
             if self._id_support is not IdSupport.ECHOED and "id" not in reply:
                 self._machine.receive(Input.EXTRA_REPLY)
-            return self._discard_line(line, "a reply that nobody asked for")
+            return self._discard_line(line, "a reply to no request")
         return self._match(line, reply)
 
     def _match(self, line: Line, reply: dict[str, t.Any]) -> Event:

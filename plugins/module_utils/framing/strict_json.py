@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""JSON for and from a peer that is not trusted: strict both ways, and within bounds that are checked first."""
+"""Read and write JSON of a peer that is not trusted: strictly, and within bounds that are checked before parsing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class UnacceptableJson(ValueError):
-    """The text is not JSON, or exceeds a bound. The message says which, and quotes nothing of the text."""
+    """A text that is not JSON, or exceeds a bound. The message names the reason and quotes nothing of the text."""
 
 
 def loads(text: bytes, limits: Limits) -> t.Any:
@@ -65,10 +65,10 @@ def loads(text: bytes, limits: Limits) -> t.Any:
 
 
 def dumps(value: t.Any) -> bytes:
-    """One JSON text, in ASCII only, so that no encoding on the way matters.
+    """Return a value as one JSON text, in ASCII only, so that no encoding on the way matters.
 
-    :raises UnacceptableJson: it holds what an agent cannot take: a NUL, which would end a C string there, text that is
-        not UTF-8, a number that is not finite, or something that JSON does not have.
+    :raises UnacceptableJson: it holds something that an agent cannot take: a NUL, which would end a C string there,
+        text that is not UTF-8, a number that is not finite, or something that JSON does not have.
     """
     try:
         _check_text(value)
@@ -97,7 +97,7 @@ def _check_text(value: t.Any) -> None:
 
 def _check_size(text: str, max_depth: int, max_values: int) -> None:
     # A value is followed by a comma or stands in a bracket of its own, and strings have two quotes, so this bounds what
-    # the parser can allocate. What stands within strings counts too: that errs on the safe side, and needs no scan.
+    # the parser can allocate. Characters within strings count too: that errs on the safe side, and needs no scan.
     brackets = text.count("[") + text.count("{")
     if brackets + text.count(",") > max_values or text.count('"') > 4 * max_values:
         raise UnacceptableJson(f"more than {max_values} values")
@@ -106,7 +106,7 @@ def _check_size(text: str, max_depth: int, max_values: int) -> None:
 
 
 def _check_depth(text: str, max_depth: int) -> None:
-    # Python's parser recurses, and how deep it may differs from version to version.
+    # Python's parser recurses, and its own limit differs from version to version.
     depth = 0
     in_string = False
     for match in _QUOTE_OR_BRACKET.finditer(text.replace("\\\\", "").replace('\\"', "")):
@@ -135,7 +135,7 @@ def _refuse_constant(name: str) -> t.NoReturn:
 
 
 def _check_surrogates(value: t.Any) -> None:
-    # Python's parser lets a lone surrogate through, and printing it would fail far from here.
+    # Python's parser accepts a lone surrogate, and printing it would fail far from here.
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as exc:

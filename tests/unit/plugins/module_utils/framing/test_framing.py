@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The package as others use it: by its public names alone."""
+"""The package as a stranger uses it: through its public names only."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Cutting a stream into lines, against a naive model, and what its cost may grow with."""
+"""A stream is cut into lines as by a naive model, at a cost that grows with its length only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netless.qga.plugins.module_utils.framing.line_decoder import Line, LineDecoder
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import cuttings
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.sessions import ways_to_cut
 
 LIMIT = 5
 
@@ -50,16 +50,16 @@ def lines_of(decoder: LineDecoder, pieces: list[bytes]) -> list[Line]:
 
 
 @pytest.mark.parametrize(("stream", "expected"), CASES)
-def test_cuts_a_stream_into_lines(stream: bytes, expected: list[Line]) -> None:
-    for pieces in cuttings(stream):
+def test_stream_is_cut_into_lines(stream: bytes, expected: list[Line]) -> None:
+    for pieces in ways_to_cut(stream):
         decoder = LineDecoder(LIMIT)
         assert lines_of(decoder, pieces) == expected, pieces
-        # Nothing is lost from the count.
+        # Every byte is counted.
         assert sum(line.size for line in expected) + decoder.dropped + decoder.pending == len(stream), pieces
 
 
 def model(stream: bytes) -> list[Line]:
-    """The same, said simply: split at each LF, then at each sentinel."""
+    """Cut a stream in the simplest way: at each LF, then at each sentinel."""
     lines = []
     for text in stream.split(b"\n")[:-1]:
         *cut, last = text.split(b"\xff")
@@ -79,12 +79,12 @@ BYTES = st.lists(st.sampled_from([b"a", b"\n", b"\xff", b"bcd", b"\0"])).map(b""
 
 
 @given(st.lists(st.one_of(st.binary(), BYTES)))
-def test_agrees_with_a_simple_model(pieces: list[bytes]) -> None:
+def test_lines_agree_with_a_simple_model(pieces: list[bytes]) -> None:
     assert lines_of(LineDecoder(LIMIT), pieces) == model(b"".join(pieces))
 
 
 @given(read=st.lists(BYTES), unread=st.lists(BYTES))
-def test_forgets_everything_when_reset(read: list[bytes], unread: list[bytes]) -> None:
+def test_reset_forgets_everything(read: list[bytes], unread: list[bytes]) -> None:
     decoder = LineDecoder(LIMIT)
     lines = lines_of(decoder, read)
     for piece in unread:
@@ -97,7 +97,7 @@ def test_forgets_everything_when_reset(read: list[bytes], unread: list[bytes]) -
     assert lines_of(decoder, [b"new\n"]) == [Line(b"new", 4)]
 
 
-def test_says_when_an_unfinished_line_is_too_long() -> None:
+def test_unfinished_line_is_overlong_beyond_the_limit() -> None:
     decoder = LineDecoder(LIMIT)
     assert lines_of(decoder, [b"12345"]) == []
     assert not decoder.overlong
@@ -105,7 +105,7 @@ def test_says_when_an_unfinished_line_is_too_long() -> None:
     assert decoder.overlong
 
 
-def test_keeps_nothing_of_a_line_that_is_too_long() -> None:
+def test_overlong_line_is_not_kept() -> None:
     decoder = LineDecoder(LIMIT)
     lines_of(decoder, [b"x" * 1000] * 100)
     assert decoder.pending == 100_000
@@ -113,7 +113,7 @@ def test_keeps_nothing_of_a_line_that_is_too_long() -> None:
 
 
 class CountingBytes(bytes):
-    """Counts how many bytes are searched."""
+    """Bytes that count how many of them are searched."""
 
     searched = 0
 
@@ -124,7 +124,7 @@ class CountingBytes(bytes):
 
 
 @pytest.mark.parametrize("unit", [b"a\n", b"\n", b"\xff", b"a\xff", b"\xff\n", b"aaaaaaaa"])
-def test_looks_at_each_byte_a_bounded_number_of_times(unit: bytes) -> None:
+def test_each_byte_is_searched_a_bounded_number_of_times(unit: bytes) -> None:
     CountingBytes.searched = 0
     stream = CountingBytes(unit * 10_000)
     lines_of(LineDecoder(1_000_000), [stream])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a guest may cost: every limit is met exactly, and refused one further, whatever the pieces."""
+"""Every limit is met exactly, and one byte more is refused, however the bytes are cut."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.events import 
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import Limits
 from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
 from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
-    Make,
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.sessions import (
+    MakeSession,
     Violation,
-    ask,
-    hear,
-    heard_however_cut,
+    receive,
+    receive_however_cut,
+    send_request,
     synced,
     syncing,
     waiting,
@@ -31,65 +31,67 @@ TOO_LONG = Violation(f"a reply of more than {len(LINE)} bytes")
 TOO_MUCH = Violation("more than 100 bytes that answer none of our requests")
 
 
-def test_takes_a_line_of_the_limit() -> None:
+def test_line_as_long_as_the_limit_is_accepted() -> None:
     make = functools.partial(waiting(synced), Limits(line=len(LINE)))
-    assert heard_however_cut(make, LINE + b"\n")[0] == [Answer(1, "as long as the reply to a sync")]
+    assert receive_however_cut(make, LINE + b"\n")[0] == [Answer(1, "as long as the reply to a sync")]
 
 
 @pytest.mark.parametrize("make", [synced, waiting(synced), waiting(with_ids)])
 @pytest.mark.parametrize("before", [b"", b"\xff", b"x\xff"])
 @pytest.mark.parametrize("after", [b"", b"\n", b"\xff", b'\xff{"return": 1}\n', b"and more\n"])
-def test_refuses_a_line_beyond_the_limit_without_waiting_for_its_end(make: Make, before: bytes, after: bytes) -> None:
+def test_longer_line_is_refused_before_its_end(make: MakeSession, before: bytes, after: bytes) -> None:
     limited = functools.partial(make, Limits(line=len(LINE)))
-    heard, framing = heard_however_cut(limited, before + b" " + LINE + after)
-    assert heard == [TOO_LONG]
-    assert framing.state is State.OUT_OF_SYNC
+    events, session = receive_however_cut(limited, before + b" " + LINE + after)
+    assert events == [TOO_LONG]
+    assert session.state is State.OUT_OF_SYNC
 
 
-def test_does_not_mind_a_long_line_after_giving_up() -> None:
-    # A late reply is nobody's, and may be as long as it likes, within what is thrown away at all.
+def test_long_line_after_abandon_is_discarded() -> None:
+    # A late reply answers no request. Only the limit for discarded bytes applies to it.
     def make() -> Session:
-        framing = syncing(Limits(line=80, discard=300))
-        framing.abandon()
-        return framing
+        session = syncing(Limits(line=80, discard=300))
+        session.abandon()
+        return session
 
-    nobody = "nothing was asked since the channel went out of sync"
-    assert heard_however_cut(make, b"x" * 299 + b"\n")[0] == [Discarded(nobody, 300)]
-    assert heard_however_cut(make, b"x" * 301)[0] == [Violation("more than 300 bytes that answer none of our requests")]
+    reason = "no request was sent since the channel went out of sync"
+    assert receive_however_cut(make, b"x" * 299 + b"\n")[0] == [Discarded(reason, 300)]
+    assert receive_however_cut(make, b"x" * 301)[0] == [
+        Violation("more than 300 bytes that answer none of our requests")
+    ]
 
 
-def test_throws_away_a_line_beyond_the_limit_during_a_sync() -> None:
-    framing = syncing(Limits(line=30))
+def test_longer_line_during_a_sync_is_discarded() -> None:
+    session = syncing(Limits(line=30))
     too_long = b'\xff{"return": 1, "id": "%s"}\n' % (b"x" * 30)
-    assert hear(framing, [too_long]) == []
-    assert framing.state is State.SYNCING
+    assert receive(session, [too_long]) == []
+    assert session.state is State.SYNCING
 
 
-def test_refuses_more_than_is_allowed_between_two_answers() -> None:
+def test_too_many_bytes_between_two_answers_are_refused() -> None:
     stray = b'{"event": "X"}\n'
     make = functools.partial(waiting(waiting(with_ids)), Limits(discard=100))
     answer = b'{"return": 1, "id": 2}\n'
     strays = [Discarded("an event, which no agent sends", len(stray))] * 6
-    assert heard_however_cut(make, stray * 6 + answer + stray * 6)[0] == [*strays, Answer(2, 1), *strays]
-    assert heard_however_cut(make, stray * 7)[0] == [*strays, TOO_MUCH]
+    assert receive_however_cut(make, stray * 6 + answer + stray * 6)[0] == [*strays, Answer(2, 1), *strays]
+    assert receive_however_cut(make, stray * 7)[0] == [*strays, TOO_MUCH]
 
 
 @pytest.mark.parametrize("make", [with_ids, waiting(with_ids)])
 @pytest.mark.parametrize("flood", [b"\xff", b"\n", b"x\xff", b"\r\n"])
 @pytest.mark.parametrize("end", [b"", b'{"return": 1, "id": 2}\n'])
-def test_refuses_a_flood_of_nothing(make: Make, flood: bytes, end: bytes) -> None:
+def test_flood_of_empty_lines_is_refused(make: MakeSession, flood: bytes, end: bytes) -> None:
     limited = functools.partial(make, Limits(discard=100))
-    heard, framing = heard_however_cut(limited, flood * (102 // len(flood)) + end)
-    assert heard == [TOO_MUCH]
-    assert framing.state is State.OUT_OF_SYNC
+    events, session = receive_however_cut(limited, flood * (102 // len(flood)) + end)
+    assert events == [TOO_MUCH]
+    assert session.state is State.OUT_OF_SYNC
 
 
-def test_takes_values_up_to_the_limits() -> None:
+def test_values_are_accepted_up_to_the_limits() -> None:
     limits = Limits(depth=4, values=10, digits=20)
 
     def answer_to(value: bytes) -> object:
-        framing = waiting(synced)(limits)
-        (event,) = hear(framing, [b'{"return": %s}\n' % value])
+        session = waiting(synced)(limits)
+        (event,) = receive(session, [b'{"return": %s}\n' % value])
         return event.value if isinstance(event, Answer) else event
 
     def refused(reason: str) -> Violation:
@@ -106,17 +108,17 @@ def test_takes_values_up_to_the_limits() -> None:
     assert answer_to(b"[1, 1.%se1]" % (b"0" * 17)) == refused("a number of more than 20 digits")
 
 
-def test_sends_requests_up_to_the_limit() -> None:
-    framing = with_ids(Limits(in_flight=96))
+def test_requests_are_sent_up_to_the_limit() -> None:
+    session = with_ids(Limits(in_flight=96))
     for dummy in range(3):
-        assert len(ask(framing).data) == 32
-    assert not framing.has_room(framing.prepare("guest-ping"))
-    assert hear(framing, [b'{"return": {}, "id": 2}\n']) == [Answer(2, {})]
-    assert framing.has_room(framing.prepare("guest-ping"))
-    assert not framing.has_room(framing.prepare("guest-pings"))
+        assert len(send_request(session).data) == 32
+    assert not session.has_room(session.prepare("guest-ping"))
+    assert receive(session, [b'{"return": {}, "id": 2}\n']) == [Answer(2, {})]
+    assert session.has_room(session.prepare("guest-ping"))
+    assert not session.has_room(session.prepare("guest-pings"))
 
 
-def test_has_limits_that_let_through_what_agents_are_known_to_send() -> None:
+def test_default_limits_accept_what_agents_send() -> None:
     limits = Limits()
     # guest-file-read returns at most 48 MiB, in base64, and 1024 bytes are more than enough for the rest of the line.
     assert limits.line >= 48 * 1024 * 1024 * 4 // 3 + 1024

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A framing against a model: an agent that answers in order over a channel that delays, cuts and keeps everything."""
+"""A session against a model: an agent that answers in order over a channel that delays, cuts and keeps everything."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.events import 
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
 from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.sessions import (
     IDS_REFUSED,
     NOT_FOUND,
     STRAY_FF,
-    new_framing,
+    new_session,
 )
 
 NOISE = [
@@ -42,16 +42,16 @@ NOISE = [
 ]
 
 
-class FramingAndAgent(RuleBasedStateMachine):
-    """Every request asks for a number of its own, which its answer returns: no other answer can be mistaken for it."""
+class SessionAndAgent(RuleBasedStateMachine):
+    """A session and its agent. Every request carries a number that its answer returns, so that no two are confused."""
 
     @initialize(ids=st.sampled_from(["echoed", "ignored", "refused"]), delimited=st.booleans())
     def begin(self, ids: str, delimited: bool) -> None:
-        self.framing: Session = new_framing()
+        self.session: Session = new_session()
         self.ids, self.delimited = ids, delimited
         self.to_agent: deque[bytes] = deque()
         self.from_agent = b""
-        self.asked: dict[int, int] = {}
+        self.unanswered: dict[int, int] = {}
         self.tokens = 0
         self.synced = False
         self.syncing = False
@@ -60,27 +60,27 @@ class FramingAndAgent(RuleBasedStateMachine):
 
     @rule()
     def sync(self) -> None:
-        self.to_agent.append(self.framing.sync())
-        self.asked.clear()
+        self.to_agent.append(self.session.sync())
+        self.unanswered.clear()
         self.synced, self.syncing = False, True
 
     @rule()
     def send(self) -> None:
         self.tokens += 1
-        request = self.framing.prepare("test", {"token": self.tokens})
-        if self.framing.has_room(request):
+        request = self.session.prepare("test", {"token": self.tokens})
+        if self.session.has_room(request):
             self._send(request)
 
     def _send(self, request: Request) -> None:
         assert self.synced
-        self.to_agent.append(self.framing.send(request))
-        self.asked[request.number] = self.tokens
-        assert len(self.asked) == 1 or self.ids == "echoed"
+        self.to_agent.append(self.session.send(request))
+        self.unanswered[request.number] = self.tokens
+        assert len(self.unanswered) == 1 or self.ids == "echoed"
 
     @rule()
     def abandon(self) -> None:
-        assert {request.number for request in self.framing.abandon()} == set(self.asked)
-        self.asked.clear()
+        assert {request.number for request in self.session.abandon()} == set(self.unanswered)
+        self.unanswered.clear()
         self.synced = self.syncing = False
 
     # What the agent does
@@ -104,7 +104,7 @@ class FramingAndAgent(RuleBasedStateMachine):
             self.from_agent += IDS_REFUSED
             return
         token = request["arguments"]["token"]
-        # A third of the requests is refused.
+        # The agent refuses a third of the requests.
         reply: dict[str, t.Any] = {"error": {"desc": str(token)}} if token % 3 == 0 else {"return": token}
         if self.ids == "echoed":
             reply["id"] = request["id"]
@@ -112,7 +112,7 @@ class FramingAndAgent(RuleBasedStateMachine):
 
     @precondition(lambda self: self.ids == "echoed")
     @rule(noise=st.sampled_from(NOISE))
-    def something_else_comes(self, noise: bytes) -> None:
+    def noise_arrives(self, noise: bytes) -> None:
         self.from_agent += noise
 
     # What the channel does
@@ -120,10 +120,10 @@ class FramingAndAgent(RuleBasedStateMachine):
     @precondition(lambda self: self.from_agent)
     @rule(size=st.integers(1, 200))
     def deliver(self, size: int) -> None:
-        self.framing.receive_data(self.from_agent[:size])
+        self.session.receive_data(self.from_agent[:size])
         self.from_agent = self.from_agent[size:]
         while True:
-            event = self.framing.next_event()
+            event = self.session.next_event()
             if event is None:
                 return
             self._check(event)
@@ -136,48 +136,48 @@ class FramingAndAgent(RuleBasedStateMachine):
             assert self.syncing and not self.delimited
         elif isinstance(event, IdsRefused):
             assert self.ids == "refused"
-            del self.asked[event.number]
+            del self.unanswered[event.number]
         elif isinstance(event, Answer):
-            assert event.value == self.asked.pop(event.number)
+            assert event.value == self.unanswered.pop(event.number)
         elif isinstance(event, ErrorReply):
-            assert event.desc == str(self.asked.pop(event.number))
+            assert event.desc == str(self.unanswered.pop(event.number))
         else:
             assert isinstance(event, Discarded)
 
     @invariant()
-    def is_in_the_state_of_the_model(self) -> None:
-        if self.asked:
-            assert self.framing.state is State.WAITING
+    def state_agrees_with_the_model(self) -> None:
+        if self.unanswered:
+            assert self.session.state is State.WAITING
         elif self.synced:
-            assert self.framing.state is State.IDLE
+            assert self.session.state is State.IDLE
         elif self.syncing:
-            assert self.framing.state is State.SYNCING
+            assert self.session.state is State.SYNCING
         else:
-            assert self.framing.state in (State.NEVER_SYNCED, State.OUT_OF_SYNC)
+            assert self.session.state in (State.NEVER_SYNCED, State.OUT_OF_SYNC)
 
     def teardown(self) -> None:
-        """However it went: after a sync and all that comes for it, a request is answered."""
-        if not hasattr(self, "framing"):
+        """Check that a request is answered after a sync, whatever happened before."""
+        if not hasattr(self, "session"):
             return
         for attempt in range(2):
             self.sync()
-            self._let_everything_through()
+            self._deliver_everything()
             if self.synced:
                 break
             assert attempt == 0 and not self.delimited
-        # The second one tells whether ids come back, if the first did not.
+        # The first request may only show that ids are refused.
         for dummy in range(2):
             self.send()
-            assert self.asked
-            self._let_everything_through()
-            assert not self.asked
+            assert self.unanswered
+            self._deliver_everything()
+            assert not self.unanswered
 
-    def _let_everything_through(self) -> None:
+    def _deliver_everything(self) -> None:
         while self.to_agent:
             self.agent_answers()
         while self.from_agent:
             self.deliver(200)
 
 
-TestFramingAndAgent = FramingAndAgent.TestCase
-TestFramingAndAgent.settings = settings(max_examples=150, stateful_step_count=40)
+TestSessionAndAgent = SessionAndAgent.TestCase
+TestSessionAndAgent.settings = settings(max_examples=150, stateful_step_count=40)

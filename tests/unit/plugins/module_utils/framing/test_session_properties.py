@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What holds for any bytes: the outcome does not depend on the pieces, and nothing but our own reply ends a sync."""
+"""For any bytes, the events do not depend on the pieces, and only our own reply ends a sync."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, ErrorReply, Synced
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import Limits
 from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.sessions import (
     IDS_REFUSED,
     NOT_FOUND,
     STRAY_FF,
     SYNC_ID,
-    Make,
+    MakeSession,
     Violation,
-    hear,
+    receive,
     synced,
     syncing,
     syncing_plainly,
@@ -36,7 +36,7 @@ LIMITS = Limits(line=100, discard=300, depth=3, values=20, digits=20)
 
 RIGHT = b'\xff{"return": %d}\n' % SYNC_ID
 
-MAKES: list[Make] = [
+MAKES: list[MakeSession] = [
     syncing,
     syncing_plainly,
     synced,
@@ -48,7 +48,7 @@ MAKES: list[Make] = [
     waiting(with_ids_refused),
 ]
 
-#: Streams that are likely to get somewhere: what agents send, whole or cut, and noise.
+#: Streams that are likely to reach many states: what agents send, whole or cut, and noise.
 FRAGMENTS = st.sampled_from(
     [
         RIGHT,
@@ -75,7 +75,7 @@ STREAMS = st.lists(st.one_of(FRAGMENTS, FRAGMENTS.map(lambda line: line[: len(li
 
 @st.composite
 def pieces_of(draw: st.DrawFn) -> list[bytes]:
-    """A stream in pieces."""
+    """Draw a stream in pieces."""
     stream = b"".join(draw(STREAMS))
     cuts = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=12)))
     return [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)])]
@@ -83,20 +83,20 @@ def pieces_of(draw: st.DrawFn) -> list[bytes]:
 
 @pytest.mark.parametrize("make", MAKES)
 @given(pieces=pieces_of())
-def test_any_cutting_gives_the_same_events(make: Make, pieces: list[bytes]) -> None:
+def test_events_do_not_depend_on_the_pieces(make: MakeSession, pieces: list[bytes]) -> None:
     whole, cut = make(LIMITS), make(LIMITS)
-    assert hear(cut, pieces, ended=True) == hear(whole, [b"".join(pieces)], ended=True)
+    assert receive(cut, pieces, ended=True) == receive(whole, [b"".join(pieces)], ended=True)
     assert cut.state is whole.state
 
 
-# hear() catches ProtocolViolation and nothing else.
+# receive() catches ProtocolViolation and nothing else.
 @pytest.mark.parametrize("make", MAKES)
 @given(pieces=st.lists(st.binary(max_size=80)))
-def test_any_bytes_are_events_or_a_violation(make: Make, pieces: list[bytes]) -> None:
-    framing = make()
-    heard = hear(framing, pieces, ended=True)
-    violated = any(isinstance(event, Violation) for event in heard)
-    assert framing.state is (State.OUT_OF_SYNC if violated else State.CLOSED)
+def test_any_bytes_are_events_or_a_violation(make: MakeSession, pieces: list[bytes]) -> None:
+    session = make()
+    events = receive(session, pieces, ended=True)
+    violated = any(isinstance(event, Violation) for event in events)
+    assert session.state is (State.OUT_OF_SYNC if violated else State.CLOSED)
 
 
 @pytest.mark.parametrize("make", [waiting(synced), waiting(with_ids)])
@@ -106,22 +106,22 @@ def test_any_bytes_are_events_or_a_violation(make: Make, pieces: list[bytes]) ->
     ),
     noise=st.binary(max_size=8),
 )
-def test_any_object_is_an_event_or_a_violation(make: Make, value: t.Any, noise: bytes) -> None:
+def test_any_object_is_an_event_or_a_violation(make: MakeSession, value: t.Any, noise: bytes) -> None:
     import json
 
     for text in (json.dumps({"return": value}), json.dumps({"error": value, "id": 2}), json.dumps(value)):
         data = text.encode()
         middle = len(data) // 2
-        hear(make(), [data[:middle] + noise + data[middle:] + b"\n"])
+        receive(make(), [data[:middle] + noise + data[middle:] + b"\n"])
 
 
 @given(garbage=st.one_of(st.binary(max_size=200), STREAMS.map(b"".join)))
 @example(garbage=b'\xff{"return": 1}\n\xff{"return": %d')
-def test_any_garbage_before_the_sentinel_is_thrown_away(garbage: bytes) -> None:
-    # The one thing that may not be in it is what cannot be foreseen: the id. Nor what ends the sync in another way.
+def test_any_garbage_before_the_sentinel_is_discarded(garbage: bytes) -> None:
+    # The id is random and cannot be in it by chance. The other two words end a sync in another way.
     garbage = garbage.replace(b"%d" % SYNC_ID, b"").replace(b"guest-sync-delimited", b"").replace(b"QMP", b"")
-    heard = hear(syncing(), [garbage, RIGHT])
-    assert heard == [Synced(SYNC_ID, len(garbage), delimited=True)]
+    events = receive(syncing(), [garbage, RIGHT])
+    assert events == [Synced(SYNC_ID, len(garbage), delimited=True)]
 
 
 @pytest.mark.parametrize("make", [syncing, syncing_plainly])
@@ -130,13 +130,13 @@ def test_any_garbage_before_the_sentinel_is_thrown_away(garbage: bytes) -> None:
         st.one_of(st.binary(max_size=60), st.integers().map(lambda number: b'\xff{"return": %d}\n' % number))
     )
 )
-def test_no_garbage_ends_a_sync(make: Make, garbage: list[bytes]) -> None:
-    framing = make()
-    assert not [event for event in hear(framing, garbage) if isinstance(event, Synced)]
+def test_no_garbage_ends_a_sync(make: MakeSession, garbage: list[bytes]) -> None:
+    session = make()
+    assert not [event for event in receive(session, garbage) if isinstance(event, Synced)]
 
 
 @given(stream=STREAMS, number=st.integers(3))
-def test_a_request_is_answered_by_its_own_number_only(stream: list[bytes], number: int) -> None:
-    framing = waiting(with_ids)()
+def test_only_its_own_number_answers_a_request(stream: list[bytes], number: int) -> None:
+    session = waiting(with_ids)()
     data = b"".join(stream).replace(b'"id": 2', b'"id": %d' % number)
-    assert not [event for event in hear(framing, [data]) if isinstance(event, (Answer, ErrorReply))]
+    assert not [event for event in receive(session, [data]) if isinstance(event, (Answer, ErrorReply))]

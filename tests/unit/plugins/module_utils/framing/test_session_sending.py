@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Requests on their way out: what their bytes are, and when they may be sent."""
+"""The bytes of requests, and when they may be sent."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, StateError
 from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
-    Make,
-    ask,
-    hear,
-    new_framing,
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.sessions import (
+    MakeSession,
+    new_session,
+    receive,
+    send_request,
     synced,
     syncing,
     waiting,
@@ -26,39 +26,39 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.con
 )
 
 
-def test_asks_one_at_a_time_until_an_id_has_come_back() -> None:
+def test_one_request_at_a_time_until_an_id_came_back() -> None:
     for make in (synced, without_ids, with_ids_refused):
-        framing = make()
-        ask(framing)
-        second = framing.prepare("guest-ping")
-        assert not framing.has_room(second)
+        session = make()
+        send_request(session)
+        second = session.prepare("guest-ping")
+        assert not session.has_room(second)
         with pytest.raises(StateError, match="no room"):
-            framing.send(second)
+            session.send(second)
 
 
-def test_sends_one_request_of_any_size_alone() -> None:
-    framing = with_ids()
-    large = framing.prepare("guest-file-write", {"buf-b64": "A" * 100_000})
-    small = framing.prepare("guest-ping")
-    assert framing.has_room(large)
-    framing.send(small)
-    assert not framing.has_room(large)
-    hear(framing, [b'{"return": {}, "id": 3}\n'])
-    assert framing.send(large) == large.data
-    assert not framing.has_room(small)
+def test_one_request_of_any_size_is_sent_alone() -> None:
+    session = with_ids()
+    large = session.prepare("guest-file-write", {"buf-b64": "A" * 100_000})
+    small = session.prepare("guest-ping")
+    assert session.has_room(large)
+    session.send(small)
+    assert not session.has_room(large)
+    receive(session, [b'{"return": {}, "id": 3}\n'])
+    assert session.send(large) == large.data
+    assert not session.has_room(small)
 
 
-def test_makes_requests() -> None:
-    framing = synced()
-    request = framing.prepare("guest-file-open", {"path": '/é "\\\n😀', "mode": "r"}, success_response=False)
+def test_request_is_one_line_of_json() -> None:
+    session = synced()
+    request = session.prepare("guest-file-open", {"path": '/é "\\\n😀', "mode": "r"}, success_response=False)
     assert request.data == (
         b'{"execute":"guest-file-open","arguments":{"path":"/\\u00e9 \\"\\\\\\n\\ud83d\\ude00","mode":"r"},"id":1}\n'
     )
-    assert framing.prepare("guest-exec", {"arg": ["-n", ""], "count": 2**63 - 1, "x": (None, True)}).data == (
+    assert session.prepare("guest-exec", {"arg": ["-n", ""], "count": 2**63 - 1, "x": (None, True)}).data == (
         b'{"execute":"guest-exec","arguments":{"arg":["-n",""],"count":9223372036854775807,"x":[null,true]},"id":2}\n'
     )
     assert (request.number, request.success_response) == (1, False)
-    assert framing.prepare("guest-ping").data == b'{"execute":"guest-ping","id":3}\n'
+    assert session.prepare("guest-ping").data == b'{"execute":"guest-ping","id":3}\n'
     assert with_ids_refused().prepare("guest-ping", {}).data == b'{"execute":"guest-ping"}\n'
 
 
@@ -66,27 +66,27 @@ def test_makes_requests() -> None:
     "value",
     ["a\0b", ["a", ["\0"]], {"env": ("A=\0",)}, "\ud800", {"x": ["\udcff"]}, float("nan"), float("inf"), b"", object()],
 )
-def test_refuses_arguments_that_an_agent_cannot_take(value: t.Any) -> None:
-    framing = synced()
+def test_arguments_that_an_agent_cannot_take_are_refused(value: t.Any) -> None:
+    session = synced()
     with pytest.raises(InvalidRequest):
-        framing.prepare("guest-exec", {"path": value})
-    assert framing.state is State.IDLE
-    assert hear(framing, []) == []
+        session.prepare("guest-exec", {"path": value})
+    assert session.state is State.IDLE
+    assert receive(session, []) == []
 
 
-@pytest.mark.parametrize("make", [new_framing, syncing])
-def test_sends_nothing_before_a_sync(make: Make) -> None:
-    framing = make()
-    request = framing.prepare("guest-ping")
-    assert not framing.has_room(request)
+@pytest.mark.parametrize("make", [new_session, syncing])
+def test_request_before_a_sync_is_refused(make: MakeSession) -> None:
+    session = make()
+    request = session.prepare("guest-ping")
+    assert not session.has_room(request)
     with pytest.raises(StateError, match=r"cannot send a request while (never synced|syncing)"):
-        framing.send(request)
+        session.send(request)
 
 
 @pytest.mark.parametrize("make", [synced, with_ids, waiting(synced), waiting(with_ids)])
-def test_sends_nothing_after_giving_up(make: Make) -> None:
-    framing = make()
-    framing.abandon()
-    assert framing.state is State.OUT_OF_SYNC
+def test_request_after_abandon_is_refused(make: MakeSession) -> None:
+    session = make()
+    session.abandon()
+    assert session.state is State.OUT_OF_SYNC
     with pytest.raises(StateError, match="while out of sync"):
-        framing.send(framing.prepare("guest-ping"))
+        session.send(session.prepare("guest-ping"))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The sync: what is sent, and which bytes end it, as tables of bytes that are also fed cut at every position."""
+"""The sync: what is sent, and which bytes end it. The tables of bytes are also fed cut at every position."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.events import 
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import Limits
 from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
 from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
-from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.conversation import (
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.sessions import (
     IDS_REFUSED,
     NOT_FOUND,
     STRAY_FF,
     SYNC_ID,
-    Make,
+    MakeSession,
     Violation,
-    ask,
-    hear,
-    heard_however_cut,
-    new_framing,
+    new_session,
+    receive,
+    receive_however_cut,
+    send_request,
     synced,
     syncing,
     syncing_plainly,
@@ -43,8 +43,8 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.con
 RIGHT = b'\xff{"return": %d}\n' % SYNC_ID
 PLAIN = b'{"return": %d}\n' % (SYNC_ID + 1)
 
-# Before the reply. All of it is thrown away and counted, and none of it ends the sync.
-THROWN_AWAY = {
+# Bytes before the reply. The session discards and counts all of them, and none of them ends the sync.
+DISCARDED = {
     "nothing": b"",
     "what the leading FF provokes": STRAY_FF,
     "several parse errors": STRAY_FF * 6,
@@ -75,31 +75,31 @@ THROWN_AWAY = {
 }
 
 
-@pytest.mark.parametrize("before", THROWN_AWAY.values(), ids=THROWN_AWAY)
-def test_throws_away_everything_before_the_reply(before: bytes) -> None:
-    heard, framing = heard_however_cut(syncing, before + RIGHT)
-    assert heard == [Synced(SYNC_ID, len(before), delimited=True)]
-    assert framing.state is State.IDLE
+@pytest.mark.parametrize("before", DISCARDED.values(), ids=DISCARDED)
+def test_everything_before_the_sync_reply_is_discarded(before: bytes) -> None:
+    events, session = receive_however_cut(syncing, before + RIGHT)
+    assert events == [Synced(SYNC_ID, len(before), delimited=True)]
+    assert session.state is State.IDLE
 
 
-@pytest.mark.parametrize("before", THROWN_AWAY.values(), ids=THROWN_AWAY)
-def test_is_not_ended_by_anything_else(before: bytes) -> None:
-    heard, framing = heard_however_cut(syncing, before)
-    assert heard == []
-    assert framing.state is State.SYNCING
+@pytest.mark.parametrize("before", DISCARDED.values(), ids=DISCARDED)
+def test_other_lines_do_not_end_the_sync(before: bytes) -> None:
+    events, session = receive_however_cut(syncing, before)
+    assert events == []
+    assert session.state is State.SYNCING
 
 
-def test_throws_away_lines_that_are_too_long_for_a_sync() -> None:
+def test_lines_too_long_for_a_sync_are_discarded() -> None:
     long = b'\xff{"return": %d, "and": "%s"}\n' % (SYNC_ID, b"A" * 5000)
-    assert hear(syncing(), [long, RIGHT]) == [Synced(SYNC_ID, len(long), delimited=True)]
+    assert receive(syncing(), [long, RIGHT]) == [Synced(SYNC_ID, len(long), delimited=True)]
 
 
-def test_takes_the_longest_reply_again_when_it_is_over() -> None:
-    framing = synced()
-    ask(framing)
-    framing.receive_data(b'{"return": "%s", "id": 1}\n' % (b"A" * 100_000))
-    assert framing.next_event() is not None
-    assert framing.state is State.IDLE
+def test_long_replies_are_accepted_again_after_the_sync() -> None:
+    session = synced()
+    send_request(session)
+    session.receive_data(b'{"return": "%s", "id": 1}\n' % (b"A" * 100_000))
+    assert session.next_event() is not None
+    assert session.state is State.IDLE
 
 
 @pytest.mark.parametrize(
@@ -144,33 +144,35 @@ def test_takes_the_longest_reply_again_when_it_is_over() -> None:
         ),
     ],
 )
-def test_ends_in_another_way(make: Make, received: bytes, expected: Event | Violation, state: State) -> None:
-    heard, framing = heard_however_cut(make, received)
-    assert heard == [expected]
-    assert framing.state is state
+def test_sync_ends_with_other_events(
+    make: MakeSession, received: bytes, expected: Event | Violation, state: State
+) -> None:
+    events, session = receive_however_cut(make, received)
+    assert events == [expected]
+    assert session.state is state
 
 
-def test_ends_with_the_channel() -> None:
-    assert heard_however_cut(syncing, STRAY_FF, ended=True)[0] == [Closed(0)]
-    heard, framing = heard_however_cut(syncing, STRAY_FF + b'\xff{"ret', ended=True)
-    assert heard == [Closed(6)]
-    assert framing.state is State.CLOSED
+def test_end_of_the_channel_ends_the_sync() -> None:
+    assert receive_however_cut(syncing, STRAY_FF, ended=True)[0] == [Closed(0)]
+    events, session = receive_however_cut(syncing, STRAY_FF + b'\xff{"ret', ended=True)
+    assert events == [Closed(6)]
+    assert session.state is State.CLOSED
     with pytest.raises(StateError, match="cannot sync while closed"):
-        framing.sync()
+        session.sync()
 
 
-def test_sends_the_sentinel_and_the_command() -> None:
-    assert new_framing().sync() == (b'\xff{"execute":"guest-sync-delimited","arguments":{"id":%d}}\n' % SYNC_ID)
+def test_sync_is_the_sentinel_and_the_command() -> None:
+    assert new_session().sync() == (b'\xff{"execute":"guest-sync-delimited","arguments":{"id":%d}}\n' % SYNC_ID)
 
 
-def test_sends_the_plain_command_to_an_agent_that_lacks_the_other() -> None:
-    framing = syncing()
-    hear(framing, [NOT_FOUND])
-    assert framing.sync() == b'\xff{"execute":"guest-sync","arguments":{"id":%d}}\n' % (SYNC_ID + 1)
+def test_sync_is_plain_after_delimited_sync_is_missing() -> None:
+    session = syncing()
+    receive(session, [NOT_FOUND])
+    assert session.sync() == b'\xff{"execute":"guest-sync","arguments":{"id":%d}}\n' % (SYNC_ID + 1)
 
 
 @pytest.mark.parametrize(("drawn", "sync_id"), [(0, 1), (2**63 - 2, 2**63 - 1)])
-def test_draws_ids_that_every_agent_takes(drawn: int, sync_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sync_id_has_at_most_63_bits_and_is_not_zero(drawn: int, sync_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def randbelow(bound: int) -> int:
         assert bound == 2**63 - 1
         return drawn
@@ -179,70 +181,72 @@ def test_draws_ids_that_every_agent_takes(drawn: int, sync_id: int, monkeypatch:
     assert b'"id":%d}' % sync_id in Session().sync()
 
 
-def test_draws_another_id_each_time() -> None:
-    framing = Session()
-    assert len({framing.sync() for dummy in range(100)}) == 100
+def test_every_sync_has_another_id() -> None:
+    session = Session()
+    assert len({session.sync() for dummy in range(100)}) == 100
 
 
-@pytest.mark.parametrize("make", [new_framing, syncing, synced, with_ids, without_ids])
-def test_begins_from_every_state_but_closed(make: Make) -> None:
-    framing = make()
-    framing.sync()
-    assert framing.state is State.SYNCING
+@pytest.mark.parametrize("make", [new_session, syncing, synced, with_ids, without_ids])
+def test_sync_starts_from_every_state_but_closed(make: MakeSession) -> None:
+    session = make()
+    session.sync()
+    assert session.state is State.SYNCING
 
 
-def test_forgets_the_requests_and_counts_what_came_for_them() -> None:
-    framing = with_ids()
-    ask(framing)
+def test_sync_forgets_requests_and_counts_their_replies() -> None:
+    session = with_ids()
+    send_request(session)
     late = b'{"return": "late", "id": 2}\n'
-    framing.receive_data(late + b'{"return": "cut sh')
-    framing.sync()
-    assert framing.abandon() == []
-    framing.sync()
+    session.receive_data(late + b'{"return": "cut sh')
+    session.sync()
+    assert session.abandon() == []
+    session.sync()
     received = b'{"return": "late", "id": 2}\n' + STRAY_FF + b'\xff{"return": %d}\n' % (SYNC_ID + 2)
-    assert hear(framing, [received]) == [Synced(SYNC_ID + 2, len(late + STRAY_FF), delimited=True)]
+    assert receive(session, [received]) == [Synced(SYNC_ID + 2, len(late + STRAY_FF), delimited=True)]
 
 
-def test_is_not_ended_by_the_reply_to_the_sync_before() -> None:
-    framing = syncing()
-    framing.abandon()
-    framing.sync()
-    assert hear(framing, [RIGHT]) == []
-    assert hear(framing, [b'\xff{"return": %d}\n' % (SYNC_ID + 1)]) == [Synced(SYNC_ID + 1, len(RIGHT), delimited=True)]
+def test_reply_to_the_previous_sync_is_discarded() -> None:
+    session = syncing()
+    session.abandon()
+    session.sync()
+    assert receive(session, [RIGHT]) == []
+    assert receive(session, [b'\xff{"return": %d}\n' % (SYNC_ID + 1)]) == [
+        Synced(SYNC_ID + 1, len(RIGHT), delimited=True)
+    ]
 
 
-def test_counts_what_was_received_before_it() -> None:
-    framing = synced()
-    framing.receive_data(b"left over\nand cut")
-    framing.sync()
-    assert hear(framing, [b'\xff{"return": %d}\n' % (SYNC_ID + 1)]) == [Synced(SYNC_ID + 1, 17, delimited=True)]
+def test_sync_counts_bytes_received_before_it() -> None:
+    session = synced()
+    session.receive_data(b"left over\nand cut")
+    session.sync()
+    assert receive(session, [b'\xff{"return": %d}\n' % (SYNC_ID + 1)]) == [Synced(SYNC_ID + 1, 17, delimited=True)]
 
 
-def test_asks_anew_whether_ids_come_back() -> None:
-    # The agent may have been replaced by a newer or an older one while nobody looked.
-    framing = with_ids_refused()
-    assert b'"id"' not in ask(framing).data
-    framing.sync()
-    hear(framing, [b'\xff{"return": %d}\n' % (SYNC_ID + 1)])
-    assert b'"id"' in ask(framing).data
-    assert hear(framing, [IDS_REFUSED]) == [IdsRefused(3)]
+def test_sync_forgets_whether_ids_come_back() -> None:
+    # The agent may have been replaced by a newer or an older one in the meantime.
+    session = with_ids_refused()
+    assert b'"id"' not in send_request(session).data
+    session.sync()
+    receive(session, [b'\xff{"return": %d}\n' % (SYNC_ID + 1)])
+    assert b'"id"' in send_request(session).data
+    assert receive(session, [IDS_REFUSED]) == [IdsRefused(3)]
 
 
 @pytest.mark.parametrize("extra", [0, 1])
-def test_gives_up_after_as_many_bytes_as_are_allowed(extra: int) -> None:
+def test_sync_stops_at_the_limit_of_discarded_bytes(extra: int) -> None:
     # All bytes count up to the end of the reply.
     limits = Limits(discard=len(STRAY_FF + RIGHT) + 100)
-    heard, framing = heard_however_cut(lambda: syncing(limits), STRAY_FF + b"x" * (100 + extra) + RIGHT)
+    events, session = receive_however_cut(lambda: syncing(limits), STRAY_FF + b"x" * (100 + extra) + RIGHT)
     if extra:
-        assert heard == [Violation(f"more than {limits.discard} bytes that answer none of our requests")]
-        assert framing.state is State.OUT_OF_SYNC
+        assert events == [Violation(f"more than {limits.discard} bytes that answer none of our requests")]
+        assert session.state is State.OUT_OF_SYNC
     else:
-        assert heard == [Synced(SYNC_ID, len(STRAY_FF) + 100, delimited=True)]
+        assert events == [Synced(SYNC_ID, len(STRAY_FF) + 100, delimited=True)]
 
 
 @pytest.mark.parametrize("flood", [b"x", b"\n", b"\xff", b"x\n", b"x\xff", b'{"return": 1}\n'])
-def test_gives_up_in_a_flood(flood: bytes) -> None:
+def test_sync_stops_in_a_flood(flood: bytes) -> None:
     limits = Limits(discard=100)
-    heard, framing = heard_however_cut(lambda: syncing(limits), (flood * 101)[:101])
-    assert heard == [Violation("more than 100 bytes that answer none of our requests")]
-    assert framing.state is State.OUT_OF_SYNC
+    events, session = receive_however_cut(lambda: syncing(limits), (flood * 101)[:101])
+    assert events == [Violation("more than 100 bytes that answer none of our requests")]
+    assert session.state is State.OUT_OF_SYNC

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The tables of states: they are complete, and nothing goes around them."""
+"""The tables of states are complete, and the state changes in no other way."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Parsing JSON of a peer that is not trusted: what is taken is what json.loads says, and the rest is refused."""
+"""JSON of a peer that is not trusted is parsed as json.loads parses it, or refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def parse(text: bytes, *, depth: int = 100, values: int = 1000, digits: int = 64
 
 
 @given(JSON, st.booleans(), st.sampled_from([None, 1]))
-def test_agrees_with_json_on_what_is_valid(value: t.Any, ascii_only: bool, indent: int | None) -> None:
+def test_valid_json_is_parsed_like_the_standard_library(value: t.Any, ascii_only: bool, indent: int | None) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode("utf-8")
     assert parse(text) == json.loads(text) == value
 
@@ -44,13 +44,13 @@ def agrees_or_refuses(text: bytes) -> None:
     except UnacceptableJson:
         return
     assert value == json.loads(text)
-    # What is taken can be written again, for which it must be finite and without lone surrogates.
+    # A parsed value can be written again: it is finite and has no lone surrogates.
     json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
 
 
 @given(st.binary())
 @example(b'{"a":1,"a":1}')
-def test_takes_or_refuses_any_bytes(text: bytes) -> None:
+def test_any_bytes_are_parsed_or_refused(text: bytes) -> None:
     agrees_or_refuses(text)
 
 
@@ -82,7 +82,7 @@ TOKENS = [
 @example('"\\\\ud800"')
 @example("[" * 101)
 @example('{"\\ud800": 1}')
-def test_takes_or_refuses_any_tokens(text: str) -> None:
+def test_any_tokens_are_parsed_or_refused(text: str) -> None:
     agrees_or_refuses(text.encode())
 
 
@@ -125,7 +125,7 @@ def test_takes_or_refuses_any_tokens(text: str) -> None:
         (b'"' * 4001, "more than 1000 values"),
     ],
 )
-def test_refuses(text: bytes, reason: str) -> None:
+def test_unacceptable_text_is_refused(text: bytes, reason: str) -> None:
     with pytest.raises(UnacceptableJson) as caught:
         parse(text)
     assert str(caught.value) == reason
@@ -146,13 +146,13 @@ def test_refuses(text: bytes, reason: str) -> None:
         (b" \t\r\n1 \t\r\n", 1),
     ],
 )
-def test_takes(text: bytes, value: t.Any) -> None:
+def test_text_within_the_bounds_is_parsed(text: bytes, value: t.Any) -> None:
     parsed = parse(text)
     assert parsed == (json.loads(text) if value is None else value)
 
 
-def test_refuses_long_numbers_whatever_the_limit() -> None:
-    # A float cannot hold it, which is no reason to fail in another way.
+def test_long_numbers_are_refused_at_any_limit() -> None:
+    # A float cannot hold it. The error must be the same.
     assert parse(b"1" * 400, digits=1000) == int("1" * 400)
     with pytest.raises(UnacceptableJson, match="not finite"):
         parse(b"1" * 400 + b".0", digits=1000)
@@ -160,13 +160,13 @@ def test_refuses_long_numbers_whatever_the_limit() -> None:
         parse(b"1" * 1_000_000, digits=999_999)
 
 
-def test_quotes_nothing_of_the_text() -> None:
+def test_errors_quote_nothing_of_the_text() -> None:
     for text in (b'{"secret": ', b'{"secret": 1, "secret": 2}', b'"secret\xff"', b'"secret\\ud800"'):
         with pytest.raises(UnacceptableJson) as caught:
             parse(text)
         assert "secret" not in str(caught.value)
 
 
-def test_keeps_floats_finite() -> None:
+def test_largest_float_is_finite() -> None:
     value = parse(b"1.7976931348623157e308")
     assert math.isfinite(value)
