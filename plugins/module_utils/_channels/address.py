@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Turns what a user writes as an endpoint into the channel that leads there."""
+"""Turn an endpoint, as users write it, into a channel to the agent."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _BYTE_STREAMS: dict[str, t.Callable[[str], Connector]] = {
 
 
 def parse_connector(text: str) -> Connector:
-    """The endpoint of a byte stream that a user wrote.
+    """Return what opens the byte stream of an endpoint.
 
     :param text: ``unix:PATH``, ``tcp:HOST:PORT``, ``vsock:CID:PORT``, ``serial:DEVICE`` or ``exec:COMMAND``.
     :raises InvalidRequest: it is none of these.
@@ -70,9 +70,9 @@ def parse_connector(text: str) -> Connector:
     kind, rest = text.partition(":")[::2]
     if kind not in _BYTE_STREAMS or not rest.strip():
         raise InvalidRequest(
-            f"'{text}' is not an endpoint of a guest agent: use libvirt for the agent of one of libvirt's domains, "
-            f"libvirt:NAME for another one on a virtio channel of its own, "
-            f"unix:PATH or tcp:HOST:PORT for a socket of QEMU's, vsock:CID:PORT for an agent that listens itself, "
+            f"'{text}' is not an endpoint of a guest agent: use libvirt for the agent of a libvirt domain, "
+            f"libvirt:NAME for another agent of the domain on a virtio channel of its own, "
+            f"unix:PATH or tcp:HOST:PORT for a socket of QEMU, vsock:CID:PORT for an agent that listens itself, "
             f"serial:DEVICE for a serial line, or exec:COMMAND for a program whose standard input and output lead to "
             f"the agent"
         )
@@ -81,11 +81,11 @@ def parse_connector(text: str) -> Connector:
 
 @dataclass(frozen=True)
 class Address:
-    """Where a guest's agent is, as users say it.
+    """Where a guest's agent is, as users write it.
 
     :param endpoint: ``libvirt``, ``libvirt:NAME``, or what :func:`parse_connector` takes.
-    :param domain: the domain's name or UUID; only libvirt needs it, and the next.
-    :param uri: libvirt's, of the hypervisor.
+    :param domain: the domain's name or UUID. Only libvirt needs it.
+    :param uri: the libvirt URI of the hypervisor. Only libvirt needs it.
     """
 
     endpoint: str = "libvirt"
@@ -94,7 +94,7 @@ class Address:
 
     @property
     def uses_libvirt(self) -> bool:
-        """Whether it names a domain, which libvirt can be asked about besides its agent."""
+        """Whether the address names a libvirt domain, so that libvirt can also report on the domain itself."""
         return self.endpoint.partition(":")[0] == "libvirt"
 
     @property
@@ -112,20 +112,21 @@ def make_channel(
     native_calls: bool = False,
     log: t.Callable[[str], None] = lambda line: None,
 ) -> Channel:
-    """The channel to the agent at an address. It is opened when it is first used.
+    """Return the channel to the agent at an address. It opens when it is first used.
 
-    :param connect_timeout: seconds until the agent has to have answered for the first time.
+    :param address: where the agent is.
+    :param connect_timeout: seconds that the agent may take until its first answer.
     :param reply_timeout: seconds that the agent may take for one reply.
-    :param chunk: how many bytes of a file go into one request or reply, if not what suits the endpoint.
-    :param own_calls: see :class:`LibvirtChannel`.
+    :param chunk: how many bytes of a file go into one request or reply; by default as many as suit the endpoint.
+    :param native_calls: see :class:`LibvirtChannel`.
     :param log: takes lines of names, sizes and times.
-    :raises InvalidRequest: it is no address.
+    :raises InvalidRequest: the address is not valid.
     """
     kind, name = address.endpoint.partition(":")[::2]
     if kind == "libvirt" and not address.domain:
         raise InvalidRequest(
-            f"the endpoint {address.endpoint} is one of a domain of libvirt's, and none is named: give the option "
-            f"domain, or another endpoint"
+            f"the endpoint {address.endpoint} belongs to a libvirt domain, and no domain is given: set the option "
+            f"domain, or use another endpoint"
         )
     if address.uses_libvirt_rpc:
         from ansible_collections.netless.qga.plugins.module_utils._channels.libvirt_channel import LibvirtChannel

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The face of a way to an agent, and what passes over it: calls, and their outcomes."""
+"""The interface that every channel to an agent implements, and what passes over it: calls and their outcomes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Call:
     """A command for the agent.
 
     :param command: its name.
-    :param arguments: its arguments, as QEMU's schema has them. They may hold secrets, so they have no place in a repr.
+    :param arguments: its arguments, as QEMU's schema has them. They may hold secrets, so the repr leaves them out.
     :param success_response: False if it is silent when it succeeds (QAPI's ``success-response: false``).
     """
 
@@ -29,9 +29,10 @@ class Call:
 
 @dataclass(frozen=True)
 class NoReply:
-    """A command that is silent when it succeeds has been silent."""
+    """The outcome of a command that is silent when it succeeds, and was silent."""
 
 
+#: What became of one call.
 Outcome = t.Union[Answer, ErrorReply, NoReply]
 
 
@@ -39,8 +40,8 @@ Outcome = t.Union[Answer, ErrorReply, NoReply]
 class SyncReport:
     """A sync that succeeded.
 
-    :param sync_id: the id that was matched.
-    :param discarded: bytes of before that were thrown away.
+    :param sync_id: the id that matched.
+    :param discarded: bytes that came before the reply and were discarded.
     :param delimited: whether the reply had its sentinel.
     :param seconds: from the request to the reply.
     """
@@ -52,40 +53,40 @@ class SyncReport:
 
 
 class Channel(t.Protocol):
-    """A way to one agent."""
+    """A channel to one agent."""
 
     @property
     def endpoint(self) -> str:
-        """Where it leads, as the user wrote it."""
+        """The endpoint as the user wrote it, for messages."""
 
     @property
     def chunk(self) -> int:
-        """How many bytes of a file go well into one request."""
+        """How many bytes of a file suit one request."""
 
     @property
     def reply_chunk(self) -> int:
-        """How many bytes of a file go well into one reply."""
+        """How many bytes of a file suit one reply."""
 
     def sync(self, deadline: Deadline) -> SyncReport:
-        """Open the channel if it is not, and sync it.
+        """Open the channel if it is not open, and sync it.
 
         :raises Unreachable: no agent answered before the deadline.
-        :raises ProtocolViolation: something else than an agent answered.
+        :raises ProtocolViolation: something other than an agent answered.
         """
 
     def exchange(self, calls: t.Sequence[Call], deadline: Deadline) -> list[Outcome]:
-        """Have the agent carry out the calls, in order, after a sync if that is due.
+        """Have the agent carry out the calls, in order, after a sync if the channel is not in sync.
 
-        A call that is silent on success is over when the deadline, or the reply timeout, passes without an error.
+        A call that is silent on success ends when the deadline, or the reply timeout, passes without an error.
 
         :returns: the outcome of each call.
         :raises Unreachable: there is no agent; no call was carried out.
-        :raises OutcomeUnknown: the answer to some call did not come. Those after it were not sent, or are unknown too.
-        :raises ProtocolViolation: something else than an answer came. The same holds for the calls.
+        :raises OutcomeUnknown: a call was not answered. The calls after it were not sent, or are unknown too.
+        :raises ProtocolViolation: something other than an answer came. The outcome of the calls is unknown as well.
         """
 
     def pause(self, seconds: float, deadline: Deadline) -> None:
-        """Do nothing for a while; another process that waits for the channel gets it meanwhile."""
+        """Sleep. Another process that waits for the channel gets it in the meantime."""
 
     def close(self) -> None:
-        """Let go of the channel. May be called again; the next call opens it anew."""
+        """Close the channel. This may be called again; the next call opens it again."""

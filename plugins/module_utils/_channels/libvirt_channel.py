@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The channel to the agent of a libvirt domain: libvirtd speaks with it, and is asked to (virDomainQemuAgentCommand).
+"""The channel to the agent of a libvirt domain: libvirtd talks to the agent for us (virDomainQemuAgentCommand).
 
-libvirtd does the sync, by guest-sync and not the delimited one, and serves one caller at a time. It is never sent
-guest-sync-delimited: a reply with a 0xFF in front breaks its link to the agent, for all and until that reconnects.
+libvirtd does the sync, with guest-sync and not the delimited one, and serves one caller at a time. We never send it
+guest-sync-delimited: a reply that starts with 0xFF breaks its link to the agent, for every client and until the agent
+reconnects.
 """
 
 from __future__ import annotations
@@ -43,16 +44,16 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.limits import 
 from ansible_collections.netless.qga.plugins.module_utils.framing.message import random_id
 from ansible_collections.netless.qga.plugins.module_utils.framing.strict_json import UnacceptableJson, dumps, loads
 
-# libvirtd 9.0 loses requests of 192 KiB and more, and keeps others from the agent for a second; 160 KiB pass.
+# libvirtd 9.0 loses requests of 192 KiB and more, and keeps others from the agent for a second. 160 KiB work.
 _CHUNK = 128 * 1024
 
-# A reply of more than 4 MiB is lost, and one of 10 MiB breaks libvirtd's link to the agent, for all.
+# A reply of more than 4 MiB is lost, and one of 10 MiB breaks libvirtd's link to the agent, for every client.
 _MAX_CHUNK = 1024 * 1024
 _MAX_MESSAGE = 4 * 1024 * 1024
-# That makes such a reply, of bytes in base64 and a few words around them.
+# A read of more bytes makes such a reply: it is base64 with a few words around it.
 _MAX_READ = _MAX_MESSAGE // 4 * 3 - 1024
 
-_RETRY_SECONDS = 0.2
+_RETRY_INTERVAL = 0.2
 
 _NO_ANSWER = (
     "no answer in time. The agent hangs, another client's command keeps it busy, or libvirt is out of reach; if this "
@@ -61,24 +62,26 @@ _NO_ANSWER = (
 
 
 def _whole_seconds(deadline: Deadline) -> int:
-    """What is left, as libvirt takes it.
+    """Return the whole seconds until a deadline, because libvirt takes no fractions.
 
-    libvirt may need more: 9.0 five for its sync, and 30 if another client's command is under way. Rounded down, so that
-    its own answer comes before we give up and leave the connection behind.
+    libvirt may need more: 9.0 needs five for its sync, and 30 if another client's command is in progress. The seconds
+    are rounded down, so that libvirt answers before we give up and abandon the connection.
     """
     return max(1, math.floor(deadline.remaining()))
 
 
 class LibvirtChannel:
-    """One domain's agent, through libvirt.
+    """A channel to the agent of one domain, through libvirt.
 
     :param domain: its name or UUID.
-    :param uri: of the hypervisor, like ``qemu:///system``.
-    :param connect_timeout: seconds for connecting to libvirt and the first answer of the agent.
+    :param uri: the hypervisor, like ``qemu:///system``.
+    :param connect_timeout: seconds for connecting to libvirt and for the first answer of the agent.
     :param reply_timeout: seconds that the agent may take for one reply.
-    :param chunk: how many bytes of a file go into one request or reply, if not what suits libvirt; at most 1 MiB.
-    :param own_calls: whether libvirt's own calls are used for the commands that it has some for. The others are passed
-        on as they are.
+    :param chunk: how many bytes of a file go into one request or reply, at most 1 MiB; by default as many as suit
+        libvirt.
+    :param native_calls: whether to use libvirt's own function for a command that has one. All other commands are sent
+        to the agent unchanged.
+    :param limits: bounds for what the guest may send.
     :param log: takes lines of names, sizes and times. Contents are never logged.
     """
 
@@ -100,12 +103,12 @@ class LibvirtChannel:
         self.reply_chunk = min(chunk or _MAX_CHUNK, _MAX_CHUNK)
         self.connect_timeout = connect_timeout
         self.reply_timeout = reply_timeout
-        self._own_calls = native_calls
+        self._native_calls = native_calls
         self._limits = limits
         self._log = log
 
     def sync(self, deadline: Deadline) -> SyncReport:
-        """See :meth:`Channel.sync`. It is a plain one, of libvirtd's and on top of it one of ours."""
+        """See :meth:`Channel.sync`. libvirtd does a plain sync, and we send another one on top of it."""
         started = time.monotonic()
         sync_id = random_id()
         try:
@@ -117,11 +120,11 @@ class LibvirtChannel:
         return SyncReport(sync_id, 0, False, time.monotonic() - started)
 
     def exchange(self, calls: t.Sequence[Call], deadline: Deadline) -> list[Outcome]:
-        """See :meth:`Channel.exchange`. libvirtd carries them out one by one."""
+        """See :meth:`Channel.exchange`. libvirtd carries the calls out one by one."""
         outcomes: list[Outcome] = []
         try:
             for call in calls:
-                # A call that was not answered leaves no connection behind for the next one.
+                # After a call that was not answered, the next one needs another connection.
                 self._domain.make_ready(deadline.within(self.connect_timeout))
                 outcomes.append(self._exchange(call, deadline.within(self.reply_timeout)))
         except Unreachable as exc:
@@ -131,7 +134,7 @@ class LibvirtChannel:
         return outcomes
 
     def pause(self, seconds: float, deadline: Deadline) -> None:
-        """See :meth:`Channel.pause`. libvirtd gives others their turn between two commands anyway."""
+        """See :meth:`Channel.pause`. libvirtd serves other clients between two commands anyway."""
         deadline.sleep(seconds)
 
     def close(self) -> None:
@@ -144,11 +147,11 @@ class LibvirtChannel:
         except UnacceptableJson as exc:
             raise InvalidRequest(f"{call.command}: its arguments cannot be sent: {exc}") from exc
         self._check_size(call, text)
-        own = native_call(self._domain.library(), call.command, call.arguments) if self._own_calls else None
+        native = native_call(self._domain.library(), call.command, call.arguments) if self._native_calls else None
         started = time.monotonic()
         while True:
             try:
-                value = self._carry_out(call, text, own, deadline)
+                value = self._carry_out(call, text, native, deadline)
                 break
             except TimeoutError as exc:
                 self._domain.abandon()
@@ -156,7 +159,7 @@ class LibvirtChannel:
                     return NoReply()
                 raise self._unknown(call, _NO_ANSWER) from exc
             except self._domain.library().libvirtError as exc:
-                outcome = self._understand(call, exc, deadline, own=own is not None)
+                outcome = self._interpret(call, exc, deadline, native=native is not None)
                 if outcome is not None:
                     return outcome
         self._log(f"{call.command}: {len(text)} bytes sent, answered after {time.monotonic() - started:.4f} s")
@@ -165,17 +168,18 @@ class LibvirtChannel:
     def _check_size(self, call: Call, text: str) -> None:
         if len(text) > _MAX_MESSAGE:
             raise InvalidRequest(
-                f"{self.endpoint}: {call.command} takes {len(text)} bytes, and libvirt no more than {_MAX_MESSAGE}"
+                f"{self.endpoint}: {call.command} takes {len(text)} bytes, and libvirt accepts no more than "
+                f"{_MAX_MESSAGE}"
             )
         count = call.arguments.get("count")
         if call.command == "guest-file-read" and isinstance(count, int) and count > _MAX_READ:
             raise InvalidRequest(
                 f"{self.endpoint}: {call.command} of {count} bytes: libvirt loses a reply of more than "
-                f"{_MAX_MESSAGE} bytes, and with it what was read. Read {_MAX_READ} at most at a time"
+                f"{_MAX_MESSAGE} bytes, and the data in it. Read at most {_MAX_READ} bytes at a time"
             )
 
     def _command(self, text: str, deadline: Deadline) -> str:
-        # It comes with the other one.
+        # The library libvirt, which was imported before, includes it.
         import libvirt_qemu  # pylint: disable=import-error
 
         seconds = _whole_seconds(deadline)
@@ -183,41 +187,48 @@ class LibvirtChannel:
             lambda domain: t.cast(str, libvirt_qemu.qemuAgentCommand(domain, text, seconds, 0)), deadline
         )
 
-    def _carry_out(self, call: Call, text: str, own: NativeCall | None, deadline: Deadline) -> t.Any:
-        if own is None:
+    def _carry_out(self, call: Call, text: str, native: NativeCall | None, deadline: Deadline) -> t.Any:
+        if native is None:
             return self._parse(call, self._command(text, deadline))
         if call.command != LIMITED_BY_LIBVIRT:
-            own = limited(self._domain.library(), own, _whole_seconds(deadline))
-        return self._domain.call(own, deadline)
+            native = limited(self._domain.library(), native, _whole_seconds(deadline))
+        return self._domain.call(native, deadline)
 
-    def _understand(self, call: Call, exc: t.Any, deadline: Deadline, *, own: bool) -> Outcome | None:
-        """What an error of libvirt's means for a call: an outcome, an exception, or None to try again."""
+    def _interpret(self, call: Call, exc: t.Any, deadline: Deadline, *, native: bool) -> Outcome | None:
+        """Find out what an error of libvirt means for a call.
+
+        :param native: whether libvirt's own function was called.
+        :returns: the call's outcome, or None to try again.
+        :raises EndpointBusy: another client uses the agent until the deadline.
+        :raises Unreachable: libvirt cannot reach the agent, and the call was not carried out.
+        :raises OutcomeUnknown: the call may have been carried out.
+        """
         libvirt, code, text = self._domain.library(), exc.get_error_code(), exc.get_error_message()
         if not self._domain.broken:
-            # libvirt may have given a list of mountpoints to guest-fsfreeze-freeze-list by itself.
-            ours = re.search(rf"'{re.escape(call.command)}(?:-list)?'(?:: )?", text)
+            # libvirt may have sent a list of mountpoints as guest-fsfreeze-freeze-list instead.
+            quoted = re.search(rf"'{re.escape(call.command)}(?:-list)?'(?:: )?", text)
             if code == getattr(libvirt, "VIR_ERR_AGENT_COMMAND_FAILED", None) or (
-                code == libvirt.VIR_ERR_INTERNAL_ERROR and ours
+                code == libvirt.VIR_ERR_INTERNAL_ERROR and quoted
             ):
-                # The agent's own error; its class is lost on the way.
-                return ErrorReply(0, "", (text[ours.end() :] if ours else "") or text)
-            if own and code in (
+                # The agent's own error. libvirt does not pass on its class.
+                return ErrorReply(0, "", (text[quoted.end() :] if quoted else "") or text)
+            if native and code in (
                 libvirt.VIR_ERR_INVALID_ARG,
                 libvirt.VIR_ERR_OPERATION_FAILED,
                 libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
             ):
                 return ErrorReply(0, "", text)
             if code in (libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_OPERATION_FAILED):
-                # Another client's command is under way, and ours was not sent.
-                deadline.sleep(_RETRY_SECONDS)
+                # Another client's command is in progress, and libvirt did not send ours.
+                deadline.sleep(_RETRY_INTERVAL)
                 if deadline.passed:
                     raise EndpointBusy(
                         f"{self.endpoint}: another client kept the agent busy all the time: {excerpt(text)}"
                     )
                 return None
-            if refusal := self._domain.refusal(exc, PERMISSIONS.get(call.command) if own else None):
+            if refusal := self._domain.refusal(exc, PERMISSIONS.get(call.command) if native else None):
                 if isinstance(refusal, AgentSilent) and self._domain.is_settling and not deadline.passed:
-                    deadline.sleep(_RETRY_SECONDS)
+                    deadline.sleep(_RETRY_INTERVAL)
                     return None
                 raise refusal
         if not call.success_response:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The framing core over a transport, driven by deadlines: the channel to an agent that speaks on a byte stream."""
+"""The channel to an agent on a byte stream: a framing session over a transport, within deadlines."""
 
 from __future__ import annotations
 
@@ -37,26 +37,27 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.limits import 
 from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
 from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
 
-# How long we use the channel before we look whether another process waits for its turn, in seconds.
-_TURN_SECONDS = 0.5
+# How often we check whether another process waits for the channel, in seconds.
+_WAITERS_INTERVAL = 0.5
 
-# The least that a sync is waited for before it is sent again, in seconds.
+# How long we wait at least for the reply to a sync before we send another one, in seconds.
 _MIN_SYNC_TIMEOUT = 0.5
 
 
 class StreamChannel:
-    """One endpoint, opened when it is first needed, synced whenever it has to be.
+    """A channel that opens when it is first needed, and syncs whenever it has to.
 
-    :param endpoint: where the agent is.
-    :param connect_timeout: seconds for opening the endpoint, waiting for a turn and the sync together.
+    :param connector: opens the byte stream to the agent.
+    :param connect_timeout: seconds for waiting for other processes, opening the stream and the sync together.
     :param reply_timeout: seconds that the agent may take for one reply.
-    :param chunk: how many bytes of a file go into one request or reply, if not what suits the endpoint.
+    :param chunk: how many bytes of a file go into one request or reply; by default as many as suit the endpoint.
+    :param limits: bounds for what the guest may send.
     :param log: takes lines of names, sizes and times. Contents are never logged.
     """
 
     def __init__(
         self,
-        endpoint: Connector,
+        connector: Connector,
         *,
         connect_timeout: float = 10.0,
         reply_timeout: float = 30.0,
@@ -64,15 +65,15 @@ class StreamChannel:
         limits: Limits = DEFAULT_LIMITS,
         log: t.Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.endpoint = endpoint.name
-        self.chunk = self.reply_chunk = chunk or endpoint.chunk
+        self.endpoint = connector.name
+        self.chunk = self.reply_chunk = chunk or connector.chunk
         self.connect_timeout = connect_timeout
         self.reply_timeout = reply_timeout
-        self._opener = endpoint
+        self._connector = connector
         self._limits = limits
         self._log = log
-        self._lock = FairLock(endpoint.lock_key)
-        self._turn_ends = 0.0
+        self._lock = FairLock(connector.lock_key)
+        self._next_waiters_check = 0.0
         self._transport: Transport | None = None
         self._session = Session(limits=limits)
 
@@ -133,20 +134,20 @@ class StreamChannel:
             raise lost_reply_error(lost, reason) from exc
 
     def pause(self, seconds: float, deadline: Deadline) -> None:
-        """Do nothing for a while; another process that waits for the channel gets it meanwhile."""
+        """See :meth:`Channel.pause`."""
         if self._session.state is State.IDLE and self._lock.has_waiters():
-            self._let_go()
+            self._disconnect()
             seconds = max(seconds, 2 * NOTICE_SECONDS)
         deadline.sleep(seconds)
 
     def close(self) -> None:
-        """Let go of the channel. May be called again; the next call opens it anew."""
-        self._let_go()
+        """See :meth:`Channel.close`."""
+        self._disconnect()
 
     def _next_event(self, deadline: Deadline) -> Event:
-        """The next event that matters. What is thrown away is only logged.
+        """Return the next event that matters. Discarded bytes are only logged.
 
-        :raises TimeoutError: there was none before the deadline.
+        :raises TimeoutError: no event came before the deadline.
         :raises ProtocolViolation: something came that no agent sends.
         """
         while True:
@@ -155,11 +156,11 @@ class StreamChannel:
             except ProtocolViolation as exc:
                 raise ProtocolViolation(f"{self.endpoint}: {exc}") from exc
             if isinstance(event, Discarded):
-                self._log(f"threw away {event.size} bytes: {event.reason}")
+                self._log(f"discarded {event.size} bytes: {event.reason}")
             elif event is not None:
                 return event
             elif deadline.passed:
-                # Also if bytes keep coming: a guest must not be able to keep us busy with nothing.
+                # Stop even if bytes keep coming: a guest must not be able to keep us busy with discarded bytes.
                 raise TimeoutError
             else:
                 received = self._connected().receive(deadline)
@@ -171,60 +172,61 @@ class StreamChannel:
     def _close_with_error(self) -> Unreachable:
         """Close a channel that the other side ended, and return the error to raise."""
         error = self._connected().closed_error()
-        self._let_go()
+        self._disconnect()
         return error
 
     # Opening and syncing
 
     def _make_ready(self, deadline: Deadline) -> None:
-        if time.monotonic() > self._turn_ends:
-            self._offer_turn()
+        """Make the channel open and in sync, with nothing left to read."""
+        if time.monotonic() > self._next_waiters_check:
+            self._yield_to_waiters()
         while not self._is_ready(deadline):
             self._open(deadline)
             self._sync(deadline)
 
     def _is_ready(self, deadline: Deadline) -> bool:
-        """Whether a request can be sent, after what came unasked is dealt with: it would pass for an answer."""
+        """Discard what came without a request, which would pass for an answer, and return whether one can be sent."""
         if self._transport is None:
             return False
         try:
             while self._session.state is State.IDLE and not deadline.passed:
                 while self._session.next_event():
-                    self._log("threw away what came without being asked for")
+                    self._log("discarded a line that came without a request")
                 received = self._transport.receive(Deadline.after(0))
                 if not received:
-                    # Nothing is lost with a channel that ended between two calls. A restarted agent can be had anew.
-                    self._let_go()
+                    # Nothing is lost if the channel ends between two calls. A restarted agent can be reconnected.
+                    self._disconnect()
                     return False
                 self._session.receive_data(received)
         except TimeoutError:
             pass
         except ProtocolViolation as exc:
             self._log(f"out of sync: {exc}")
-        # Part of a line would become part of the answer.
+        # An unread part of a line would become part of the answer.
         return self._session.state is State.IDLE and not self._session.has_unread
 
-    def _offer_turn(self) -> None:
+    def _yield_to_waiters(self) -> None:
         if self._lock.has_waiters():
-            self._let_go()
-            # Long enough for the other one to notice.
+            self._disconnect()
+            # Long enough for the waiting process to notice.
             time.sleep(2 * NOTICE_SECONDS)
         else:
-            self._turn_ends = time.monotonic() + _TURN_SECONDS
+            self._next_waiters_check = time.monotonic() + _WAITERS_INTERVAL
 
     def _open(self, deadline: Deadline) -> None:
         if self._transport is not None:
             return
         self._lock.acquire(deadline)
         try:
-            self._transport = self._opener.connect(deadline)
+            self._transport = self._connector.connect(deadline)
         except BaseException:
             self._lock.release()
             raise
-        self._turn_ends = time.monotonic() + _TURN_SECONDS
+        self._next_waiters_check = time.monotonic() + _WAITERS_INTERVAL
         self._session = Session(limits=self._limits)
 
-    def _let_go(self) -> None:
+    def _disconnect(self) -> None:
         if self._transport is not None:
             self._transport.close()
             self._transport = None
@@ -237,7 +239,7 @@ class StreamChannel:
 
     def _sync(self, deadline: Deadline) -> SyncReport:
         while True:
-            # A sync whose bytes were lost on the way is never answered, and it does no harm to send another.
+            # A sync whose bytes were lost on the way is never answered. It does no harm to send another one.
             attempt = deadline.within(max(_MIN_SYNC_TIMEOUT, deadline.remaining() / 2))
             started = time.monotonic()
             try:
@@ -247,18 +249,18 @@ class StreamChannel:
                 self._session.abandon()
                 if deadline.passed:
                     error = self._connected().no_reply_error()
-                    self._let_go()
+                    self._disconnect()
                     raise error from exc
                 continue
             except ConnectionError as exc:
                 raise self._close_with_error() from exc
             except ProtocolViolation:
-                self._let_go()
+                self._disconnect()
                 raise
-            # What else there is, is that the agent needs a plain sync; the framing knows, and the next one is.
+            # Any other event means the agent lacks delimited sync; the session falls back to plain.
             if isinstance(event, Synced):
                 report = SyncReport(event.sync_id, event.discarded, event.delimited, time.monotonic() - started)
-                self._log(f"synced after {report.seconds:.4f} s, {report.discarded} bytes thrown away")
+                self._log(f"synced after {report.seconds:.4f} s, {report.discarded} bytes discarded")
                 return report
             if isinstance(event, Closed):
                 raise self._close_with_error()

@@ -119,9 +119,9 @@ def patient_channels(is_silent: t.Callable[[], bool]) -> t.Iterator[None]:
     def open_patiently(channel: StreamChannel, deadline: Deadline) -> None:
         patience = Deadline.after(TEST_TIMEOUT)
         original_open(channel, patience)
-        opener = channel._opener
+        connector = channel._connector
         # Before the connection is accepted, silence would mean that another client holds the socket.
-        while isinstance(opener, UnixConnector) and opener._waits_in_queue() and not patience.passed:
+        while isinstance(connector, UnixConnector) and connector._waits_in_queue() and not patience.passed:
             time.sleep(0.001)
 
     def sync_patiently(channel: StreamChannel, deadline: Deadline) -> SyncReport:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The channel over a real socket: calls that are answered, and agents of every age."""
+"""The channel over a real socket, with agents of every version: calls that are answered."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ PING = Call("guest-ping")
 
 
 def soon() -> Deadline:
-    """Later than anything here takes, on however slow a machine."""
+    """Return a deadline that no call here reaches, even on a slow machine."""
     return Deadline.after(30)
 
 
 def commands(agent: ScriptedAgent) -> list[str]:
-    """What the agent was asked for."""
+    """Return the commands that the agent received."""
     return [request["execute"] for request in agent.requests]
 
 
 def values(channel: StreamChannel, *calls: Call) -> list[t.Any]:
-    """What the calls return."""
+    """Return the values that the calls return."""
     outcomes = channel.exchange(calls, soon())
     return [outcome.value if isinstance(outcome, Answer) else outcome for outcome in outcomes]
 
 
 def count_up(agent: ScriptedAgent) -> None:
-    """Has guest-get-time return how often it was carried out, so that no answer can be taken for another."""
+    """Make guest-get-time return how often it was carried out, so that every answer is different."""
     numbers = itertools.count(1)
     agent.handlers["guest-get-time"] = lambda arguments: next(numbers)
 
@@ -52,7 +52,7 @@ def count_up(agent: ScriptedAgent) -> None:
 COUNT = Call("guest-get-time")
 
 
-def test_syncs_before_the_first_call_only(dial: Dial) -> None:
+def test_channel_syncs_before_the_first_call_only(dial: Dial) -> None:
     agent = ScriptedAgent()
     channel = dial(agent)
     assert values(channel, PING) == [{}]
@@ -61,7 +61,7 @@ def test_syncs_before_the_first_call_only(dial: Dial) -> None:
     assert commands(agent) == ["guest-sync-delimited", "guest-ping", "guest-ping", "guest-ping"]
 
 
-def test_tells_about_a_sync(dial: Dial) -> None:
+def test_sync_returns_a_report(dial: Dial) -> None:
     agent = ScriptedAgent("stale")
     channel = dial(agent)
     report = channel.sync(soon())
@@ -75,7 +75,7 @@ def test_tells_about_a_sync(dial: Dial) -> None:
     "old", [(), ("no_ids",), ("ignores_ids",), ("no_delimited",), ("no_ids", "no_delimited", "stale")]
 )
 @pytest.mark.parametrize("delivery", ["modern", "slow", "stale"])
-def test_works_with_agents_of_every_age(dial: Dial, old: tuple[str, ...], delivery: str) -> None:
+def test_calls_work_with_agents_of_every_age(dial: Dial, old: tuple[str, ...], delivery: str) -> None:
     agent = ScriptedAgent(*old, delivery)
     count_up(agent)
     channel = dial(agent)
@@ -87,31 +87,31 @@ def test_works_with_agents_of_every_age(dial: Dial, old: tuple[str, ...], delive
     assert values(channel, PING) == [{}]
 
 
-def test_stops_sending_ids_to_an_agent_that_refuses_them(dial: Dial) -> None:
+def test_ids_are_not_sent_to_an_agent_that_refuses_them(dial: Dial) -> None:
     agent = ScriptedAgent("no_ids")
     channel = dial(agent)
     assert values(channel, PING, PING) == [{}, {}]
     assert values(channel, PING) == [{}]
     pings = [request for request in agent.requests if request["execute"] == "guest-ping"]
-    # The first was refused for its id, unseen, and is the only one that is sent again.
+    # Only the first request was refused because of its id, and is sent again.
     assert ["id" in ping for ping in pings] == [True, False, False, False]
 
 
-def test_syncs_plainly_with_an_agent_that_knows_nothing_else(dial: Dial) -> None:
+def test_plain_sync_is_used_if_delimited_sync_is_missing(dial: Dial) -> None:
     agent = ScriptedAgent("no_delimited")
     report = dial(agent).sync(soon())
     assert not report.delimited
     assert commands(agent) == ["guest-sync-delimited", "guest-sync"]
 
 
-def test_sends_a_sync_again_that_was_lost(dial: Dial) -> None:
+def test_lost_sync_is_sent_again(dial: Dial) -> None:
     agent = ScriptedAgent()
     agent.handlers["guest-sync-delimited"] = lambda arguments: NO_REPLY if len(agent.requests) == 1 else arguments["id"]
     assert values(dial(agent, connect_timeout=3.0), PING) == [{}]
     assert commands(agent) == ["guest-sync-delimited", "guest-sync-delimited", "guest-ping"]
 
 
-def test_keeps_requests_under_way_within_what_a_serial_port_takes() -> None:
+def test_unanswered_requests_fit_a_serial_port() -> None:
     in_flight: deque[int] = deque()
     most = 0
 
@@ -139,11 +139,11 @@ def test_keeps_requests_under_way_within_what_a_serial_port_takes() -> None:
         channel = StreamChannel(WatchedEndpoint(path))
         assert values(channel, *[PING] * 1000) == [{}] * 1000
         channel.close()
-    # Nearly all of it is used.
+    # Nearly all of the room is used.
     assert 4000 < most <= 4096
 
 
-def test_sends_large_requests_and_takes_large_replies(dial: Dial) -> None:
+def test_large_requests_and_replies_pass(dial: Dial) -> None:
     agent = ScriptedAgent()
     agent.handlers["guest-file-write"] = lambda arguments: {"count": len(arguments["buf-b64"])}
     agent.handlers["guest-file-read"] = lambda arguments: {"buf-b64": "A" * arguments["count"]}
@@ -157,7 +157,7 @@ def test_sends_large_requests_and_takes_large_replies(dial: Dial) -> None:
     assert (written, len(read["buf-b64"])) == ({"count": size}, size)
 
 
-def test_takes_silence_for_success_where_that_is_what_success_looks_like(dial: Dial) -> None:
+def test_silent_command_succeeds_at_the_deadline(dial: Dial) -> None:
     agent = ScriptedAgent()
     channel = dial(agent)
     shutdown = Call("guest-shutdown", success_response=False)
@@ -166,7 +166,7 @@ def test_takes_silence_for_success_where_that_is_what_success_looks_like(dial: D
     assert commands(agent).count("guest-shutdown") == 1
 
 
-def test_takes_the_end_of_the_channel_for_success_too(dial: Dial) -> None:
+def test_silent_command_succeeds_at_the_end_of_the_channel(dial: Dial) -> None:
     agent = ScriptedAgent()
     channel = dial(agent)
     agent.handlers["guest-shutdown"] = hang_up
@@ -175,14 +175,14 @@ def test_takes_the_end_of_the_channel_for_success_too(dial: Dial) -> None:
 
 
 @pytest.mark.parametrize("ids", ["modern", "no_ids", "ignores_ids"])
-def test_tells_the_error_of_a_silent_command(dial: Dial, ids: str) -> None:
+def test_error_of_a_silent_command_is_returned(dial: Dial, ids: str) -> None:
     agent = ScriptedAgent(ids)
     agent.disabled.add("guest-shutdown")
     (outcome,) = dial(agent).exchange([Call("guest-shutdown", success_response=False)], soon())
     assert isinstance(outcome, ErrorReply) and "disabled" in outcome.desc
 
 
-def test_carries_out_a_silent_command_once_on_an_agent_that_refuses_ids(dial: Dial) -> None:
+def test_silent_command_runs_once_on_an_agent_that_refuses_ids(dial: Dial) -> None:
     agent = ScriptedAgent("no_ids")
     shutdowns: list[dict[str, t.Any]] = []
 
@@ -196,11 +196,11 @@ def test_carries_out_a_silent_command_once_on_an_agent_that_refuses_ids(dial: Di
     assert shutdowns == [{"mode": "halt"}]
 
 
-def test_finds_an_agent_that_was_restarted_between_two_calls(dial: Dial) -> None:
+def test_restarted_agent_is_reconnected(dial: Dial) -> None:
     with ScriptedAgent().listening() as path:
         channel = dial(path)
         assert values(channel, PING) == [{}]
-    # Not in the directory of the first, which is gone.
+    # The directory of the first socket is gone.
     new = path.replace("/agent.sock", "-again.sock")
     agent = ScriptedAgent()
     with agent.listening(new):
@@ -225,12 +225,12 @@ def test_finds_an_agent_that_was_restarted_between_two_calls(dial: Dial) -> None
     ],
 )
 @pytest.mark.parametrize("when", ["with the answer", "after the answer"])
-def test_takes_nothing_that_came_unasked_for_an_answer(dial: Dial, ids: str, leftover: bytes, when: str) -> None:
+def test_unrequested_bytes_are_not_an_answer(dial: Dial, ids: str, leftover: bytes, when: str) -> None:
     agent = ScriptedAgent(ids)
     count_up(agent)
     arrived = threading.Event()
 
-    def leave_over(line: bytes) -> t.Iterable[Step]:
+    def add_leftover(line: bytes) -> t.Iterable[Step]:
         arrived.clear()
         if when == "with the answer":
             yield line + leftover
@@ -239,7 +239,7 @@ def test_takes_nothing_that_came_unasked_for_an_answer(dial: Dial, ids: str, lef
             yield leftover
         arrived.set()
 
-    agent.deliveries.append(leave_over)
+    agent.deliveries.append(add_leftover)
     channel = dial(agent)
     for expected in range(1, 4):
         assert values(channel, COUNT) == [expected]
@@ -248,7 +248,7 @@ def test_takes_nothing_that_came_unasked_for_an_answer(dial: Dial, ids: str, lef
         assert values(channel, COUNT, COUNT) == [4, 5]
 
 
-def test_refuses_arguments_before_anything_is_sent(dial: Dial) -> None:
+def test_invalid_arguments_are_refused_before_sending(dial: Dial) -> None:
     agent = ScriptedAgent()
     channel = dial(agent)
     with pytest.raises(InvalidRequest):
@@ -257,7 +257,7 @@ def test_refuses_arguments_before_anything_is_sent(dial: Dial) -> None:
     assert "guest-exec" not in commands(agent)
 
 
-def test_shows_no_contents(dial: Dial) -> None:
+def test_logs_and_errors_show_no_contents(dial: Dial) -> None:
     log: list[str] = []
     agent = ScriptedAgent("stale")
     agent.handlers["guest-secret"] = lambda arguments: {"secret": "TOPSECRET"}
@@ -273,5 +273,5 @@ def test_shows_no_contents(dial: Dial) -> None:
 
 
 def hang_up(arguments: dict[str, t.Any]) -> t.NoReturn:
-    """A handler that ends the connection instead of answering."""
+    """Handle a command by ending the connection instead of answering."""
     raise ConnectionError

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The channel over a real socket, when things go wrong: what is certain is said, and nothing is done twice."""
+"""The channel over a real socket, when calls fail: errors report what is certain, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from ..conftest import Dial
 from .test_stream_channel import COUNT, PING, commands, count_up, hang_up, soon, values
 
 
-def test_says_that_no_agent_answers(dial: Dial) -> None:
+def test_missing_agent_is_reported_as_silent(dial: Dial) -> None:
     agent = ScriptedAgent("silence")
     channel = dial(agent, connect_timeout=0.7)
     with pytest.raises(AgentSilent, match=r"unix:.*no guest agent answers"):
         channel.exchange([PING], soon())
     assert set(commands(agent)) == {"guest-sync-delimited"}
-    # It is let go, so that the next call begins anew.
+    # The channel was closed, so that the next call starts again.
     agent.silent = False
     assert values(channel, PING) == [{}]
 
 
-def test_says_that_somebody_else_holds_the_socket(dial: Dial) -> None:
+def test_socket_of_another_client_is_reported_as_busy(dial: Dial) -> None:
     with ScriptedAgent().listening() as path, socket.socket(socket.AF_UNIX) as other:
         other.connect(path)
         other.sendall(b'{"execute": "guest-ping"}')
@@ -52,7 +52,7 @@ def test_says_that_somebody_else_holds_the_socket(dial: Dial) -> None:
             dial(path, connect_timeout=0.6).exchange([PING], soon())
 
 
-def test_says_that_the_queue_is_full(dial: Dial, tmp_path: t.Any) -> None:
+def test_full_queue_is_reported_as_busy(dial: Dial, tmp_path: t.Any) -> None:
     path = str(tmp_path / "s")
     waiting = []
     with socket.socket(socket.AF_UNIX) as listener:
@@ -68,7 +68,7 @@ def test_says_that_the_queue_is_full(dial: Dial, tmp_path: t.Any) -> None:
                 break
         with pytest.raises(EndpointBusy, match="another client holds the socket"):
             dial(path, connect_timeout=0.3).exchange([PING], soon())
-        # Whoever leaves the queue makes room.
+        # A client that leaves the queue makes room.
         listener.accept()[0].close()
         with pytest.raises(EndpointBusy):
             dial(path, connect_timeout=0.3).sync(Deadline.after(0.3))
@@ -76,21 +76,21 @@ def test_says_that_the_queue_is_full(dial: Dial, tmp_path: t.Any) -> None:
         client.close()
 
 
-def test_says_that_the_channel_ended_during_the_sync(dial: Dial) -> None:
+def test_channel_that_ends_during_the_sync_is_reported(dial: Dial) -> None:
     agent = ScriptedAgent()
     agent.handlers["guest-sync-delimited"] = hang_up
     with pytest.raises(ChannelClosed, match="the other side closed the socket"):
         dial(agent).exchange([PING], soon())
 
 
-def test_knows_a_monitor(dial: Dial) -> None:
+def test_monitor_is_recognised(dial: Dial) -> None:
     agent = ScriptedAgent()
     agent.greeting = b'{"QMP": {"version": {"qemu": {"major": 9}}, "capabilities": ["oob"]}}\n'
     with pytest.raises(ProtocolViolation, match=r"^unix:.*: this is a QEMU monitor"):
         dial(agent).sync(soon())
 
 
-def test_refuses_a_flood_before_the_sync(dial: Dial) -> None:
+def test_flood_before_the_sync_is_refused(dial: Dial) -> None:
     agent = ScriptedAgent()
     agent.greeting = b"x" * 200_000
     with pytest.raises(ProtocolViolation, match="more than 100000 bytes"):
@@ -106,7 +106,7 @@ LOST = {
 
 
 @pytest.mark.parametrize("profile", LOST)
-def test_never_sends_again_what_was_not_answered(dial: Dial, profile: str) -> None:
+def test_unanswered_command_is_never_sent_again(dial: Dial, profile: str) -> None:
     agent = ScriptedAgent()
     channel = dial(agent, reply_timeout=0.3)
     values(channel, PING)
@@ -115,12 +115,12 @@ def test_never_sends_again_what_was_not_answered(dial: Dial, profile: str) -> No
         channel.exchange([Call("guest-exec", {"path": "true"})], soon())
     assert f"{channel.endpoint}: {LOST[profile]}" in str(caught.value)
     agent.deliveries.clear()
-    # The next call is on its own, after a sync.
+    # The next call is sent alone, after a sync.
     assert values(channel, PING) == [{}]
     assert commands(agent) == ["guest-sync-delimited", "guest-ping", "guest-exec", "guest-sync-delimited", "guest-ping"]
 
 
-def test_names_all_commands_whose_answers_are_lost(dial: Dial) -> None:
+def test_lost_reply_error_names_all_commands(dial: Dial) -> None:
     agent = ScriptedAgent()
     channel = dial(agent, reply_timeout=0.3)
     values(channel, PING)
@@ -135,7 +135,7 @@ def test_names_all_commands_whose_answers_are_lost(dial: Dial) -> None:
 
 
 @pytest.mark.parametrize("ids", ["modern", "ignores_ids", "no_ids"])
-def test_never_takes_a_late_answer(dial: Dial, ids: str) -> None:
+def test_late_answer_is_not_taken_for_another(dial: Dial, ids: str) -> None:
     agent = ScriptedAgent(ids)
     count_up(agent)
     channel = dial(agent, reply_timeout=0.2)
@@ -164,7 +164,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("profile", BROKEN)
-def test_refuses_what_no_agent_sends_and_goes_on(dial: Dial, profile: str) -> None:
+def test_violation_is_reported_and_the_next_call_works(dial: Dial, profile: str) -> None:
     agent = ScriptedAgent()
     channel = dial(agent, limits=Limits(line=1_000_000))
     values(channel, PING)
@@ -176,13 +176,13 @@ def test_refuses_what_no_agent_sends_and_goes_on(dial: Dial, profile: str) -> No
     assert commands(agent).count("guest-exec") == 1
 
 
-def test_refuses_a_reply_that_never_ends(dial: Dial) -> None:
+def test_endless_reply_is_refused(dial: Dial) -> None:
     channel = dial(ScriptedAgent("endless"), limits=Limits(line=1_000_000))
     with pytest.raises(ProtocolViolation, match="a reply of more than 1000000 bytes"):
         channel.exchange([PING], soon())
 
 
-def test_survives_random_bytes(dial: Dial) -> None:
+def test_calls_work_after_random_bytes(dial: Dial) -> None:
     agent = ScriptedAgent("random")
     channel = dial(agent, reply_timeout=0.2)
     for dummy in range(5):
@@ -193,7 +193,7 @@ def test_survives_random_bytes(dial: Dial) -> None:
 
 
 @pytest.mark.parametrize("profile", ["unsolicited_event", "unsolicited_reply", "duplicate_replies"])
-def test_finds_the_answer_among_what_nobody_asked_for(dial: Dial, profile: str) -> None:
+def test_answer_is_found_among_unrequested_lines(dial: Dial, profile: str) -> None:
     agent = ScriptedAgent()
     count_up(agent)
     channel = dial(agent)
@@ -203,7 +203,7 @@ def test_finds_the_answer_among_what_nobody_asked_for(dial: Dial, profile: str) 
     assert values(channel, COUNT) == [11]
 
 
-def test_is_not_kept_busy_by_bytes_that_are_no_answer(dial: Dial) -> None:
+def test_endless_unrequested_lines_do_not_delay_the_timeout(dial: Dial) -> None:
     agent = ScriptedAgent()
     channel = dial(agent, reply_timeout=0.5)
     values(channel, PING)
@@ -212,8 +212,8 @@ def test_is_not_kept_busy_by_bytes_that_are_no_answer(dial: Dial) -> None:
         channel.exchange([Call("guest-exec")], soon())
 
 
-def test_says_how_far_it_came_when_the_agent_is_gone_between_two_commands(dial: Dial) -> None:
-    # Without ids a reply too many is a reason to sync between two commands of one exchange.
+def test_partly_answered_exchange_counts_the_answers(dial: Dial) -> None:
+    # Without ids, an extra reply forces a sync between two commands of one exchange.
     agent = ScriptedAgent("ignores_ids")
     agent.deliveries.append(lambda line: [line + line])
     channel = dial(agent)
@@ -227,7 +227,7 @@ def test_says_how_far_it_came_when_the_agent_is_gone_between_two_commands(dial: 
         channel.exchange([Call("guest-exec"), PING], soon())
 
 
-def test_begins_anew_after_arguments_that_cannot_be_sent_behind_others(dial: Dial) -> None:
+def test_invalid_arguments_after_other_calls_leave_the_channel_usable(dial: Dial) -> None:
     agent = ScriptedAgent()
     channel = dial(agent)
     values(channel, PING)
@@ -236,7 +236,7 @@ def test_begins_anew_after_arguments_that_cannot_be_sent_behind_others(dial: Dia
     assert values(channel, PING) == [{}]
 
 
-def test_can_be_closed_and_used_again(dial: Dial) -> None:
+def test_closed_channel_can_be_used_again(dial: Dial) -> None:
     agent = ScriptedAgent()
     channel = dial(agent)
     channel.close()
@@ -247,13 +247,13 @@ def test_can_be_closed_and_used_again(dial: Dial) -> None:
     assert commands(agent).count("guest-sync-delimited") == 2
 
 
-def test_is_used_when_it_is_open_only(dial: Dial) -> None:
+def test_closed_channel_has_no_transport(dial: Dial) -> None:
     channel = dial("/nonexistent")
     with pytest.raises(StateError, match="the channel is not open"):
         channel._connected()  # pylint: disable=protected-access
 
 
-def test_agrees_with_the_script_on_what_an_answer_is(dial: Dial) -> None:
+def test_values_survive_the_round_trip(dial: Dial) -> None:
     agent = ScriptedAgent()
     agent.handlers["guest-echo"] = lambda arguments: arguments
     value: dict[str, t.Any] = {
