@@ -15,7 +15,7 @@ HOW_TO_ALLOW = (
     "/etc/qemu/qemu-ga.conf on Debian and Ubuntu, and restart the service qemu-guest-agent"
 )
 
-#: How to thaw a guest, as the end of a sentence.
+#: How to thaw a guest; the end of a sentence.
 THAW_WITH = "with the module netless.qga.fsfreeze and state thawed, or with virsh domfsthaw for a libvirt domain"
 
 #: What to do when a frozen guest refuses a command.

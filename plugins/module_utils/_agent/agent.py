@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An agent that can be called: commands go in, values or exceptions with a meaning come out."""
+"""An agent that can be called: commands become values, or exceptions that name the reason."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.events import 
 
 @dataclass(frozen=True)
 class AgentInfo:
-    """What guest-info says (QAPI ``GuestAgentInfo``).
+    """The agent's description of itself, from guest-info (QAPI ``GuestAgentInfo``).
 
-    :param version: of the agent, like ``7.2.22``.
+    :param version: the agent's version, like ``7.2.22``.
     :param commands: the commands it knows, and whether each is enabled.
     """
 
@@ -44,16 +44,16 @@ class AgentInfo:
     commands: t.Mapping[str, bool]
 
     def allows(self, *commands: str) -> bool:
-        """Whether the agent knows all these commands, and they are enabled."""
+        """Return whether the agent knows all these commands, and they are enabled."""
         return all(self.commands.get(command) for command in commands)
 
 
 class Agent:
     """One guest's agent.
 
-    :param channel: the way to it.
-    :param check_reply: is given each command and the value of its reply before that is used, and raises
-        :exc:`ProtocolViolation` if it is not what it has to be.
+    :param channel: the channel to it.
+    :param check_reply: takes each command and the value of its reply before the value is used, and raises
+        :exc:`ProtocolViolation` if the value is not what the command returns.
     """
 
     def __init__(
@@ -65,17 +65,17 @@ class Agent:
 
     @property
     def endpoint(self) -> str:
-        """Where the agent is, for messages."""
+        """The endpoint of the agent, for messages."""
         return self._channel.endpoint
 
     @property
     def chunk(self) -> int:
-        """How many bytes of a file go well into one call."""
+        """How many bytes of a file suit one request."""
         return self._channel.chunk
 
     @property
     def reply_chunk(self) -> int:
-        """How many bytes of a file go well into one answer."""
+        """How many bytes of a file suit one reply."""
         return self._channel.reply_chunk
 
     def call(
@@ -91,11 +91,12 @@ class Agent:
         :param command: its name.
         :param arguments: its arguments, as QEMU's qga/qapi-schema.json has them.
         :param deadline: for everything that the call takes, connecting included.
-        :param repeatable: whether it does no harm to carry it out twice. It is sent once more if its answer is lost.
-        :returns: the value of the reply, as JSON has it. It is the guest's, and nothing about it is certain.
+        :param repeatable: whether the command may be carried out twice without harm. If so, it is sent once more when
+            its answer is lost.
+        :returns: the value of the reply, as JSON has it. It comes from the guest and is not trustworthy.
         :raises Unreachable: there is no agent; nothing was carried out.
         :raises OutcomeUnknown: the answer is lost, and the command may have been carried out.
-        :raises ProtocolViolation: something else than an agent answered.
+        :raises ProtocolViolation: something other than an agent answered.
         :raises AgentRefused: the agent's error, as a subclass if the command is missing, disabled or frozen.
         :raises InvalidRequest: the arguments cannot be sent.
         """
@@ -129,8 +130,8 @@ class Agent:
     def call_silent(self, command: str, arguments: t.Mapping[str, t.Any] | None = None, *, deadline: Deadline) -> None:
         """Have the agent carry out a command that is silent when it succeeds (QAPI's ``success-response: false``).
 
-        :param deadline: how long an error is waited for. Silence until then, and the end of the channel, is what
-            success looks like from here; whether the guest has shut down or suspended is to be seen elsewhere.
+        :param deadline: how long to wait for an error. Silence until then, or the end of the channel, counts as
+            success. Whether the guest has really shut down or suspended has to be observed in another way.
         :raises AgentRefused: the agent's error.
         """
         call = Call(command, arguments or {}, success_response=False)
@@ -146,15 +147,15 @@ class Agent:
         return self._channel.sync(deadline)
 
     def info(self, deadline: Deadline) -> AgentInfo:
-        """What the agent is and can do; asked once, then remembered."""
+        """Return what guest-info reports. The agent is asked once, and the result is remembered until :meth:`close`."""
         if self._info is None:
             self._info = self._read_info(deadline)
         return self._info
 
     def require_commands(self, *commands: str, deadline: Deadline) -> None:
-        """See that the agent will take commands: one that is not answered, or one that others have to follow.
+        """Check that the agent carries out these commands, before one that is not answered or starts a series.
 
-        :raises AgentRefused: it will not, as :meth:`call` would raise it; nothing was sent.
+        :raises AgentRefused: it refuses one of them, as :meth:`call` would raise it. None of them was sent.
         """
         info = self.info(deadline)
         for command in commands:
@@ -162,11 +163,11 @@ class Agent:
                 raise self._not_sent(command, *self._reason(command, deadline))
 
     def pause(self, seconds: float, deadline: Deadline) -> None:
-        """Do nothing for a while, and let others use the channel."""
+        """Sleep, and let other processes use the channel in the meantime."""
         self._channel.pause(seconds, deadline)
 
     def close(self) -> None:
-        """Let go of the channel. May be called again; a later call opens it anew."""
+        """Close the channel. This may be called again; a later call opens the channel again."""
         self._channel.close()
         self._info = None
 
@@ -194,8 +195,8 @@ class Agent:
 
     def _refused(self, call: Call, refusal: ErrorReply, deadline: Deadline) -> AgentRefused:
         kind, advice = self._reason(call.command, deadline)
-        said = f"{self.endpoint}: {call.command}: {excerpt(refusal.desc or refusal.error_class)}"
-        return kind(f"{said}. {advice}" if advice else said, error_class=refusal.error_class, desc=refusal.desc)
+        text = f"{self.endpoint}: {call.command}: {excerpt(refusal.desc or refusal.error_class)}"
+        return kind(f"{text}. {advice}" if advice else text, error_class=refusal.error_class, desc=refusal.desc)
 
     def _withheld(self, commands: t.Sequence[str], deadline: Deadline) -> dict[str, AgentRefused]:
         """Return the errors of the commands that the agent would refuse; none if it refuses guest-info."""

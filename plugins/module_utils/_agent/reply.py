@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reads values out of replies. A guest may put anything there, so each is checked for its type on the way."""
+"""Read values from replies and check their types, because a guest may send anything."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ T = t.TypeVar("T")
 
 
 def typed(value: t.Any, kind: type[T], where: str) -> T:
-    """The value, if it is of that type.
+    """Return the value if it has the type.
 
+    :param value: from a reply.
+    :param kind: the type.
     :param where: names the value in the error, like ``guest-exec: pid``.
-    :raises ProtocolViolation: it is of another type. True and False are no integers here, as in JSON.
+    :raises ProtocolViolation: it has another type. True and False are not integers here, as in JSON.
     """
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ProtocolViolation(f"{where}: expected {kind.__name__}, got {type(value).__name__}")
@@ -27,7 +29,10 @@ def typed(value: t.Any, kind: type[T], where: str) -> T:
 
 
 def member(command: str, reply: t.Any, name: str, kind: type[T]) -> T:
-    """A member that QEMU's schema requires of the reply to that command."""
+    """Return a member that QEMU's schema requires in the reply to a command.
+
+    :raises ProtocolViolation: it is missing, or has another type.
+    """
     members = typed(reply, dict, command)
     if name not in members:
         raise ProtocolViolation(f"{command}: the reply has no '{name}'")
@@ -35,13 +40,17 @@ def member(command: str, reply: t.Any, name: str, kind: type[T]) -> T:
 
 
 def optional(command: str, reply: t.Any, name: str, default: T) -> T:
-    """A member that QEMU's schema makes optional, of the type of its default."""
+    """Return a member that QEMU's schema makes optional.
+
+    :param default: the value if it is missing. The member must have the same type.
+    :raises ProtocolViolation: it has another type.
+    """
     members = typed(reply, dict, command)
     return typed(members[name], type(default), f"{command}: {name}") if name in members else default
 
 
 def from_base64(command: str, name: str, text: str) -> bytes:
-    """The bytes of a base64 member.
+    """Return the bytes of a base64 member.
 
     :raises ProtocolViolation: it is not base64.
     """

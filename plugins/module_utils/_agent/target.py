@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The way to an agent: where it is, and how patient to be on it."""
+"""Where an agent is and how long to wait for it, as the connection plugin and every module use it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ DEFAULT_TIMEOUT = 30.0
 
 @dataclass(frozen=True)
 class Target:
-    """The way to an agent, and how patient to be on it.
+    """Where an agent is, and how long to wait for it.
 
     :param address: where the agent is.
-    :param connect_timeout: seconds until it has to have answered for the first time.
-    :param reply_timeout: seconds that it may take for one answer, if a command does not usually take longer.
-    :param limit: seconds that it may take for any answer, if the user said so.
-    :param chunk: how many bytes of a file go into one request or reply, if not what suits the endpoint.
+    :param connect_timeout: seconds that the agent may take until its first answer.
+    :param reply_timeout: seconds that it may take for one answer, unless the command is known to take longer.
+    :param limit: seconds that it may take for any answer, if the user set the option ``timeout``.
+    :param chunk: how many bytes of a file go into one request or reply; by default as many as suit the endpoint.
     :param log: takes lines of names, sizes and times.
     """
 
@@ -56,10 +56,13 @@ class Target:
         }
 
     def with_options(self, params: t.Mapping[str, t.Any]) -> Target:
-        """The same, but for what the options of a module say."""
+        """Return this target, changed by the options of a module that are set.
+
+        :param params: the module's options ``domain``, ``endpoint``, ``timeout`` and ``uri``.
+        """
         timeout, endpoint = params["timeout"], params["endpoint"]
         if params["domain"] and not endpoint and not self.address.uses_libvirt:
-            # Who names a domain means that one, and not the guest at some socket.
+            # An explicit domain overrides the connection's socket.
             endpoint = Address.endpoint
         address = Address(
             endpoint=endpoint or self.address.endpoint,
@@ -73,18 +76,20 @@ class Target:
     def agent(
         self, *, native_calls: bool = True, validate_replies: bool = True, limit_each_reply: bool = False
     ) -> Agent:
-        """The agent there.
+        """Return the agent. Its channel opens when it is first used.
 
-        :param own_calls: see :class:`LibvirtChannel`.
-        :param check_replies: whether its replies are checked against QEMU's schema.
-        :param many_calls: whether it is for calls with one deadline, so that each answer needs a limit besides.
-        :raises LibraryMissing: they are to be checked, and cannot be. What was answered would have been done.
+        :param native_calls: see :class:`LibvirtChannel`.
+        :param validate_replies: whether to check its replies against QEMU's schema.
+        :param limit_each_reply: whether each answer has a time limit of its own, because many calls share one deadline.
+        :raises InvalidRequest: the address is not valid.
+        :raises LibraryMissing: the library that checks replies is missing. It is required before anything is sent,
+            because a command whose reply cannot be checked would have been carried out.
         """
         channel = make_channel(
             self.address,
             connect_timeout=self.connect_timeout,
-            # Otherwise what a command may take is up to the deadline of its call.
-            reply_timeout=self._answer_seconds if limit_each_reply else math.inf,
+            # Otherwise the deadline of each call limits its answer.
+            reply_timeout=self._answer_timeout if limit_each_reply else math.inf,
             native_calls=native_calls,
             chunk=self.chunk,
             log=self.log,
@@ -100,7 +105,7 @@ class Target:
         return Agent(channel, check_reply=check_reply)
 
     def libvirt_domain(self) -> LibvirtDomain | None:
-        """The domain at the address, if it is one of libvirt's."""
+        """Return the domain at the address, None if it is not an address of libvirt."""
         address = self.address
         if not address.uses_libvirt:
             return None
@@ -109,19 +114,19 @@ class Target:
         return LibvirtDomain(address.domain, address.uri)
 
     def deadline(self, usual: float = DEFAULT_TIMEOUT) -> Deadline:
-        """When a command has to have been answered.
+        """Return the time by which a command must be answered.
 
-        :param usual: seconds that it may well take.
+        :param usual: seconds that the command may normally take.
         """
         return Deadline.after(max(usual, self.reply_timeout) if self.limit is None else self.limit)
 
     def overall_deadline(self, calls: int = 1) -> Deadline:
-        """When several commands have to have been answered, for an agent that limits each answer by itself.
+        """Return the time by which several commands must be answered, if the agent limits each answer by itself.
 
-        :param calls: for so many of them at least, reaching the agent and each answer can take all of their time.
+        :param calls: how many commands. Reaching the agent and each answer may take the whole time that it has.
         """
-        return Deadline.after(max(DEFAULT_TIMEOUT, self.connect_timeout + calls * self._answer_seconds))
+        return Deadline.after(max(DEFAULT_TIMEOUT, self.connect_timeout + calls * self._answer_timeout))
 
     @property
-    def _answer_seconds(self) -> float:
+    def _answer_timeout(self) -> float:
         return self.limit or self.reply_timeout

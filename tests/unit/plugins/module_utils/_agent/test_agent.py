@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Calls that return values or raise exceptions with a meaning, on agents of different versions and moods."""
+"""Calls return values or raise exceptions that name the reason, with agents of every version."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ..conftest import Dial
 
 
 def refuse(desc: str, error_class: str = "GenericError") -> t.Callable[[t.Any], t.NoReturn]:
-    """A handler that answers with an error."""
+    """Return a handler that answers with an error."""
 
     def handle(arguments: t.Any) -> t.NoReturn:
         raise ErrorReply(desc, error_class)
@@ -39,21 +39,21 @@ def refuse(desc: str, error_class: str = "GenericError") -> t.Callable[[t.Any], 
 
 
 def inform(script: ScriptedAgent, **enabled: bool) -> None:
-    """Has guest-info list some commands, whatever the script knows."""
+    """Make guest-info list these commands, whatever the script knows."""
     listed = [{"name": name.replace("_", "-"), "enabled": value} for name, value in enabled.items()]
     reply = {"version": "2.12.0", "supported_commands": listed}
     script.handlers["guest-info"] = lambda arguments: reply
 
 
 def refusal(agent: Agent, command: str = "guest-exec") -> AgentRefused:
-    """The exception that the call raises."""
+    """Return the exception that the call raises."""
     with pytest.raises(AgentRefused) as caught:
         agent.call(command, deadline=soon())
     assert str(caught.value).startswith(f"{agent.endpoint}: {command}: ")
     return caught.value
 
 
-def test_returns_what_the_agent_returns(dial: Dial) -> None:
+def test_call_returns_the_value_of_the_reply(dial: Dial) -> None:
     agent = Agent(dial(ScriptedAgent()))
     assert agent.call("guest-get-host-name", deadline=soon()) == {"host-name": "scripted"}
     assert agent.call("guest-fsfreeze-status", {}, deadline=soon()) == "thawed"
@@ -62,7 +62,7 @@ def test_returns_what_the_agent_returns(dial: Dial) -> None:
     assert agent.call("guest-ping", deadline=soon()) == {}
 
 
-def test_raises_what_the_agent_refuses(dial: Dial) -> None:
+def test_call_raises_the_error_of_the_agent(dial: Dial) -> None:
     script = ScriptedAgent()
     script.handlers["guest-exec"] = refuse("Failed to execute child process")
     error = refusal(Agent(dial(script)))
@@ -71,7 +71,7 @@ def test_raises_what_the_agent_refuses(dial: Dial) -> None:
     assert str(error).endswith("guest-exec: Failed to execute child process")
 
 
-def test_quotes_no_more_than_the_beginning_of_a_long_text(dial: Dial) -> None:
+def test_error_quotes_only_the_start_of_a_long_text(dial: Dial) -> None:
     script = ScriptedAgent()
     desc = "Failed:\n\x1b[31m" + "x" * 1_000_000
     script.handlers["guest-exec"] = refuse(desc)
@@ -80,13 +80,13 @@ def test_quotes_no_more_than_the_beginning_of_a_long_text(dial: Dial) -> None:
     assert "guest-exec: Failed:  [31mxxx" in str(error) and str(error).endswith("xxx...") and len(str(error)) < 600
 
 
-def test_says_something_about_an_error_without_words(dial: Dial) -> None:
+def test_error_without_text_names_its_class(dial: Dial) -> None:
     script = ScriptedAgent()
     script.handlers["guest-exec"] = refuse("", "Odd")
     assert str(refusal(Agent(dial(script)))).endswith("guest-exec: Odd")
 
 
-# What agents have said in different versions.
+# Texts of agents of different versions.
 FROZEN_TEXTS = [
     ("The command guest-exec has been disabled for this instance", "GenericError"),
     ("Command guest-exec has been disabled", "CommandNotFound"),
@@ -98,12 +98,12 @@ FROZEN_TEXTS = [
 
 @pytest.mark.parametrize(("desc", "error_class"), FROZEN_TEXTS)
 @pytest.mark.parametrize("frozen", [True, False])
-def test_tells_frozen_from_disabled_by_asking(dial: Dial, desc: str, error_class: str, frozen: bool) -> None:
+def test_frozen_and_disabled_are_distinguished_by_asking(dial: Dial, desc: str, error_class: str, frozen: bool) -> None:
     script = ScriptedAgent()
     script.handlers["guest-exec"] = refuse(desc, error_class)
     script.frozen = frozen
     inform(script, guest_exec=False, guest_fsfreeze_status=True)
-    # What the script itself would refuse while frozen is not what is asked for here.
+    # This test needs its own text, not the one that the script uses while frozen.
     script.frozen_text = desc
     error = refusal(Agent(dial(script)))
     assert error.__class__ is (FilesystemsFrozen if frozen else CommandDisabled)
@@ -113,32 +113,32 @@ def test_tells_frozen_from_disabled_by_asking(dial: Dial, desc: str, error_class
 
 @pytest.mark.parametrize("profile", ["frozen", "frozen_newer_text"])
 @pytest.mark.parametrize("ids", ["modern", "no_ids"])
-def test_knows_a_frozen_guest(dial: Dial, profile: str, ids: str) -> None:
+def test_command_of_a_frozen_guest_raises_filesystems_frozen(dial: Dial, profile: str, ids: str) -> None:
     agent = Agent(dial(ScriptedAgent(ids, profile)))
     assert refusal(agent).__class__ is FilesystemsFrozen
     assert agent.call("guest-fsfreeze-thaw", deadline=soon()) == 1
     assert agent.call("guest-exec", deadline=soon()) == {"pid": 4711}
 
 
-def test_knows_a_disabled_command(dial: Dial) -> None:
+def test_disabled_command_raises_command_disabled(dial: Dial) -> None:
     error = refusal(Agent(dial(ScriptedAgent("blocked"))))
     assert error.__class__ is CommandDisabled and error.error_class == "CommandNotFound"
 
 
-def test_knows_a_disabled_command_of_an_agent_that_cannot_freeze(dial: Dial) -> None:
+def test_disabled_command_of_an_agent_that_cannot_freeze(dial: Dial) -> None:
     script = ScriptedAgent("blocked")
     del script.handlers["guest-fsfreeze-status"]
     assert refusal(Agent(dial(script))).__class__ is CommandDisabled
     assert commands(script)[-1] == "guest-info"
 
 
-def test_knows_a_missing_command(dial: Dial) -> None:
+def test_missing_command_raises_command_missing(dial: Dial) -> None:
     error = refusal(Agent(dial(ScriptedAgent())), "guest-get-load")
     assert error.__class__ is CommandMissing
     assert "version 9.2.0, does not know the command. QEMU added it in 10.0, " in str(error)
 
 
-def test_knows_why_an_agent_does_not_tell_whether_it_is_frozen(dial: Dial) -> None:
+def test_refused_freeze_status_has_its_own_reason(dial: Dial) -> None:
     script = ScriptedAgent()
     script.disabled.add("guest-fsfreeze-status")
     assert refusal(Agent(dial(script)), "guest-fsfreeze-status").__class__ is CommandDisabled
@@ -148,7 +148,7 @@ def test_knows_why_an_agent_does_not_tell_whether_it_is_frozen(dial: Dial) -> No
     assert commands(script)[-1] == "guest-info"
 
 
-def test_sees_beforehand_what_would_be_refused(dial: Dial) -> None:
+def test_require_commands_raises_before_anything_is_sent(dial: Dial) -> None:
     script = ScriptedAgent("blocked")
     agent = Agent(dial(script))
     agent.require_commands("guest-ping", "guest-sync", deadline=soon())
@@ -162,7 +162,7 @@ def test_sees_beforehand_what_would_be_refused(dial: Dial) -> None:
     assert not {"guest-ping", "guest-exec", "guest-get-load"} & set(commands(script))
 
 
-def test_asks_no_further_why_it_is_not_told_why(dial: Dial) -> None:
+def test_reason_is_asked_for_once(dial: Dial) -> None:
     script = ScriptedAgent()
     inform(script, guest_exec=False, guest_fsfreeze_status=True)
     for command in ("guest-exec", "guest-fsfreeze-status"):
@@ -176,7 +176,7 @@ def test_asks_no_further_why_it_is_not_told_why(dial: Dial) -> None:
 
 
 @pytest.mark.parametrize("command", ["guest-info", "guest-fsfreeze-status"])
-def test_does_not_ask_why_it_may_not_ask(dial: Dial, command: str) -> None:
+def test_refused_guest_info_gives_no_reason(dial: Dial, command: str) -> None:
     script = ScriptedAgent()
     script.disabled |= {"guest-info", "guest-fsfreeze-status", "guest-exec"}
     agent = Agent(dial(script))
@@ -201,19 +201,19 @@ def test_does_not_ask_why_it_may_not_ask(dial: Dial, command: str) -> None:
         {"version": "9", "supported_commands": [{"name": "guest-exec", "enabled": None}]},
     ],
 )
-def test_survives_a_hostile_description(dial: Dial, reply: t.Any) -> None:
+def test_malformed_guest_info_is_a_violation(dial: Dial, reply: t.Any) -> None:
     script = ScriptedAgent()
     script.handlers["guest-info"] = lambda arguments: reply
     script.handlers["guest-exec"] = refuse("no")
     agent = Agent(dial(script))
     with pytest.raises(ProtocolViolation):
         agent.info(soon())
-    # The refusal itself stays what it was.
+    # The refusal itself stays the same.
     error = refusal(agent)
     assert error.__class__ is AgentRefused and error.desc == "no"
 
 
-def test_describes_the_agent_and_remembers(dial: Dial) -> None:
+def test_info_is_remembered_until_close(dial: Dial) -> None:
     script = ScriptedAgent("blocked")
     agent = Agent(dial(script))
     info = agent.info(soon())
@@ -226,15 +226,15 @@ def test_describes_the_agent_and_remembers(dial: Dial) -> None:
     assert agent.info(soon()).version == "10.0.0"
 
 
-def test_takes_a_command_for_enabled_that_does_not_say(dial: Dial) -> None:
+def test_command_without_enabled_member_is_enabled(dial: Dial) -> None:
     # The member came with QEMU 1.2 or so.
     script = ScriptedAgent()
     script.handlers["guest-info"] = lambda arguments: {"version": "1.1", "supported_commands": [{"name": "guest-exec"}]}
     assert Agent(dial(script)).info(soon()).commands == {"guest-exec": True}
 
 
-def lost_first(script: ScriptedAgent, command: str, *, how: t.Callable[[t.Any], t.Any]) -> None:
-    """Loses the first answer to a command; the second is its number."""
+def lose_first_answer(script: ScriptedAgent, command: str, *, how: t.Callable[[t.Any], t.Any]) -> None:
+    """Make a command lose its first answer. Later answers are the number of the call."""
     numbers = itertools.count(1)
 
     def handle(arguments: t.Any) -> t.Any:
@@ -248,18 +248,18 @@ LOSSES: list[t.Callable[[t.Any], t.Any]] = [lambda arguments: NO_REPLY, hang_up]
 
 
 @pytest.mark.parametrize("how", LOSSES)
-def test_asks_again_where_that_does_no_harm(dial: Dial, how: t.Callable[[t.Any], t.Any]) -> None:
+def test_repeatable_command_is_sent_again(dial: Dial, how: t.Callable[[t.Any], t.Any]) -> None:
     script = ScriptedAgent()
-    lost_first(script, "guest-get-time", how=how)
+    lose_first_answer(script, "guest-get-time", how=how)
     agent = Agent(dial(script, reply_timeout=0.3))
     assert agent.call("guest-get-time", deadline=soon(), repeatable=True) == 2
     assert commands(script).count("guest-get-time") == 2
 
 
 @pytest.mark.parametrize("how", LOSSES)
-def test_never_asks_again_by_itself(dial: Dial, how: t.Callable[[t.Any], t.Any]) -> None:
+def test_other_command_is_not_sent_again(dial: Dial, how: t.Callable[[t.Any], t.Any]) -> None:
     script = ScriptedAgent()
-    lost_first(script, "guest-exec", how=how)
+    lose_first_answer(script, "guest-exec", how=how)
     agent = Agent(dial(script, reply_timeout=0.3))
     with pytest.raises(OutcomeUnknown):
         agent.call("guest-exec", deadline=soon())
@@ -267,7 +267,7 @@ def test_never_asks_again_by_itself(dial: Dial, how: t.Callable[[t.Any], t.Any])
     assert agent.call("guest-exec", deadline=soon()) == 2
 
 
-def test_asks_again_once_only(dial: Dial) -> None:
+def test_repeatable_command_is_sent_again_once(dial: Dial) -> None:
     script = ScriptedAgent("never")
     agent = Agent(dial(script, reply_timeout=0.2))
     with pytest.raises(OutcomeUnknown):
@@ -275,7 +275,7 @@ def test_asks_again_once_only(dial: Dial) -> None:
     assert commands(script).count("guest-ping") == 2
 
 
-def test_does_not_ask_again_after_the_deadline(dial: Dial) -> None:
+def test_command_is_not_sent_again_after_the_deadline(dial: Dial) -> None:
     script = ScriptedAgent("never")
     agent = Agent(dial(script))
     with pytest.raises(OutcomeUnknown):
@@ -283,14 +283,14 @@ def test_does_not_ask_again_after_the_deadline(dial: Dial) -> None:
     assert commands(script).count("guest-ping") == 1
 
 
-def test_does_not_ask_why_when_the_agent_is_gone(dial: Dial) -> None:
+def test_reason_is_not_needed_if_the_agent_is_gone(dial: Dial) -> None:
     script = ScriptedAgent()
     script.handlers["guest-exec"] = refuse("no")
     script.handlers["guest-info"] = hang_up
     assert refusal(Agent(dial(script))).desc == "no"
 
 
-def test_calls_many_at_a_time(dial: Dial) -> None:
+def test_call_all_returns_values_and_errors(dial: Dial) -> None:
     script = ScriptedAgent("blocked")
     calls = [Call("guest-ping"), Call("guest-exec"), Call("guest-nope"), Call("guest-get-host-name")]
     ping, blocked, missing, name = Agent(dial(script)).call_all(calls, deadline=soon())
@@ -327,7 +327,7 @@ def test_call_all_takes_a_refused_status_for_not_frozen(dial: Dial) -> None:
     assert error.__class__ is CommandDisabled
 
 
-def test_takes_silence_among_many(dial: Dial) -> None:
+def test_call_all_returns_none_for_a_silent_command(dial: Dial) -> None:
     script = ScriptedAgent()
     agent = Agent(dial(script))
     assert agent.call("guest-ping", deadline=soon()) == {}
@@ -335,7 +335,7 @@ def test_takes_silence_among_many(dial: Dial) -> None:
     assert agent.call_all(calls, deadline=Deadline.after(0.3)) == [{}, None]
 
 
-def test_calls_silent_commands(dial: Dial) -> None:
+def test_call_silent_returns_at_the_deadline_or_raises(dial: Dial) -> None:
     script = ScriptedAgent()
     agent = Agent(dial(script))
     agent.call_silent("guest-shutdown", {"mode": "halt"}, deadline=Deadline.after(0.3))
@@ -345,7 +345,7 @@ def test_calls_silent_commands(dial: Dial) -> None:
         agent.call_silent("guest-shutdown", deadline=Deadline.after(5))
 
 
-def test_syncs_and_pauses(dial: Dial) -> None:
+def test_sync_and_pause_use_the_channel(dial: Dial) -> None:
     script = ScriptedAgent()
     agent = Agent(dial(script, connect_timeout=0.6))
     assert agent.sync(soon()).delimited
@@ -355,7 +355,7 @@ def test_syncs_and_pauses(dial: Dial) -> None:
         agent.sync(Deadline.after(0.6))
 
 
-def test_has_replies_checked_before_they_are_used(dial: Dial) -> None:
+def test_reply_is_checked_before_it_is_used(dial: Dial) -> None:
     def check(command: str, reply: t.Any) -> None:
         if command == "guest-get-host-name":
             raise ProtocolViolation(f"{command}: host-name: not today")
@@ -367,7 +367,7 @@ def test_has_replies_checked_before_they_are_used(dial: Dial) -> None:
     assert str(caught.value).startswith(f"{agent.endpoint}: ")
 
 
-def test_knows_what_it_may_do(dial: Dial) -> None:
+def test_allows_requires_every_command_to_be_enabled(dial: Dial) -> None:
     script = ScriptedAgent()
     inform(script, guest_exec=True, guest_file_open=False)
     info = Agent(dial(script)).info(soon())

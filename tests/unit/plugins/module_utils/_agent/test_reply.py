@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reading values out of replies: each has its type, or there is a violation that names it."""
+"""Every value of a reply has its type, or the error names the value."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VALUES: list[t.Any] = [None, True, 0, 1.0, "1", [], {}]
 
 
 @pytest.mark.parametrize("kind", [bool, int, float, str, list, dict])
-def test_takes_one_type_only(kind: type[t.Any]) -> None:
+def test_typed_accepts_one_type_only(kind: type[t.Any]) -> None:
     for value in VALUES:
         if value.__class__ is kind:
             assert typed(value, kind, "here") is value
@@ -27,7 +27,7 @@ def test_takes_one_type_only(kind: type[t.Any]) -> None:
                 typed(value, kind, "here")
 
 
-def test_reads_members() -> None:
+def test_member_is_required_and_typed() -> None:
     assert member("guest-exec", {"pid": 7, "x": 1}, "pid", int) == 7
     for reply, reason in (
         ({}, "guest-exec: the reply has no 'pid'"),
@@ -41,7 +41,7 @@ def test_reads_members() -> None:
         assert str(caught.value) == reason
 
 
-def test_reads_optional_members() -> None:
+def test_optional_member_has_a_default() -> None:
     assert optional("x", {"signal": 9}, "signal", 0) == 9
     assert optional("x", {}, "signal", 0) == 0
     for reply in ({"signal": None}, {"signal": "9"}, {"signal": False}, "signal"):
@@ -50,11 +50,11 @@ def test_reads_optional_members() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "AA==", "/+9h"])
-def test_reads_base64(text: str) -> None:
+def test_base64_is_decoded(text: str) -> None:
     assert isinstance(from_base64("x", "y", text), bytes)
 
 
 @pytest.mark.parametrize("text", ["A", "AA", "AA=", "A\nA==", "AA==AA==", "-_9h", "é===", "\udc80"])
-def test_refuses_other_base64(text: str) -> None:
+def test_malformed_base64_is_a_violation(text: str) -> None:
     with pytest.raises(ProtocolViolation, match=r"^x: 'y' is not base64$"):
         from_base64("x", "y", text)

@@ -42,29 +42,29 @@ def test_as_dict_holds_every_field_except_log() -> None:
         (DOMAIN, {"uri": "qemu+ssh://hv/system"}, Address(DOMAIN.endpoint, "web1", "qemu+ssh://hv/system")),
     ],
 )
-def test_options_win_over_the_connection(connection: Address, options: dict[str, str], expected: Address) -> None:
+def test_options_override_the_connection(connection: Address, options: dict[str, str], expected: Address) -> None:
     assert Target(connection).with_options({**NOTHING, **options}).address == expected
 
 
-def test_the_usual_time_is_what_a_command_takes() -> None:
+def test_deadline_is_the_longest_usual_time() -> None:
     assert 29 < Target(UNIX).deadline().remaining() <= 30
     assert 599 < Target(UNIX).deadline(600).remaining() <= 600
     assert 599 < Target(UNIX, reply_timeout=600).deadline(60).remaining() <= 600
 
 
-def test_a_timeout_that_is_given_holds_for_all() -> None:
+def test_timeout_option_limits_every_deadline() -> None:
     target = Target(UNIX).with_options({**NOTHING, "timeout": 5.0})
     assert target.connect_timeout == 5.0
     assert 4 < target.deadline(600).remaining() <= 5
 
 
-def test_a_timeout_for_each_answer_does_not_limit_all_of_them() -> None:
+def test_overall_deadline_adds_the_timeouts_of_all_answers() -> None:
     target = Target(UNIX).with_options({**NOTHING, "timeout": 5.0})
     assert 29 < target.overall_deadline().remaining() <= 30
-    # One of them is for reaching the agent.
+    # One of these timeouts is for reaching the agent.
     assert 54 < target.overall_deadline(10).remaining() <= 55
     assert 909 < Target(UNIX, connect_timeout=10, reply_timeout=300).overall_deadline(3).remaining() <= 910
 
 
-def test_the_connections_chunk_is_used() -> None:
+def test_chunk_of_the_connection_is_used() -> None:
     assert Target(UNIX, chunk=4096).with_options(NOTHING).agent().chunk == 4096
