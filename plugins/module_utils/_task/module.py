@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Operations as modules, on the host that has the hypervisor's sockets or a libvirt URI."""
+"""Run an operation as a module, on the host that has the hypervisor's sockets or a libvirt URI."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.netless.qga.plugins.module_utils._task.operation import
 
 
 def run_module(operation: Operation) -> None:
-    """Carry out an operation with the options of this process, print the result, and exit."""
+    """Carry out an operation with the options of this process, print the result and exit."""
     module = AnsibleModule(argument_spec=operation.argument_spec, supports_check_mode=True, **operation.constraints)
     target = Target(Address(uri=os.environ.get("LIBVIRT_DEFAULT_URI") or Address.uri))
     diff_mode = module._diff  # pylint: disable=protected-access  # it has no other name

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a module does, wherever it runs: as a module on a hypervisor, or on the controller over a host's connection."""
+"""What a module does, so that it can run as a module on a hypervisor or on the controller over a host's connection."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if t.TYPE_CHECKING:
 
 Result = dict[str, t.Any]
 
-# The options of doc_fragments/endpoint.py. None has a default, so that a connection's options are used where they
-# are not given.
+# The options of doc_fragments/endpoint.py. None of them has a default, so that the connection's options apply to those
+# that are not set.
 _ENDPOINT_ARGUMENTS: dict[str, dict[str, t.Any]] = {
     "domain": {"type": "str"},
     "uri": {"type": "str"},
@@ -32,15 +32,15 @@ _ENDPOINT_ARGUMENTS: dict[str, dict[str, t.Any]] = {
 
 @dataclass(frozen=True)
 class Task:
-    """What an operation is to do, and with what.
+    """The options of one task, and what it works with.
 
     :param params: the module's options.
-    :param check_mode: whether it is only to tell what it would change.
-    :param diff_mode: whether it is to return what it changes, before and after.
-    :param way: to the agent.
+    :param check_mode: whether to report what would change and change nothing.
+    :param diff_mode: whether to return what changes, before and after.
+    :param target: where the agent is, and how long to wait for it.
     :param agent: the agent.
-    :param domain: the guest's domain, if libvirt can be asked about it.
-    :param warnings: what the user should know besides the result.
+    :param domain: the guest's libvirt domain, if it has one.
+    :param warnings: what the user should know in addition to the result.
     """
 
     params: t.Mapping[str, t.Any]
@@ -56,7 +56,7 @@ class Task:
         return self.target.deadline(usual)
 
     def changed(self, before: t.Any, after: t.Any) -> Result:
-        """The part of a result that tells of a change, if there is one."""
+        """Return the part of a result that reports whether something changed."""
         result: Result = {"changed": before != after}
         if self.diff_mode:
             result["diff"] = {"before": before, "after": after}
@@ -67,12 +67,13 @@ class Task:
 class Operation:
     """What a module does, and its options.
 
-    :param run: does it.
-    :param arguments: its own options, as AnsibleModule's ``argument_spec`` has them.
-    :param constraints: others of AnsibleModule's parameters, like ``mutually_exclusive``.
-    :param own_calls: whether libvirt's own calls are used where it has one. Not for commands that are sent as they are.
-    :param many_calls: whether it has one deadline for many calls, so that each answer needs a limit besides.
-    :param checks_replies: whether replies are checked against QEMU's schema, with these options.
+    :param run: does it, and returns the result.
+    :param arguments: the module's own options, as in AnsibleModule's ``argument_spec``.
+    :param constraints: other parameters of AnsibleModule, like ``mutually_exclusive``.
+    :param native_calls: whether to use libvirt's own function for a command that has one. False sends every command to
+        the agent unchanged.
+    :param limit_each_reply: whether each answer has a time limit of its own, because many calls share one deadline.
+    :param validate_replies: takes the options, and returns whether to check replies against QEMU's schema.
     """
 
     run: t.Callable[[Task], Result]
@@ -84,14 +85,18 @@ class Operation:
 
     @property
     def argument_spec(self) -> dict[str, t.Any]:
-        """All its options, those of the endpoint included."""
+        """All options, including those of the endpoint."""
         return {**_ENDPOINT_ARGUMENTS, **self.arguments}
 
     def carry_out(self, params: t.Mapping[str, t.Any], target: Target, *, check_mode: bool, diff_mode: bool) -> Result:
-        """Do it, and let go of all that it took.
+        """Carry out the operation, and close everything that it opened.
 
-        :returns: the module's result. If it failed, ``failed`` is true, ``msg`` tells what happened, and ``error`` is
-            the name of the class in :mod:`.errors`, in lower case with underscores.
+        :param params: the module's options.
+        :param target: the agent, unless the options name another one.
+        :param check_mode: whether to report what would change and change nothing.
+        :param diff_mode: whether to return what changes, before and after.
+        :returns: the module's result. If it failed, ``failed`` is true, ``msg`` is the error, and ``error`` is the name
+            of its class in :mod:`.errors`, in lower case with underscores.
         """
         target = target.with_options(params)
         warnings: list[str] = []

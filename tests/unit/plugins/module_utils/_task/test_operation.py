@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What modules are made of."""
+"""Operations return results, whatever happens while they run."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def fail(error: Exception) -> t.Callable[[Task], Result]:
 @pytest.mark.parametrize(
     ("error", "name"), [(AgentSilent("why"), "agent_silent"), (CommandDisabled("why"), "command_disabled")]
 )
-def test_errors_are_failures_with_a_name(error: QgaError, name: str) -> None:
+def test_error_is_a_failure_with_a_name(error: QgaError, name: str) -> None:
     assert carry_out(fail(error)) == {"failed": True, "changed": False, "msg": "why", "error": name}
 
 
-def test_nothing_is_done_whose_answer_could_not_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_runs_if_replies_cannot_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail_to_import() -> t.NoReturn:
         raise LibraryMissing("Python's jsonschema is needed")
 
@@ -60,7 +60,7 @@ def test_nothing_is_done_whose_answer_could_not_be_checked(monkeypatch: pytest.M
     assert done
 
 
-def test_failures_have_results() -> None:
+def test_failed_task_keeps_its_results() -> None:
     assert carry_out(fail(TaskFailed("why", changed=True, rc=3))) == {
         "failed": True,
         "changed": True,
@@ -69,7 +69,7 @@ def test_failures_have_results() -> None:
     }
 
 
-def test_files_that_cannot_be_read_are_failures() -> None:
+def test_unreadable_file_is_a_failure() -> None:
     result = carry_out(fail(FileNotFoundError(2, "No such file", "/nothing")))
     assert result["failed"] and result["error"] == "os_error" and "/nothing" in result["msg"]
 
@@ -90,10 +90,10 @@ def test_warnings_are_part_of_a_failure() -> None:
     assert carry_out(run)["warnings"] == ["mind the gap"]
 
 
-def test_differences_are_told_if_wanted() -> None:
+def test_diff_is_returned_in_diff_mode() -> None:
     def run(task: Task) -> Result:
         return task.changed("off", "on")
 
     assert carry_out(run) == {"changed": True}
-    told = Operation(run).carry_out(NOTHING, Target(UNIX), check_mode=False, diff_mode=True)
-    assert told == {"changed": True, "diff": {"before": "off", "after": "on"}}
+    result = Operation(run).carry_out(NOTHING, Target(UNIX), check_mode=False, diff_mode=True)
+    assert result == {"changed": True, "diff": {"before": "off", "after": "on"}}
