@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Privilege escalation that asks for a password: when to give it, and how to tell that it worked."""
+"""Privilege escalation that asks for a password: when to send it, and how to find out whether it worked."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if t.TYPE_CHECKING:
 class Escalation:
     """One command that runs through a become plugin.
 
-    Its :meth:`answer` is a :data:`~._guest.programs.prompts.PromptHandler`. The password is given once, when the
-    program asks for it, and never if the success message comes without: the module would read it then.
+    Its :meth:`answer` is a :data:`~._guest.programs.prompts.PromptHandler`. It sends the password once, when the
+    program asks for it, and never after the success message, because the module would read the password then.
 
     :param become: the plugin, which has built the command.
-    :param timeout: seconds until the escalation has to have succeeded.
+    :param timeout: seconds within which the escalation has to succeed.
     """
 
     def __init__(self, become: BecomeBase, timeout: float) -> None:
@@ -36,12 +36,15 @@ class Escalation:
 
     @property
     def asks(self) -> bool:
-        """Whether there is a password that may be asked for."""
+        """Whether the program may ask for a password, and there is one to send."""
         return self._become.expect_prompt()
 
     def answer(self, stdout: bytes, stderr: bytes) -> bytes | None:
-        """What to say to the escalation that has written this so far.
+        """Return what to send to the program.
 
+        :param stdout: what it has written to standard output so far.
+        :param stderr: what it has written to standard error so far.
+        :returns: the password, an empty text once no more input is needed, or None to wait for more output.
         :raises AnsibleError: the password is wrong.
         :raises AnsibleConnectionFailure: it neither asked for the password nor succeeded in time.
         """
@@ -62,15 +65,15 @@ class Escalation:
         return None
 
     def finish(self, result: CompletedProcess) -> CompletedProcess:
-        """The result of the command itself, without what the escalation said.
+        """Return the result of the command itself, without the output of the escalation.
 
-        :raises AnsibleError: the escalation failed for the want of a password, or of the right one.
+        :raises AnsibleError: the escalation failed because the password is missing or wrong.
         """
         if self._become.check_success(result.stdout):
             stdout = self._become.strip_become_success(self._become.strip_become_prompt(result.stdout))
             return CompletedProcess(result.rc, stdout, self._become.strip_become_prompt(result.stderr))
         if result.rc == 0:
-            # A refused escalation does not succeed; the words of one are the command's own then.
+            # A refused escalation does not exit with 0, so the command itself wrote this text.
             return result
         self._refuse_wrong_password(result.stdout, result.stderr)
         if self._become.check_missing_password(result.stdout + result.stderr):

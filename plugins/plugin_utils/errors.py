@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one place where this collection's exceptions become Ansible's."""
+"""The one place where this collection's exceptions become Ansible's, as a table."""
 
 from __future__ import annotations
 
@@ -18,21 +18,28 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     Unreachable,
 )
 
+#: What each exception becomes; the first row that matches counts. Unreachable hosts are connection failures.
+_ANSIBLE_ERRORS: tuple[tuple[type[Exception], type[AnsibleError]], ...] = (
+    (Unreachable, AnsibleConnectionFailure),
+    (OutcomeUnknown, AnsibleConnectionFailure),
+    (ProtocolViolation, AnsibleConnectionFailure),
+    (QgaError, AnsibleError),
+    (FileNotFoundError, AnsibleFileNotFound),
+    (OSError, AnsibleError),
+)
+
 
 @contextlib.contextmanager
 def ansible_errors() -> t.Iterator[None]:
-    """Raise what happens inside as Ansible means it.
+    """Raise the exceptions of the block as Ansible's.
 
-    :raises AnsibleConnectionFailure: the host is unreachable: no agent, a lost answer, or not an agent at all.
-    :raises AnsibleFileNotFound: a file is not there.
+    :raises AnsibleConnectionFailure: the host is unreachable: no agent, a lost answer, or not an agent.
+    :raises AnsibleFileNotFound: a file does not exist.
     :raises AnsibleError: the task failed: the agent refused, a program or a file could not be handled, a bad option.
     """
     try:
         yield
-    except (Unreachable, OutcomeUnknown, ProtocolViolation) as exc:
-        # Ansible shows the messages of a whole chain in one line, and these say all that there is to say.
-        raise AnsibleConnectionFailure(str(exc)) from None
-    except FileNotFoundError as exc:
-        raise AnsibleFileNotFound(str(exc)) from None
     except (QgaError, OSError) as exc:
-        raise AnsibleError(str(exc)) from None
+        becomes = next(becomes for kind, becomes in _ANSIBLE_ERRORS if isinstance(exc, kind))
+        # Ansible joins the messages of a whole chain into one line, and ours need no cause.
+        raise becomes(str(exc)) from None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Giving a password to ansible-core's own sudo and su plugins: once, when it is asked for, and to nobody else."""
+"""ansible-core's own sudo and su plugins get the password once, at their prompt, and no other program gets it."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ PASSWORD = "pass wörd"
 
 
 def become(name: str, **options: t.Any) -> BecomeBase:
-    """The plugin, which has built a command."""
+    """Return a become plugin that has built a command."""
     plugin: BecomeBase = become_loader.get(name)
     plugin.set_options(direct={"become_user": "root", **options})
     plugin.build_become_command("true", shell_loader.get("sh"))
     return plugin
 
 
-def asking(name: str = "sudo", **options: t.Any) -> tuple[BecomeBase, Escalation]:
-    """The plugin with a password, and what has to be done about it."""
+def escalation_of(name: str = "sudo", **options: t.Any) -> tuple[BecomeBase, Escalation]:
+    """Return a become plugin with a password, and its escalation."""
     plugin = become(name, become_pass=PASSWORD, **options)
     return plugin, Escalation(plugin, 30)
 
 
 def prompt_of(plugin: BecomeBase) -> bytes:
-    """What sudo asks with."""
+    """Return the prompt of sudo."""
     return str(plugin.prompt).encode()
 
 
 def success_of(plugin: BecomeBase) -> bytes:
-    """What is printed when it worked."""
+    """Return the success message."""
     return f"{plugin.success}\n".encode()
 
 
@@ -47,33 +47,33 @@ GIVEN = PASSWORD.encode() + b"\n"
 
 
 @pytest.mark.parametrize("name", ["sudo", "su"])
-def test_asks_only_with_a_password(name: str) -> None:
-    assert asking(name)[1].asks
+def test_prompt_is_expected_only_with_a_password(name: str) -> None:
+    assert escalation_of(name)[1].asks
     assert not Escalation(become(name), 30).asks
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_gives_the_password_once_when_it_is_asked_for(stream: str) -> None:
-    plugin, escalation = asking()
+def test_password_is_sent_once_at_the_prompt(stream: str) -> None:
+    plugin, escalation = escalation_of()
     prompt = prompt_of(plugin)
     streams = (prompt, b"") if stream == "stdout" else (b"", prompt)
     assert escalation.answer(b"", b"") is None
     assert escalation.answer(*(part[:10] for part in streams)) is None
     assert escalation.answer(*streams) == GIVEN
-    # The prompt is still there when it is looked at again.
+    # The prompt is still part of the output afterwards.
     assert escalation.answer(*streams) is None
     assert escalation.answer(success_of(plugin) + streams[0], streams[1]) == b""
 
 
-def test_never_gives_the_password_to_whoever_succeeds_without() -> None:
-    plugin, escalation = asking()
+def test_password_is_not_sent_after_success() -> None:
+    plugin, escalation = escalation_of()
     assert escalation.answer(b"", b"") is None
-    # Should a program print the prompt, it has been let through already.
+    # Only a program that already runs can print the prompt after the success message.
     assert escalation.answer(success_of(plugin) + prompt_of(plugin), prompt_of(plugin)) == b""
 
 
-def test_does_not_give_a_wrong_password_twice() -> None:
-    plugin, escalation = asking()
+def test_wrong_password_is_not_sent_twice() -> None:
+    plugin, escalation = escalation_of()
     prompt = prompt_of(plugin)
     assert escalation.answer(b"", prompt) == GIVEN
     with pytest.raises(AnsibleError, match="Incorrect sudo password") as caught:
@@ -81,16 +81,16 @@ def test_does_not_give_a_wrong_password_twice() -> None:
     assert PASSWORD not in str(caught.value)
 
 
-def test_does_not_give_the_password_when_asked_again_in_silence() -> None:
-    plugin, escalation = asking()
+def test_second_prompt_without_a_message_is_a_wrong_password() -> None:
+    plugin, escalation = escalation_of()
     prompt = prompt_of(plugin)
     assert escalation.answer(b"", prompt) == GIVEN
     with pytest.raises(AnsibleError, match="Incorrect sudo password"):
         escalation.answer(b"", prompt + b"\n" + prompt)
 
 
-def test_knows_what_su_says_to_a_wrong_password() -> None:
-    dummy, escalation = asking("su")
+def test_wrong_password_of_su_is_recognised() -> None:
+    dummy, escalation = escalation_of("su")
     assert escalation.answer(b"", b"Password: ") == GIVEN
     with pytest.raises(AnsibleError, match="Incorrect su password"):
         escalation.answer(b"", b"Password: \nsu: Authentication failure\n")
@@ -100,46 +100,46 @@ def test_knows_what_su_says_to_a_wrong_password() -> None:
     "prompt",
     ["Password: ", "Passwort: ", "パスワード：", "Mot de passe : ", "Contraseña: ", "密码：", "root's Password: "],
 )
-def test_knows_the_prompts_of_su_in_every_language(prompt: str) -> None:
-    dummy, escalation = asking("su")
+def test_prompt_of_su_is_recognised_in_every_language(prompt: str) -> None:
+    dummy, escalation = escalation_of("su")
     assert escalation.answer(b"", b"Welcome\n") is None
     assert escalation.answer(b"", b"Welcome\n" + prompt.encode()) == GIVEN
 
 
-def test_knows_a_prompt_that_the_user_named() -> None:
-    dummy, escalation = asking("su", prompt_l10n=["Sesame"])
+def test_prompt_set_by_the_user_is_recognised() -> None:
+    dummy, escalation = escalation_of("su", prompt_l10n=["Sesame"])
     assert escalation.answer(b"Sesame: ", b"") == GIVEN
-    dummy, escalation = asking("su", prompt_l10n=["Sesame"])
+    dummy, escalation = escalation_of("su", prompt_l10n=["Sesame"])
     assert escalation.answer(b"Password: ", b"") is None
 
 
 @pytest.mark.parametrize("given", [False, True])
-def test_does_not_wait_for_ever(given: bool) -> None:
+def test_missing_success_is_reported_at_the_timeout(given: bool) -> None:
     plugin = become("sudo", become_pass=PASSWORD)
     escalation = Escalation(plugin, 0)
-    said = b""
+    text = b""
     if given:
-        said = prompt_of(plugin)
-        assert escalation.answer(b"", said) == GIVEN
+        text = prompt_of(plugin)
+        assert escalation.answer(b"", text) == GIVEN
     expected = "Timed out waiting for become success" + ("." if given else " or become password prompt.")
     with pytest.raises(AnsibleConnectionFailure) as caught:
-        escalation.answer(b"", said + b"\nlecture")
+        escalation.answer(b"", text + b"\nlecture")
     assert expected in str(caught.value)
 
 
-def test_counts_the_time_from_the_first_look() -> None:
-    # Not from when the command was built: until then the agent may have been busy with something else.
-    dummy, escalation = asking()
+def test_timeout_starts_at_the_first_output() -> None:
+    # The agent may have been busy with other commands since the command was built.
+    dummy, escalation = escalation_of()
     assert escalation.answer(b"", b"") is None
 
 
-def test_gives_passwords_that_are_no_text_as_they_are() -> None:
+def test_password_that_is_not_text_is_sent_unchanged() -> None:
     plugin = become("sudo", become_pass="\udcff")
     assert Escalation(plugin, 30).answer(b"", prompt_of(plugin)) == b"\xff\n"
 
 
-def test_hides_what_the_escalation_said() -> None:
-    plugin, escalation = asking()
+def test_output_of_the_escalation_is_removed() -> None:
+    plugin, escalation = escalation_of()
     prompt, success = prompt_of(plugin), success_of(plugin)
     result = escalation.finish(CompletedProcess(3, success + b"out\n", prompt + b"\nerr\n"))
     assert result == CompletedProcess(3, b"out\n", b"err\n")
@@ -147,7 +147,7 @@ def test_hides_what_the_escalation_said() -> None:
     assert result == CompletedProcess(0, b"out", b"err")
 
 
-def test_finishes_without_a_password_too() -> None:
+def test_success_message_is_removed_without_a_password() -> None:
     plugin = become("sudo")
     assert Escalation(plugin, 30).finish(CompletedProcess(0, success_of(plugin) + b"out", b"")) == CompletedProcess(
         0, b"out", b""
@@ -155,32 +155,32 @@ def test_finishes_without_a_password_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "expected"),
+    ("name", "text", "expected"),
     [
         ("sudo", b"sudo: a password is required\n", "Missing sudo password"),
         ("sudo", b"Sorry, try again.\nsudo: 1 incorrect password attempt\n", "Incorrect sudo password"),
         ("su", b"su: Authentication failure\n", "Incorrect su password"),
     ],
 )
-def test_says_why_the_command_was_not_run(name: str, said: bytes, expected: str) -> None:
-    for result in (CompletedProcess(1, b"", said), CompletedProcess(1, said, b"")):
+def test_failed_escalation_raises_the_reason(name: str, text: bytes, expected: str) -> None:
+    for result in (CompletedProcess(1, b"", text), CompletedProcess(1, text, b"")):
         with pytest.raises(AnsibleError, match=expected):
             Escalation(become(name), 30).finish(result)
 
 
-def test_leaves_a_result_alone_that_is_not_about_passwords() -> None:
+def test_other_failures_are_returned_unchanged() -> None:
     result = CompletedProcess(1, b"", b"sudo: unknown user nobody-here\n")
     assert Escalation(become("sudo"), 30).finish(result) == result
 
 
-def test_takes_what_a_command_says_about_passwords_for_its_own() -> None:
+def test_text_after_success_belongs_to_the_command() -> None:
     plugin = become("sudo")
-    said = b"Sorry, try again.\nsudo: a password is required\n"
-    result = Escalation(plugin, 30).finish(CompletedProcess(1, success_of(plugin) + said, said))
-    assert result == CompletedProcess(1, said, said)
+    text = b"Sorry, try again.\nsudo: a password is required\n"
+    result = Escalation(plugin, 30).finish(CompletedProcess(1, success_of(plugin) + text, text))
+    assert result == CompletedProcess(1, text, text)
 
 
-def test_takes_a_command_that_succeeded_for_one_that_was_run() -> None:
-    # One that the become plugin was not needed for has no success message.
+def test_command_that_exits_with_0_was_run() -> None:
+    # There is no success message if the become plugin was not needed.
     result = CompletedProcess(0, b"Sorry, try again.\n", b"sudo: a password is required\n")
     assert Escalation(become("sudo"), 30).finish(result) == result

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which of Ansible's exceptions each of ours becomes: the tree's own description, checked leaf by leaf."""
+"""Each exception of ours becomes the right one of Ansible, and the tree's own description is correct."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ def raised(exc: Exception) -> AnsibleError:
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_makes_hosts_unreachable_or_tasks_fail(kind: type[errors.QgaError]) -> None:
+def test_error_makes_the_host_unreachable_or_the_task_fail(kind: type[errors.QgaError]) -> None:
     error = raised(kind("what was tried, and what to do next"))
     assert isinstance(error, AnsibleConnectionFailure) is issubclass(kind, UNREACHABLE)
     assert "what was tried, and what to do next" in str(error)
 
 
-def test_tells_that_a_file_is_missing() -> None:
+def test_missing_file_is_file_not_found() -> None:
     error = raised(FileNotFoundError("the guest has no file /x"))
     assert isinstance(error, AnsibleFileNotFound) and "the guest has no file /x" in str(error)
 
 
-def test_takes_errors_of_the_controller_for_failures() -> None:
+def test_os_error_is_a_failure() -> None:
     error = raised(PermissionError(13, "Permission denied", "/x"))
     assert error.__class__ is AnsibleError and "Permission denied" in str(error)
 
 
 @pytest.mark.parametrize("exc", [AnsibleError("said already"), KeyboardInterrupt(), ZeroDivisionError()])
-def test_leaves_the_rest_alone(exc: BaseException) -> None:
+def test_other_exceptions_pass_unchanged(exc: BaseException) -> None:
     with pytest.raises(type(exc)) as caught, ansible_errors():
         raise exc
     assert caught.value is exc
 
 
-def test_is_described_as_it_is() -> None:
-    """The picture in the module's docstring has every exception, below the one it is derived from."""
+def test_tree_in_the_docstring_matches_the_classes() -> None:
+    """Check that the picture in the docstring shows every exception below its base class."""
     above: list[tuple[int, str]] = []
     pictured: dict[str, str | None] = {}
     for line in (errors.__doc__ or "").splitlines():
