@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs the modules of this collection over a host's own guest_agent connection, from the controller.
+"""Run the modules of this collection over a host's own guest_agent connection, from the controller.
 
-There is no Python needed in the guest, and not even a shell: the agent itself is what is driven. On any other
-connection the host is the one that has the hypervisor's sockets, and the module is run there.
+The modules drive the agent itself, so the guest needs neither Python nor a shell. On any other connection the host is
+the one that has the hypervisor's sockets, and the module runs there.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _MODULES = "ansible_collections.netless.qga.plugins.modules"
 
 
 class ActionModule(ActionBase):
-    """Any of the modules."""
+    """The action of every module."""
 
     _supports_async = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Run it where it has to be run."""
+        """Run the module on the controller for a guest_agent connection, and on the host for any other."""
         super().run(tmp, task_vars)
         if self._connection.transport != _CONNECTION:
             return t.cast(
@@ -40,10 +40,10 @@ class ActionModule(ActionBase):
         if self._task.async_val:
             raise AnsibleActionFail(
                 f"{self._task.action} runs on the controller for a host with the connection {_CONNECTION}, and cannot "
-                f"be asynchronous there: use its options for waiting, or delegate_to the hypervisor"
+                f"be asynchronous there: use its options for waiting, or delegate the task to the hypervisor"
             )
         operation = self._operation()
-        # Errors are about the module, whose name the user knows.
+        # Error messages name the module, which the user knows, and not this plugin.
         self._load_name = self._task.action
         dummy, params = self.validate_argument_spec(operation.argument_spec, **operation.constraints)
         connection = t.cast("Connection", self._connection)

@@ -12,12 +12,12 @@ author:
   - The netless.qga authors (@netless)
 description:
   - Runs any module, unchanged, in a guest that has no network interface, over the channel of its QEMU guest agent.
-  - The guest needs C(qemu-guest-agent) that is allowed to run programs and to handle files, a POSIX shell, and Python
-    for the modules that need it. It does not need an address, a key or a login.
-  - Files are copied through the agent. Standard input of any size and content comes through whole, and so do standard
-    output and error up to 512 MiB each.
-  - Commands that are still running at O(exec_timeout) are killed in the guest. A command whose answer is lost is never
-    sent again.
+  - The guest needs a C(qemu-guest-agent) that may run programs and use files, a POSIX shell, and Python for the modules
+    that need it. It does not need an address, a key or a login.
+  - Ansible copies files through the agent. It transfers standard input of any size and content, and up to 512 MiB each
+    of standard output and standard error.
+  - Ansible kills a command that is still running at O(exec_timeout) in the guest. It never repeats a command whose
+    answer is lost, because the command may have been carried out.
 requirements:
   - C(qemu-guest-agent) in the guest, with C(guest-exec), C(guest-exec-status) and C(guest-file-*) enabled.
   - Access to the endpoint on the controller.
@@ -25,21 +25,23 @@ requirements:
 options:
   endpoint:
     description:
-      - Where the guest's agent is reached, in QEMU's notation.
-      - V(libvirt) is the agent of a domain of libvirt's, asked through libvirt. The domain is O(remote_addr) and the
-        hypervisor O(libvirt_uri).
-      - V(libvirt:NAME) is another virtio channel of that domain, with a C(qemu-ga) of its own on it, as a stream
-        through libvirt. It is faster, and works with any O(libvirt_uri) too.
+      - Where Ansible reaches the guest's agent, in QEMU's notation.
+      - V(libvirt) is the agent of a libvirt domain. libvirt itself talks to the agent. O(remote_addr) is the domain,
+        and O(libvirt_uri) is its hypervisor.
+      - V(libvirt:NAME) is another virtio channel of that domain, with a C(qemu-ga) of its own on it. Ansible opens it
+        as a stream through libvirt. It is faster, and also works with any O(libvirt_uri).
       - V(unix:PATH) is the socket of a QEMU chardev, or of C(qemu-ga --method=unix-listen).
-      - V(tcp:HOST:PORT) is a QEMU chardev that listens on a TCP port, V(vsock:CID:PORT) is C(qemu-ga
-        --method=vsock-listen) in a guest of this host. Addresses of IPv6 are in brackets, like in V(tcp:[::1]:4444).
-      - V(serial:DEVICE) is a terminal of QEMU's or a real serial line, with C(qemu-ga --method=isa-serial) behind it.
+      - V(tcp:HOST:PORT) is a QEMU chardev that listens on a TCP port. Write IPv6 addresses in brackets, as in
+        V(tcp:[::1]:4444).
+      - V(vsock:CID:PORT) is C(qemu-ga --method=vsock-listen) in a guest of this host.
+      - V(serial:DEVICE) is a terminal of QEMU or a real serial line, with C(qemu-ga --method=isa-serial) at the other
+        end.
       - V(exec:COMMAND) is a program whose standard input and output lead to the agent, like the C(ProxyCommand) of ssh.
-        It is split as a shell would, and run without one.
-      - A socket or line serves one client at a time. Tasks of this controller that want the same one take turns, one
-        that somebody else holds is reported after O(timeout).
-      - R(The guide to endpoints,ansible_collections.netless.qga.docsite.endpoints_guide) tells how to set each of them
-        up.
+        Ansible splits the command into words as a shell does, and runs it without a shell.
+      - A socket or serial line serves one client at a time. If another client holds it, Ansible waits up to O(timeout),
+        then reports the host unreachable. Tasks of one user on one controller share it between their commands.
+      - R(The guide to endpoints,ansible_collections.netless.qga.docsite.endpoints_guide) explains how to set up each of
+        them.
     type: str
     default: libvirt
     ini:
@@ -52,7 +54,8 @@ options:
       - name: ansible_qga_endpoint
   remote_addr:
     description:
-      - The virtual machine. With O(endpoint=libvirt) this is the name or the UUID of its domain.
+      - The virtual machine. If O(endpoint) is V(libvirt) or V(libvirt:NAME), this is the name or the UUID of its
+        domain.
     type: str
     default: inventory_hostname
     vars:
@@ -62,11 +65,11 @@ options:
       - name: ansible_qga_host
   libvirt_uri:
     description:
-      - The hypervisor whose domain the guest is, if O(endpoint) is V(libvirt) or V(libvirt:NAME); any URI of libvirt's
-        for QEMU, like V(qemu:///system), V(qemu:///session), V(qemu+ssh://root@hypervisor/system) or
+      - The hypervisor of the domain, if O(endpoint) is V(libvirt) or V(libvirt:NAME). Any libvirt URI for QEMU works,
+        like V(qemu:///system), V(qemu:///session), V(qemu+ssh://root@hypervisor/system) or
         V(qemu+tls://hypervisor/system).
-      - With C(qemu+ssh) nobody is there to answer questions of ssh's, so add C(?no_tty=1) to the URI and use a key. Its
-        parameters C(keyfile), C(known_hosts_verify) and C(no_verify) are those of libvirt.
+      - With C(qemu+ssh), no one can answer questions of ssh, so add C(?no_tty=1) to the URI and use a key. The
+        parameters C(keyfile), C(known_hosts_verify) and C(no_verify) of the URI are those of libvirt.
     type: str
     default: qemu:///system
     ini:
@@ -80,9 +83,10 @@ options:
       - name: ansible_libvirt_uri
   remote_user:
     description:
-      - The user that the agent runs as in the guest, normally V(root), if that shall be checked. Nobody else can log in
-        through an agent; use become to act as another user.
-      - A task fails if the agent runs as another user than this one.
+      - The user that the agent runs as in the guest, normally V(root). No other user can log in through an agent. To
+        act as another user, use become.
+      - If you set this, Ansible checks it, and a task fails if the agent runs as another user. Otherwise Ansible checks
+        nothing.
     type: str
     ini:
       - section: defaults
@@ -98,7 +102,7 @@ options:
       - name: remote_user
   executable:
     description:
-      - The shell in the guest that is given the commands.
+      - The shell in the guest that runs the commands.
     type: str
     default: /bin/sh
     ini:
@@ -111,7 +115,8 @@ options:
       - name: ansible_qga_executable
   timeout:
     description:
-      - Seconds until the agent has to have answered for the first time, waiting for a turn at the endpoint included.
+      - Seconds that the agent may take until its first answer. This includes waiting for other tasks that use the same
+        endpoint.
     type: float
     default: 10
     ini:
@@ -130,7 +135,8 @@ options:
       - name: timeout
   reply_timeout:
     description:
-      - Seconds that the agent may take to answer one of its own commands. This is not the time that a program may run.
+      - Seconds that the agent may take to answer one of its own commands. This does not limit how long a program may
+        run.
     type: float
     default: 30
     ini:
@@ -143,7 +149,8 @@ options:
       - name: ansible_qga_reply_timeout
   exec_timeout:
     description:
-      - Seconds that one command may run, or one file transfer may take. Then its process group in the guest is killed.
+      - Seconds that one command may run, or one file transfer may take. After that, Ansible kills the command's process
+        group in the guest.
     type: float
     default: 86400
     ini:
@@ -156,8 +163,8 @@ options:
       - name: ansible_qga_exec_timeout
   transfer_chunk:
     description:
-      - How many bytes of a file, or of standard input or output, are sent through the agent at a time.
-      - Each endpoint has a value of its own that suits it, which is used if this is not set.
+      - How many bytes of a file, or of standard input or output, Ansible sends through the agent at a time.
+      - If you do not set this, Ansible uses a value that suits the endpoint.
     type: int
     ini:
       - section: netless_qga
@@ -169,7 +176,7 @@ options:
       - name: ansible_qga_transfer_chunk
   become_success_timeout:
     description:
-      - Seconds that privilege escalation which asks for a password may take.
+      - Seconds within which privilege escalation has to succeed if it asks for a password.
     type: int
     default: 10
     ini:
@@ -182,8 +189,9 @@ options:
       - name: ansible_qga_become_success_timeout
   pipelining:
     description:
-      - Sends a module on the standard input of Python, and does not copy it to the guest first. Saves most of the time
-        that a task takes besides running, and works with C(sudo) whether or not it asks for a password.
+      - Whether Ansible sends a module to the standard input of Python instead of copying it to the guest first. This
+        saves most of the time that a task takes in addition to the module itself. It works with C(sudo) whether or not
+        C(sudo) asks for a password.
     type: bool
     default: true
     ini:
@@ -201,12 +209,12 @@ options:
       - name: ansible_pipelining
       - name: ansible_qga_pipelining
 notes:
-  - The agent gives its programs hardly any environment. E(HOME) and E(PATH) are added where they are missing, the
+  - The agent gives its programs hardly any environment. Ansible adds E(HOME) and E(PATH) where they are missing. The
     working directory is the home directory and the umask is 022, as after a login.
-  - No password, argument, standard input or output, and no contents of files are shown at any verbosity.
-  - Standard input and output of the commands of one task are kept on a tmpfs of the guest, in files of mode 0600, and
-    removed at the task's end.
-  - M(ansible.posix.synchronize) does not work over this connection, since rsync needs a transport of its own.
+  - Ansible shows no password, argument, standard input or output, and no file contents at any verbosity.
+  - While a task runs, the guest keeps standard input and output of its commands in files of mode 0600 in C(/dev/shm),
+    or in C(/run) or C(/tmp) if the agent cannot write there. Ansible removes them when the task ends.
+  - M(ansible.posix.synchronize) does not work over this connection, because rsync needs a transport of its own.
 """
 
 import os
@@ -238,7 +246,7 @@ class Connection(ConnectionBase):
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
         self._agent: Agent | None = None
-        self._user_is_right = False
+        self._user_checked = False
 
     @property
     def target(self) -> Target:
@@ -274,10 +282,10 @@ class Connection(ConnectionBase):
                 [self.get_option("executable"), "-c", cmd],
                 stdin=in_data or b"",
                 deadline=self._exec_deadline(),
-                user=None if self._user_is_right else self.get_option("remote_user"),
+                user=None if self._user_checked else self.get_option("remote_user"),
                 prompt_handler=escalation.answer if escalation and escalation.asks else None,
             )
-        self._user_is_right = True
+        self._user_checked = True
         if escalation:
             result = escalation.finish(result)
         self._log(f"EXEC ended with {result.rc}: {len(result.stdout)} bytes out, {len(result.stderr)} bytes err")
@@ -302,21 +310,25 @@ class Connection(ConnectionBase):
             self._files.get(in_path, out_path, deadline=self._exec_deadline())
 
     def close(self) -> None:
-        """Remove what the task has left in the guest, and let go of the endpoint."""
+        """Remove the task's files from the guest, and close the channel."""
         if self._connected:
             self._connected = False
             self._runner.close()
         if self._agent is not None:
             self._agent.close()
             self._agent = None
-        self._user_is_right = False
+        self._user_checked = False
 
     def reset(self) -> None:
-        """Begin anew with the next command."""
+        """Close the connection. The next command opens it again."""
         self.close()
 
     def transport_test(self, connect_timeout: int) -> None:
-        """See whether an agent answers, for wait_for_connection."""
+        """Check that an agent answers, for wait_for_connection.
+
+        :param connect_timeout: seconds that it may take.
+        :raises AnsibleConnectionFailure: no agent answers.
+        """
         self.close()
         with ansible_errors():
             agent = self._make_agent()
@@ -330,7 +342,7 @@ class Connection(ConnectionBase):
         return self.target.agent(native_calls=False, validate_replies=False, limit_each_reply=True)
 
     def _check_user(self) -> None:
-        if not self._user_is_right and self.get_option("remote_user"):
+        if not self._user_checked and self.get_option("remote_user"):
             self.exec_command("true", sudoable=False)
 
     def _exec_deadline(self) -> Deadline:

@@ -6,19 +6,19 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What every module says about itself, and its membership in the action group."""
+    """The attributes that every module describes, and its membership in the action group."""
 
     DOCUMENTATION = r"""
 options: {}
 attributes:
   check_mode:
-    description: In check mode tells what it would change and changes nothing.
+    description: In check mode, reports what it would change and changes nothing.
   diff_mode:
-    description: In diff mode returns what it changed, before and after.
+    description: In diff mode, returns what it changed, before and after.
   idempotent:
-    description: Run again at once with the same options, it reports no change.
+    description: When run again at once with the same options, reports no change.
   platform:
-    description: The operating systems of the guests it is for.
+    description: The operating systems of the guests that it supports.
 """
 
     ACTIONGROUP_QGA = r"""

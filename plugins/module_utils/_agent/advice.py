@@ -9,8 +9,8 @@ from __future__ import annotations
 #: How to enable a command that the agent's configuration blocks.
 HOW_TO_ALLOW = (
     "The agent's configuration in the guest blocks it, or, before QEMU 9.1, the guest's operating system does not "
-    "support it. RHEL, CentOS Stream, AlmaLinux and Rocky Linux block guest-exec and guest-file-* by default, and newer "
-    "SUSE blocks guest-exec. To allow it, edit FILTER_RPC_ARGS (or BLACKLIST_RPC, BLOCK_RPCS) in "
+    "support it. RHEL, CentOS Stream, AlmaLinux and Rocky Linux block guest-exec and guest-file-* by default, and "
+    "newer SUSE blocks guest-exec. To allow it, edit FILTER_RPC_ARGS (or BLACKLIST_RPC, BLOCK_RPCS) in "
     "/etc/sysconfig/qemu-ga there, or block-rpcs and allow-rpcs in /etc/qemu/qemu-ga.conf on Debian and Ubuntu, and "
     "restart the service qemu-guest-agent"
 )
