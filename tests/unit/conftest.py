@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What all unit tests need: no files outside of pytest's own, and examples that are few enough for every day."""
+"""Settings of all unit tests: files only in pytest's own directories, and few enough examples for every day."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "qga",
     max_examples=80,
-    # A shared machine stalls now and then, which is no failure.
+    # A shared machine stalls now and then. That is not a failure.
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
@@ -24,5 +24,5 @@ settings.load_profile("qga")
 
 @pytest.fixture(autouse=True)
 def private_locks(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps the turns' lock files in the test's own directory."""
+    """Keep lock files in the test's own directory."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))

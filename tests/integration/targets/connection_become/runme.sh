@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Privilege escalation where the agent runs as an ordinary user, and has to ask for it.
+# Privilege escalation where the agent runs as an ordinary user.
 set -euxo pipefail
 
 guests="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests"
@@ -33,7 +33,7 @@ INVENTORY
 
 ansible-playbook -i "${work}/inventory" become.yml -e "@${work}/passwords.yml" -vvvvv "$@" | tee "${work}/output"
 
-# At the highest verbosity neither the passwords nor what they look like on the wire.
+# Even at the highest verbosity, the output has neither the passwords nor their base64 form.
 set +x
 for secret in $(python -c "import json; print(*json.load(open('${work}/passwords.yml')).values())"); do
     if grep -F -e "${secret}" -e "$(printf '%s\n' "${secret}" | base64)" "${work}/output"; then

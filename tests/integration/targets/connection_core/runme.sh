@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# The tests that ansible-core has for its own connection plugins, on each guest, and on one of them through a program.
+# The tests of ansible-core for its own connection plugins, on each guest, and on one of them through a program.
 set -euxo pipefail
 
 guests="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests"
@@ -25,12 +25,12 @@ trap stop EXIT
         echo "${suite}-pipelining ansible_pipelining=true ansible_qga_endpoint=${endpoint}"
         echo "${suite}-no-pipelining ansible_pipelining=false ansible_qga_endpoint=${endpoint}"
     done
-    # To the plugin it is another way to the same agent, so that the guest does not matter.
+    # This tests another endpoint of the same agent, so any guest will do.
     echo "${suite}-exec ansible_qga_endpoint='exec:socat - UNIX-CONNECT:${endpoint#unix:}'"
     echo "[qga:vars]"
     echo "ansible_connection=netless.qga.guest_agent"
     echo "ansible_python_interpreter=/usr/bin/python3"
-    # The tests look for this name in the output, where it must not be.
+    # The tests check that this name is not in the output.
     echo "ansible_host=the-host"
 } > "${work}/inventory"
 

@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Hosts that cannot be reached and tasks that cannot be done: each is told by name, as what it is.
+# Hosts that cannot be reached and tasks that cannot be carried out: each error names its cause.
 set -euxo pipefail
 
 guests="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests"
@@ -23,7 +23,7 @@ for profile in frozen frozen_newer_text silence cut; do
     python "${guests}/scripted_agent.py" "${work}/${profile}" --profile "${profile}" &
     started+=("$!")
 done
-# A client that takes the only place at a socket and keeps it.
+# A client that takes the only place of a socket and keeps it.
 mkfifo "${work}/endless"
 exec 9<>"${work}/endless"
 whole="$(python "${guests}/sandbox.py" start --state "${work}/whole" --suite trixie)"

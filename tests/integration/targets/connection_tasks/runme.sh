@@ -22,7 +22,7 @@ cat > "${work}/inventory" <<INVENTORY
 [guests]
 pipelining ansible_pipelining=true ansible_qga_endpoint=${first}
 no_pipelining ansible_pipelining=false ansible_qga_endpoint=${first}
-# Another way to the same kind of guest: a relay, as to a socket on another machine.
+# A relay program, as for a socket on another machine.
 relay "ansible_qga_endpoint='exec:socat - UNIX-CONNECT:${second#unix:}'"
 [guests:vars]
 ansible_connection=netless.qga.guest_agent
@@ -31,11 +31,11 @@ INVENTORY
 
 ansible-playbook -i "${work}/inventory" tasks.yml -e work="${work}" "$@"
 
-# As AWX does it: nothing in the inventory, and environment variables of names that its credentials may have.
+# Like AWX: nothing in the inventory, and environment variables with names that AWX credentials may set.
 QGA_ENDPOINT="${first}" QGA_CONNECT_TIMEOUT=20 ansible all -i guest, -c netless.qga.guest_agent \
     -e ansible_python_interpreter=/usr/bin/python3 -m ansible.builtin.ping "$@"
 
-# Everything of a file transfer and a secret is left out at the highest verbosity.
+# Even at the highest verbosity, the output has neither arguments nor transferred contents.
 ANSIBLE_LOG_PATH="${work}/log" ansible all -i "${work}/inventory" -l relay -vvvvv -m ansible.builtin.raw \
     -a 'echo do-not-show-ar""guments | tr a-z A-Z >/dev/null' > "${work}/output"
 grep "guest-exec: [0-9]* bytes sent" "${work}/output"

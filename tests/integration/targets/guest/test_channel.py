@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Agents that die, come back, are held by others or are waited for."""
+"""Channels to agents that die, are restarted, or serve another client."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def agent_of(guest: SandboxedAgent, **options: t.Any) -> Agent:
     return Agent(StreamChannel(parse_connector(guest.endpoint), **options))
 
 
-def test_the_sync_throws_away_the_error_that_it_provokes(agent: Agent, deadline: Deadline) -> None:
+def test_sync_discards_the_error_that_it_causes(agent: Agent, deadline: Deadline) -> None:
     report = agent.sync(deadline)
     assert report.delimited
-    # An error line about a stray character; its text differs from version to version.
+    # The discarded line is an error about a stray character. Its text differs from version to version.
     assert 60 < report.discarded < 120
 
 
-def test_what_an_earlier_client_left_is_not_in_the_way(guest: SandboxedAgent, deadline: Deadline) -> None:
+def test_partial_request_of_an_earlier_client_is_discarded(guest: SandboxedAgent, deadline: Deadline) -> None:
     with socket.socket(socket.AF_UNIX) as earlier:
         earlier.connect(guest.socket_path)
         earlier.sendall(b'{"execute": "guest-pi')
@@ -52,7 +52,7 @@ def test_what_an_earlier_client_left_is_not_in_the_way(guest: SandboxedAgent, de
     agent.close()
 
 
-def test_many_calls_at_a_time(agent: Agent, deadline: Deadline) -> None:
+def test_call_all_sends_many_calls_at_a_time(agent: Agent, deadline: Deadline) -> None:
     calls = [Call("guest-ping"), Call("guest-file-open", {"path": "/no/such"}), Call("guest-get-osinfo")] * 50
     results = agent.call_all(calls, deadline=deadline)
     assert results[::3] == [{}] * 50
@@ -60,7 +60,7 @@ def test_many_calls_at_a_time(agent: Agent, deadline: Deadline) -> None:
     assert {result["id"] for result in results[2::3]} == {"debian"}
 
 
-def test_missing_and_blocked_commands_are_told_apart(agent: Agent, deadline: Deadline) -> None:
+def test_missing_and_blocked_commands_have_different_errors(agent: Agent, deadline: Deadline) -> None:
     with pytest.raises(CommandMissing):
         agent.call("guest-make-coffee", deadline=deadline)
     with pytest.raises(CommandDisabled, match="restart the service qemu-guest-agent"):
@@ -69,12 +69,12 @@ def test_missing_and_blocked_commands_are_told_apart(agent: Agent, deadline: Dea
         agent.call_silent("guest-shutdown", deadline=Deadline.after(5))
 
 
-def test_an_agent_that_is_killed_in_the_middle_of_a_reply(guest: SandboxedAgent, deadline: Deadline) -> None:
+def test_agent_killed_during_a_reply_loses_the_answer(guest: SandboxedAgent, deadline: Deadline) -> None:
     size = 32 * 1024 * 1024
     sent_at: list[float] = []
 
     def kill_soon(line: str) -> None:
-        # The reply is far more than a socket holds, so at this time a part of it is there and the rest never comes.
+        # The reply is much larger than a socket buffer, so now a part of it is there and the rest never comes.
         if line.startswith("guest-file-read: ") and not sent_at:
             sent_at.append(time.monotonic())
             time.sleep(0.2)
@@ -90,14 +90,14 @@ def test_an_agent_that_is_killed_in_the_middle_of_a_reply(guest: SandboxedAgent,
         agent.call("guest-ping", deadline=deadline)
     guest.start_agent()
     assert agent.call("guest-ping", deadline=deadline) == {}
-    # Nothing of before is taken for an answer, not even a handle.
+    # Nothing from before the restart passes for an answer, not even a handle.
     with pytest.raises(AgentRefused):
         agent.call("guest-file-read", {"handle": 1000000}, deadline=deadline)
     assert agent.call("guest-get-host-name", deadline=deadline) == {"host-name": "netless"}
     agent.close()
 
 
-def test_an_agent_that_was_restarted_between_two_calls(guest: SandboxedAgent, deadline: Deadline) -> None:
+def test_agent_restarted_between_two_calls_is_reconnected(guest: SandboxedAgent, deadline: Deadline) -> None:
     agent = agent_of(guest)
     assert agent.call("guest-ping", deadline=deadline) == {}
     guest.kill_agent()
@@ -106,7 +106,7 @@ def test_an_agent_that_was_restarted_between_two_calls(guest: SandboxedAgent, de
     agent.close()
 
 
-def test_a_program_that_the_agent_has_forgotten(guest: SandboxedAgent, deadline: Deadline) -> None:
+def test_program_forgotten_by_the_agent_is_reported(guest: SandboxedAgent, deadline: Deadline) -> None:
     polled = 0
 
     def restart(line: str) -> None:
@@ -123,10 +123,10 @@ def test_a_program_that_the_agent_has_forgotten(guest: SandboxedAgent, deadline:
     agent.close()
 
 
-def test_a_socket_that_somebody_else_holds(guest: SandboxedAgent) -> None:
+def test_socket_of_another_client_is_reported_as_busy(guest: SandboxedAgent) -> None:
     with socket.socket(socket.AF_UNIX) as holder:
         holder.connect(guest.socket_path)
-        # The queue behind the holder is short; both an endless wait in it and a full one are to be told.
+        # The queue of the socket is short. Waiting in it and finding it full must be reported alike.
         queued = []
         try:
             for dummy in range(3):
@@ -146,7 +146,7 @@ def test_a_socket_that_somebody_else_holds(guest: SandboxedAgent) -> None:
                 waiting.close()
 
 
-def test_exec_relays(guest: SandboxedAgent, deadline: Deadline) -> None:
+def test_exec_endpoint_relays_programs(guest: SandboxedAgent, deadline: Deadline) -> None:
     relay = f"exec:socat - UNIX-CONNECT:{guest.socket_path}"
     agent = Agent(StreamChannel(parse_connector(relay)))
     token = secrets.token_hex(500_000).encode()

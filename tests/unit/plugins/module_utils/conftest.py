@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Channels to scripted agents, which are closed when a test is over."""
+"""Channels to scripted agents that are closed when a test ends."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ansible_collections.netless.qga.tests.guests.scripted_agent import Scripted
 
 
 class Dial(t.Protocol):
-    """Opens a channel to a scripted agent, or to a socket."""
+    """A function that opens a channel to a scripted agent, or to a socket."""
 
     def __call__(self, to: ScriptedAgent | str, **options: t.Any) -> StreamChannel: ...
 
 
 @pytest.fixture(name="dial")
 def fixture_dial() -> t.Iterator[Dial]:
-    """Opens channels."""
+    """Provide a function that opens channels."""
     with contextlib.ExitStack() as stack:
 
         def dial(to: ScriptedAgent | str, **options: t.Any) -> StreamChannel:
