@@ -117,13 +117,13 @@ def test_prompt_set_by_the_user_is_recognised() -> None:
 def test_missing_success_is_reported_at_the_timeout(given: bool) -> None:
     plugin = become("sudo", become_pass=PASSWORD)
     escalation = Escalation(plugin, 0)
-    text = b""
+    stderr = b""
     if given:
-        text = prompt_of(plugin)
-        assert escalation.answer(b"", text) == GIVEN
+        stderr = prompt_of(plugin)
+        assert escalation.answer(b"", stderr) == GIVEN
     expected = "Timed out waiting for become success" + ("." if given else " or become password prompt.")
     with pytest.raises(AnsibleConnectionFailure) as caught:
-        escalation.answer(b"", text + b"\nlecture")
+        escalation.answer(b"", stderr + b"\nlecture")
     assert expected in str(caught.value)
 
 

@@ -40,7 +40,7 @@ def test_os_error_is_a_failure() -> None:
     assert error.__class__ is AnsibleError and "Permission denied" in str(error)
 
 
-@pytest.mark.parametrize("exc", [AnsibleError("said already"), KeyboardInterrupt(), ZeroDivisionError()])
+@pytest.mark.parametrize("exc", [AnsibleError("raised before"), KeyboardInterrupt(), ZeroDivisionError()])
 def test_other_exceptions_pass_unchanged(exc: BaseException) -> None:
     with pytest.raises(type(exc)) as caught, ansible_errors():
         raise exc

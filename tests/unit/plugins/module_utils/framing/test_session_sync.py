@@ -50,7 +50,7 @@ DISCARDED = {
     "several parse errors": STRAY_FF * 6,
     "the rest of a reply": b'nt": 12}}\n' + STRAY_FF,
     "a reply that was cut": b'{"return": {"count": 3, "buf-b64": "AA',
-    "replies of before, with and without ids": b'{"return": {"pid": 1}}\n{"return": {}, "id": 1}\n' + STRAY_FF,
+    "late replies, with and without ids": b'{"return": {"pid": 1}}\n{"return": {}, "id": 1}\n' + STRAY_FF,
     "an answer that names the command": b'{"return": {"supported_commands": [{"name": "guest-sync-delimited"}]}}\n',
     "an older client's sync": b'\xff{"return": 1}\n' + STRAY_FF,
     "older syncs, one cut": b'\xff{"return": 1}\n\xff{"return": 11\xff{"return": 2}\n',
