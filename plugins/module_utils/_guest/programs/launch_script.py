@@ -15,7 +15,7 @@ and each belongs to one run: a program of an earlier run that is still alive wri
 ``.state``  the process id of the script, which leads the process group, and later the program's exit report
 ``.out``    standard output
 ``.err``    standard error
-``.in``     standard input, if it is too large to follow the script; compressed if that pays
+``.in``     standard input, if it is too large for the pipe from the agent
 ``.say``    for a program that may prompt, like sudo for a password: the FIFO into which the agent writes the answers
 ``.ask``    the FIFO that such a program has as its standard input: the answers first, then the task's standard input
 ==========  ==========================================================================================================
@@ -23,6 +23,7 @@ and each belongs to one run: a program of an earlier run that is still alive wri
 
 from __future__ import annotations
 
+import enum
 import re
 import shlex
 import typing as t
@@ -47,6 +48,12 @@ unset OLDPWD"""
 
 _CHECK_USER = 'u=$(id -un);[ "$u" = {user} ]||{{ echo "user $u";exit 0;}}'
 
+# An agent whose pipe to the script is full, and has no reader any more, polls the pipe for ever at full speed. So input
+# that may fill the pipe is read to its end before anything else happens, and also if it cannot be saved.
+_SAVE = """\
+{check}(set -C;exec {read} >"$s.in")||{{ r=$?;cat >/dev/null;exit $r;}}"""
+_CHECK_GZIP_FIRST = f'command -v gzip >/dev/null||{{ cat >/dev/null;echo "{compression.NO_GZIP}";exit 0;}}\n'
+
 # `$!` is the last process of the pipeline. The script kills it when the program ends without an answer.
 _FEED = """\
 mkfifo "$s.say" "$s.ask"||exit 125
@@ -66,6 +73,21 @@ _STATE = re.compile(rb"(?P<pid>\d{1,10})\n(?:(?P<rc>\d{1,3}) (?P<streams>o?e?)\.
 _USER = re.compile(rb"user (?P<user>[^\n]*)\n\Z")
 
 
+class StdinRoute(enum.Enum):
+    """How a program's standard input reaches the guest."""
+
+    #: It follows the script on the pipe from the agent, which holds all of it.
+    PIPED = "piped"
+    #: It follows the script, which saves it in the spool before anything else.
+    SAVED = "saved"
+    #: It was written to the spool before the script is started.
+    SPOOLED = "spooled"
+
+
+#: How many bytes the pipe from the agent holds, even if nobody reads: 16 pages of 4 KiB (pipe(7)).
+PIPE_CAPACITY = 64 * 1024
+
+
 @dataclass(frozen=True)
 class ExitReport:
     """The script's report that the program has ended.
@@ -83,17 +105,17 @@ def launch_script(
     argv: t.Sequence[str],
     *,
     finished: str | None = None,
-    stdin_spooled: bool = False,
+    stdin_route: StdinRoute = StdinRoute.PIPED,
     stdin_compressed: bool = False,
     may_prompt: bool = False,
     user: str | None = None,
 ) -> bytes:
-    """Return the script that runs one program. The program's standard input is to follow it.
+    """Return the script that runs one program. The program's standard input follows it, unless it is spooled.
 
     :param name: the name of the run's spool.
     :param argv: the program and its arguments.
     :param finished: the name of an earlier run's spool, whose contents are no longer needed.
-    :param stdin_spooled: whether standard input is in the spool and does not follow the script.
+    :param stdin_route: how the program's standard input reaches the guest.
     :param stdin_compressed: whether standard input is compressed; the script runs nothing if the guest has no gzip.
     :param may_prompt: whether the program may prompt for answers, which it reads before its standard input.
     :param user: the user that the agent has to run as; the script runs nothing if it runs as another one.
@@ -102,6 +124,10 @@ def launch_script(
     if any("\0" in argument for argument in (*argv, user or "")):
         raise ValueError("it contains a NUL")
     lines = ["umask 077", FIND_BASE, f"s=$b/{name}"]
+    if stdin_route is StdinRoute.SAVED:
+        check, read = (_CHECK_GZIP_FIRST, "gzip -dc") if stdin_compressed else ("", "cat")
+        lines.append(_SAVE.format(check=check, read=read))
+        stdin_compressed = False
     if finished:
         # These files are not read again, and an empty file costs no memory.
         lines.append(f'o=$b/{finished};: >"$o.out" >"$o.err";[ ! -e "$o.in" ]||: >"$o.in"')
@@ -111,7 +137,7 @@ def launch_script(
         lines.append(_CHECK_USER.format(user=shlex.quote(user)))
     lines += ["set -C", 'exec 3>"$s.state" 4<&0', "echo $$ >&3", _SET_ENVIRONMENT]
     lines.append("set -- " + " ".join(shlex.quote(argument) for argument in argv))
-    unpack, source = "", '<"$s.in" ' if stdin_spooled else "<&4 "
+    unpack, source = "", "<&4 " if stdin_route is StdinRoute.PIPED else '<"$s.in" '
     if stdin_compressed:
         unpack, source = f"gzip -dc {source}3>&- 4<&-|", ""
     if may_prompt:
@@ -122,9 +148,11 @@ def launch_script(
     return b"%d\n%s" % (script.count(b"\n"), script)
 
 
-#: A shell script that ends the process group ``$1``. It sends SIGTERM first, so that sudo can pass the signal on to the
-#: command that sudo runs in a new session. Both dash and BusyBox accept this notation of signal and group.
+#: A shell script that ends the process group ``$1``. It first reads the rest of the leader's standard input: otherwise
+#: the agent is left with a full pipe that has no reader. SIGTERM comes before SIGKILL: sudo passes it on to the command
+#: that it runs in a new session. Both dash and BusyBox accept this notation of signal and group.
 END_GROUP = """\
+cat <"/proc/$1/fd/0" >/dev/null 2>&1 &
 kill -TERM "-$1" 2>/dev/null
 n=20;while [ $n -gt 0 ]&&kill -0 "-$1" 2>/dev/null;do sleep 0.1 2>/dev/null||sleep 1;n=$((n-1));done
 kill -KILL "-$1" 2>/dev/null;:"""

@@ -15,6 +15,7 @@ from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Ag
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import StdinRoute
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import CompletedProcess, GuestProcess
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.prompts import PromptHandler, answer_prompts
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.state_file import read_state
@@ -109,18 +110,14 @@ class ProgramRunner:
             user=user,
         )
         try:
-            script = make_script()
-            is_spooled = sent != b"" and len(script) + len(sent) > self._agent.chunk
-            if is_spooled:
-                script = make_script(stdin_spooled=True)
+            script, route = self._make_script_for(sent, make_script)
         except ValueError as exc:
             raise InvalidRequest(f"{self._agent.endpoint}: an argument of {argv[0]!r}: {exc}") from exc
-        self._spool_files += spool_paths(spool, stdin_spooled=is_spooled, may_prompt=may_prompt)
-        if is_spooled:
+        self._spool_files += spool_paths(spool, has_stdin=route is not StdinRoute.PIPED, may_prompt=may_prompt)
+        if route is StdinRoute.SPOOLED:
             self._spool_stdin(argv[0], spool, sent, deadline)
-        self._process = process = self._start(
-            argv[0], spool, script if is_spooled else script + sent, environment, deadline
-        )
+            sent = b""
+        self._process = process = self._start(argv[0], spool, script + sent, environment, deadline)
         try:
             if prompt_handler is not None:
                 answer_prompts(process, prompt_handler, deadline)
@@ -143,6 +140,16 @@ class ProgramRunner:
                 # Without a shell, which would take longer to start than rm takes to remove them.
                 arguments = ["-f", *paths[first : first + _REMOVE_BATCH]]
                 guest_exec.run_captured(self._agent, "rm", arguments, deadline=deadline)
+
+    def _make_script_for(self, sent: bytes, make_script: t.Callable[..., bytes]) -> tuple[bytes, StdinRoute]:
+        """Return the script, and the cheapest way to get standard input to it."""
+        script = make_script()
+        if not sent or len(script) + len(sent) <= min(launch_script.PIPE_CAPACITY, self._agent.chunk):
+            return script, StdinRoute.PIPED
+        script = make_script(stdin_route=StdinRoute.SAVED)
+        if len(script) + len(sent) <= self._agent.chunk:
+            return script, StdinRoute.SAVED
+        return make_script(stdin_route=StdinRoute.SPOOLED), StdinRoute.SPOOLED
 
     def _should_compress(self, stdin: bytes) -> bool:
         """Return whether standard input is too large for one call, and compression makes it fit or saves much."""

@@ -20,12 +20,12 @@ FIND_BASE = f'for b in {" ".join(BASES)};do [ -d "$b" ]&&[ -w "$b" ]&&break;done
 SPOOL_STDIN = FIND_BASE + ';umask 077;set -C;: >"$b/$1.in"&&echo "$b"'
 
 
-def spool_paths(name: str, *, stdin_spooled: bool, may_prompt: bool) -> list[str]:
+def spool_paths(name: str, *, has_stdin: bool, may_prompt: bool) -> list[str]:
     """Return every path that a run may have created, in all directories that can hold the spool.
 
     :param name: the name of the run's spool.
-    :param stdin_spooled: whether standard input was written to the spool.
+    :param has_stdin: whether standard input is kept in the spool.
     :param may_prompt: whether the program could prompt for answers.
     """
-    kinds = ["state", "out", "err"] + ["in"] * stdin_spooled + ["say", "ask"] * may_prompt
+    kinds = ["state", "out", "err"] + ["in"] * has_stdin + ["say", "ask"] * may_prompt
     return [f"{base}/{name}.{kind}" for base in BASES for kind in kinds]

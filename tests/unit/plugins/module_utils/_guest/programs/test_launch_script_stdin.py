@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import typing as t
@@ -13,7 +14,7 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import ExitReport
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import ExitReport, StdinRoute
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES, SPOOL_STDIN
 
@@ -27,25 +28,84 @@ def test_reads_large_standard_input_from_the_spool(spool: Spool) -> None:
     path = spool.base / f"{NAME}.in"
     assert path.stat().st_mode & 0o777 == 0o600
     path.write_bytes(b"\0 large \xff")
-    assert spool.run(["cat"], stdin_spooled=True) == (0, b"\0 large \xff", b"")
+    assert spool.run(["cat"], stdin_route=StdinRoute.SPOOLED) == (0, b"\0 large \xff", b"")
     # An existing file is not overwritten.
     again = subprocess.run([*spool.shell, "-c", script, "sh", NAME], capture_output=True, timeout=60, check=False)
     assert again.returncode != 0 and path.read_bytes()
 
 
-@pytest.mark.parametrize("spooled", [False, True])
-def test_unpacks_standard_input(spool: Spool, spooled: bool) -> None:
+@pytest.mark.parametrize("route", StdinRoute)
+def test_unpacks_standard_input(spool: Spool, route: StdinRoute) -> None:
     stdin = b"\0 standard\n input \xff" * 10_000
     sent = compression.compress(stdin)
-    if spooled:
+    if route is StdinRoute.SPOOLED:
         (spool.base / f"{NAME}.in").write_bytes(sent)
         sent = b""
     argv = ["sh", "-c", "cat; exit 3"]
-    assert spool.run(argv, sent, stdin_compressed=True, stdin_spooled=spooled) == (3, stdin, b"")
-    if not spooled:
+    assert spool.run(argv, sent, stdin_compressed=True, stdin_route=route) == (3, stdin, b"")
+    if route is not StdinRoute.SPOOLED:
         spool.clear()
         # The program need not read it.
-        assert spool.run(["sh", "-c", "exit 4"], sent, stdin_compressed=True) == (4, b"", b"")
+        assert spool.run(["sh", "-c", "exit 4"], sent, stdin_compressed=True, stdin_route=route) == (4, b"", b"")
+
+
+def test_saves_standard_input_before_the_program_starts(spool: Spool) -> None:
+    stdin = os.urandom(300_000)
+    argv = ["sh", "-c", 'cat "$1"', "sh", str(spool.base / f"{NAME}.in")]
+    assert spool.run(argv, stdin, stdin_route=StdinRoute.SAVED) == (0, stdin, b"")
+    assert (spool.base / f"{NAME}.in").stat().st_mode & 0o777 == 0o600
+
+
+def write_to_the_end(spool: Spool, stdin: bytes, argv: t.Sequence[str] = ("true",), **options: t.Any) -> int:
+    """Write a script and its standard input as the agent does, and return the script's exit status.
+
+    :raises BrokenPipeError: the script ended before it had read everything. An agent would be left spinning.
+    """
+    environment = options.pop("environment", {"PATH": os.environ["PATH"]})
+    with subprocess.Popen(
+        spool.command(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        bufsize=0,
+        start_new_session=True,
+    ) as process:
+        assert process.stdin
+        unwritten = memoryview(spool.script(argv, stdin_route=StdinRoute.SAVED, **options) + stdin)
+        while unwritten:
+            unwritten = unwritten[process.stdin.write(unwritten) :]
+        process.stdin.close()
+        return process.wait(60)
+
+
+LARGE = b"x" * (3 * launch_script.PIPE_CAPACITY)
+
+
+@pytest.mark.parametrize(
+    "argv", [["true"], ["/no/such/program"], ["sh", "-c", "kill -s KILL $PPID"], ["sh", "-c", "kill -s KILL 0"]]
+)
+@pytest.mark.parametrize("may_prompt", [False, True])
+def test_reads_all_standard_input_however_the_program_ends(spool: Spool, argv: list[str], may_prompt: bool) -> None:
+    write_to_the_end(spool, LARGE, argv, may_prompt=may_prompt)
+
+
+def test_reads_all_standard_input_if_nothing_is_run(spool: Spool) -> None:
+    assert write_to_the_end(spool, LARGE, user="nobody at all") == 0
+    spool.clear()
+    assert write_to_the_end(spool, b"not compressed" * 20_000, stdin_compressed=True) != 0
+    spool.clear()
+    # The file exists already, and the script does not overwrite another one's.
+    (spool.base / f"{NAME}.in").write_bytes(b"")
+    assert write_to_the_end(spool, LARGE) != 0
+
+
+def test_reads_all_standard_input_without_gzip(spool: Spool) -> None:
+    bin_directory = spool.base / "bin"
+    bin_directory.mkdir()
+    for program in ("cat", spool.shell[0]):
+        (bin_directory / program).symlink_to(t.cast(str, shutil.which(program)))
+    write_to_the_end(spool, LARGE, stdin_compressed=True, environment={"PATH": str(bin_directory)})
 
 
 def test_runs_nothing_without_gzip(spool: Spool) -> None:
@@ -64,17 +124,17 @@ def test_runs_nothing_without_gzip(spool: Spool) -> None:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-@pytest.mark.parametrize("spooled", [False, True])
-def test_answers_come_before_standard_input(spool: Spool, spooled: bool, compressed: bool) -> None:
+@pytest.mark.parametrize("route", StdinRoute)
+def test_answers_come_before_standard_input(spool: Spool, route: StdinRoute, compressed: bool) -> None:
     stdin = b"\0 standard\n input \xff"
     sent = compression.compress(stdin) if compressed else stdin
-    if spooled:
+    if route is StdinRoute.SPOOLED:
         (spool.base / f"{NAME}.in").write_bytes(sent)
     argv = ["sh", "-c", 'read word; echo "<$word>"; cat']
-    script = spool.script(argv, may_prompt=True, stdin_spooled=spooled, stdin_compressed=compressed)
+    script = spool.script(argv, may_prompt=True, stdin_route=route, stdin_compressed=compressed)
     with subprocess.Popen(spool.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin and process.stdout
-        process.stdin.write(script + (b"" if spooled else sent))
+        process.stdin.write(script + (b"" if route is StdinRoute.SPOOLED else sent))
         process.stdin.close()
         while not (spool.base / f"{NAME}.say").exists():
             assert process.poll() is None

@@ -10,10 +10,10 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool imp
 
 
 def test_spool_paths_cover_every_directory() -> None:
-    assert spool_paths("n", stdin_spooled=False, may_prompt=False)[:3] == [
+    assert spool_paths("n", has_stdin=False, may_prompt=False)[:3] == [
         "/dev/shm/n.state",
         "/dev/shm/n.out",
         "/dev/shm/n.err",
     ]
-    paths = spool_paths("n", stdin_spooled=True, may_prompt=True)
+    paths = spool_paths("n", has_stdin=True, may_prompt=True)
     assert len(paths) == 6 * len(BASES) and {"/run/n.in", "/tmp/n.say", "/tmp/n.ask"} < set(paths)
