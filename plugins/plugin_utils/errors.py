@@ -40,6 +40,6 @@ def ansible_errors() -> t.Iterator[None]:
     try:
         yield
     except (QgaError, OSError) as exc:
-        becomes = next(becomes for kind, becomes in _ANSIBLE_ERRORS if isinstance(exc, kind))
+        becomes = next((becomes for kind, becomes in _ANSIBLE_ERRORS if isinstance(exc, kind)), AnsibleError)
         # Ansible joins the messages of a whole chain into one line, and ours need no cause.
         raise becomes(str(exc)) from None

@@ -3,8 +3,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# What only a virtual machine can show of the modules: filesystems that freeze, guests that end and begin anew, clocks,
-# passwords and keys. A domain of libvirt's, and a QEMU without libvirt.
+# What only a virtual machine can show of the modules: filesystems that freeze, guests that stop and restart, clocks,
+# passwords and keys. One guest is a libvirt domain, the other a QEMU without libvirt.
 set -euxo pipefail
 
 collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"

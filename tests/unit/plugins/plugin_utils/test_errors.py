@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Each exception of ours becomes the right one of Ansible, and the tree's own description is correct."""
+"""The mapping of our exceptions to Ansible's, and the picture of the tree in errors.py."""
 
 from __future__ import annotations
 

@@ -45,10 +45,9 @@ BOTH_OR_NEITHER = Violation("a reply with both or neither of 'return' and 'error
 A_MONITOR = Violation("this is a QEMU monitor (QMP), not a guest agent: give the agent's channel instead")
 
 
-# Request 1 is the first after a sync: the session does not know yet whether ids come back.
-FIRST = waiting(synced)
-# Request 2, of an agent that is known to repeat ids, to ignore them, or to refuse them.
-ECHOED, IGNORED, REFUSED = waiting(with_ids), waiting(without_ids), waiting(with_ids_refused)
+# FIRST is request 1 after a sync: the session does not know yet whether ids come back. The others are request 2, to an
+# agent that is known to repeat ids, to ignore them, or to refuse them.
+FIRST, ECHOED, IGNORED, REFUSED = map(waiting, (synced, with_ids, without_ids, with_ids_refused))
 
 ANSWERS = [
     (FIRST, b'{"return": {}, "id": 1}\n', Answer(1, {})),
