@@ -75,7 +75,8 @@ def test_endpoint_imports_only_what_it_needs(endpoint: str, connectors: set[str]
     # Every task is a new process, which pays for each import.
     output = subprocess.run(
         [sys.executable, "-c", IMPORT_AND_LIST, endpoint],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # ansible-core may be on the path of this process only, and not be installed.
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         check=True,
         capture_output=True,
         text=True,
