@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
         if self._task.async_val:
             raise AnsibleActionFail(
                 f"{self._task.action} runs on the controller for a host with the connection {_CONNECTION}, and cannot "
-                f"be asynchronous there: use its options for waiting, or delegate the task to the hypervisor"
+                f"be asynchronous there: use its options for waiting, or run it on the hypervisor with delegate_to"
             )
         operation = self._operation()
         # Error messages name the module, which the user knows, and not this plugin.
