@@ -85,8 +85,8 @@ options:
     description:
       - The user that the agent runs as in the guest, normally V(root). No other user can log in through an agent. To
         act as another user, use become.
-      - If you set this, Ansible checks it, and a task fails if the agent runs as another user. Otherwise Ansible checks
-        nothing.
+      - If you set this, Ansible checks it. If the agent runs as another user, Ansible runs nothing and reports the host
+        unreachable, as over ssh when a login fails. Otherwise Ansible checks nothing.
     type: str
     ini:
       - section: defaults

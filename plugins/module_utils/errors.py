@@ -30,10 +30,11 @@ This module is public API: names and relations of the classes follow semantic ve
     │   └── CannotUnpack           the guest has no gzip to unpack what was sent compressed
     └── GuestFileError             a file in the guest could not be read or written
 
-For Ansible :exc:`Unreachable`, :exc:`OutcomeUnknown` and :exc:`ProtocolViolation` make a host *unreachable*. All
-others, :exc:`TaskFailed` among them, make the task *failed*. Messages name what was tried, the endpoint, and what to do
-next. They never contain arguments, standard input or file contents. Text from a guest, a program or libvirt gets into
-a message only through :func:`excerpt`.
+In the connection :exc:`Unreachable`, :exc:`OutcomeUnknown` and :exc:`ProtocolViolation` make a host *unreachable*, and
+so does :exc:`WrongUser`, like a login that ssh refuses. All others make the task *failed*, and so does every error of a
+module, :exc:`TaskFailed` among them. Messages name what was tried, the endpoint, and what to do next. They never
+contain arguments, standard input or file contents. Text from a guest, a program or libvirt gets into a message only
+through :func:`excerpt`.
 """
 
 from __future__ import annotations

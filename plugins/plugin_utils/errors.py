@@ -9,13 +9,19 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
+from ansible.errors import (
+    AnsibleAuthenticationFailure,
+    AnsibleConnectionFailure,
+    AnsibleError,
+    AnsibleFileNotFound,
+)
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     OutcomeUnknown,
     ProtocolViolation,
     QgaError,
     Unreachable,
+    WrongUser,
 )
 
 #: What each exception becomes; the first row that matches counts. Unreachable hosts are connection failures.
@@ -23,6 +29,8 @@ _ANSIBLE_ERRORS: tuple[tuple[type[Exception], type[AnsibleError]], ...] = (
     (Unreachable, AnsibleConnectionFailure),
     (OutcomeUnknown, AnsibleConnectionFailure),
     (ProtocolViolation, AnsibleConnectionFailure),
+    # As over ssh: a user that cannot log in is not a failure of the task.
+    (WrongUser, AnsibleAuthenticationFailure),
     (QgaError, AnsibleError),
     (FileNotFoundError, AnsibleFileNotFound),
     (OSError, AnsibleError),
@@ -34,6 +42,7 @@ def ansible_errors() -> t.Iterator[None]:
     """Raise the exceptions of the block as Ansible's.
 
     :raises AnsibleConnectionFailure: the host is unreachable: no agent, a lost answer, or not an agent.
+    :raises AnsibleAuthenticationFailure: the host is unreachable as this user: the agent runs as another one.
     :raises AnsibleFileNotFound: a file does not exist.
     :raises AnsibleError: the task failed: the agent refused, a program or a file could not be handled, a bad option.
     """

@@ -7,12 +7,17 @@
 from __future__ import annotations
 
 import pytest
-from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
+from ansible.errors import (
+    AnsibleAuthenticationFailure,
+    AnsibleConnectionFailure,
+    AnsibleError,
+    AnsibleFileNotFound,
+)
 
 from ansible_collections.netless.qga.plugins.module_utils import errors
 from ansible_collections.netless.qga.plugins.plugin_utils.errors import ansible_errors
 
-UNREACHABLE = (errors.Unreachable, errors.OutcomeUnknown, errors.ProtocolViolation)
+UNREACHABLE = (errors.Unreachable, errors.OutcomeUnknown, errors.ProtocolViolation, errors.WrongUser)
 
 EVERY = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.QgaError)]
 
@@ -28,6 +33,11 @@ def test_error_makes_the_host_unreachable_or_the_task_fail(kind: type[errors.Qga
     error = raised(kind("what was tried, and what to do next"))
     assert isinstance(error, AnsibleConnectionFailure) is issubclass(kind, UNREACHABLE)
     assert "what was tried, and what to do next" in str(error)
+
+
+def test_wrong_user_is_an_authentication_failure() -> None:
+    error = raised(errors.WrongUser("the agent runs as another user"))
+    assert isinstance(error, AnsibleAuthenticationFailure)
 
 
 def test_missing_file_is_file_not_found() -> None:
