@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import socket
 import stat
@@ -28,9 +29,6 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 _MAX_PATH = 107
 
 _RETRY_INTERVAL = 0.05
-
-# The state of a connection that its server has not accepted, in /proc/net/unix (SS_CONNECTING).
-_NOT_ACCEPTED = "02"
 
 _CURES = {
     errno.ENOENT: "no such socket. Is the VM running, and is this the path of its chardev?",
@@ -80,7 +78,7 @@ class UnixConnector:
         except BaseException:
             channel.close()
             raise
-        return StreamSocket(self.name, channel, self._no_reply_error)
+        return StreamSocket(self.name, channel, functools.partial(self._no_reply_error, channel))
 
     def _connect(self, channel: socket.socket, deadline: Deadline) -> None:
         while True:
@@ -104,24 +102,12 @@ class UnixConnector:
             return UnreachableReason.LEFT_BEHIND
         return unreachable_reason(error)
 
-    def _no_reply_error(self) -> Unreachable:
-        if self._waits_in_queue():
+    def _no_reply_error(self, channel: socket.socket) -> Unreachable:
+        from ansible_collections.netless.qga.plugins.module_utils._transports.unix_diag import waits_in_queue
+
+        if waits_in_queue(channel):
             return EndpointBusy(f"{self.name}: {_HELD}")
         return AgentSilent(
             f"{self.name}: the socket is open, but no guest agent answers. Is the guest up, and qemu-guest-agent "
             f"running in it on this channel? If another client holds the socket, it is served first"
         )
-
-    def _waits_in_queue(self) -> bool:
-        """Return whether the server has not accepted our connection, if /proc/net/unix shows it (proc(5))."""
-        try:
-            with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as table:
-                rows = [line.rstrip("\n").split(None, 7) for line in table]
-        except OSError:
-            return False
-        path = self.path
-        states = [(row[7], row[5]) for row in rows if len(row) == 8]
-        if path not in [bound for bound, state in states]:
-            # The socket was bound under another name: relative, or in a container that mounts the directory elsewhere.
-            states = [(path, state) for bound, state in states if os.path.basename(bound) == os.path.basename(path)]
-        return (path, _NOT_ACCEPTED) in states

@@ -26,7 +26,7 @@ from ansible_collections.netless.qga.plugins.module_utils._channels.stream_chann
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_process import is_running
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation
-from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
+from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointBusy
 from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 
 from .diagnosed_agent import findings_by_check
@@ -119,9 +119,8 @@ def patient_channels(is_silent: t.Callable[[], bool]) -> t.Iterator[None]:
     def open_patiently(channel: StreamChannel, deadline: Deadline) -> None:
         patience = Deadline.after(TEST_TIMEOUT)
         original_open(channel, patience)
-        connector = channel._connector
         # Before the connection is accepted, silence would mean that another client holds the socket.
-        while isinstance(connector, UnixConnector) and connector._waits_in_queue() and not patience.passed:
+        while isinstance(channel._connected().no_reply_error(), EndpointBusy) and not patience.passed:
             time.sleep(0.001)
 
     def sync_patiently(channel: StreamChannel, deadline: Deadline) -> SyncReport:

@@ -131,8 +131,9 @@ def test_unanswered_requests_fit_a_serial_port() -> None:
 
     class WatchedEndpoint(UnixConnector):
         def connect(self, deadline: Deadline) -> StreamSocket:
-            channel = super().connect(deadline)._socket  # pylint: disable=protected-access
-            return WatchedTransport(self.name, channel, self._no_reply_error)
+            transport = super().connect(deadline)
+            channel = transport._socket  # pylint: disable=protected-access
+            return WatchedTransport(self.name, channel, transport.no_reply_error)
 
     agent = ScriptedAgent()
     with agent.listening() as path:

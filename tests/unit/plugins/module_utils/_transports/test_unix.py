@@ -123,6 +123,42 @@ def test_held_socket_is_distinguished_from_a_silent_agent(listener: socket.socke
     transport.close()
 
 
+@pytest.mark.parametrize("bound", ["{}/web2/agent.sock", "agent.sock"])
+def test_another_socket_of_the_same_name_does_not_count(
+    tmp_path: pathlib.Path, bound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # libvirt names the agent sockets of all its domains alike.
+    for name in ("web1", "web2"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "web2")
+    with (
+        socket.socket(socket.AF_UNIX) as ours,
+        socket.socket(socket.AF_UNIX) as other,
+        socket.socket(socket.AF_UNIX) as waiting,
+    ):
+        other.bind(bound.format(tmp_path))
+        other.listen(1)
+        waiting.connect(str(tmp_path / "web2" / "agent.sock"))
+        monkeypatch.chdir(tmp_path / "web1")
+        ours.bind("agent.sock")
+        ours.listen(1)
+        transport = UnixConnector(str(tmp_path / "web1" / "agent.sock")).connect(Deadline.after(30))
+        assert isinstance(transport.no_reply_error(), EndpointBusy)
+        with ours.accept()[0]:
+            assert isinstance(transport.no_reply_error(), AgentSilent)
+        transport.close()
+
+
+def test_silence_is_reported_where_the_kernel_does_not_show_the_queue(
+    listener: socket.socket, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = UnixConnector(str(tmp_path / "s")).connect(Deadline.after(30))
+    monkeypatch.delattr(socket, "AF_NETLINK")
+    error = transport.no_reply_error()
+    assert isinstance(error, AgentSilent) and "If another client holds the socket" in str(error)
+    transport.close()
+
+
 def test_connect_waits_for_a_place_in_the_queue(tmp_path: pathlib.Path) -> None:
     path = str(tmp_path / "s")
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
