@@ -225,6 +225,7 @@ from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._agent.option_checks import check_positive
 from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
@@ -234,6 +235,15 @@ from ansible_collections.netless.qga.plugins.plugin_utils.become import Escalati
 from ansible_collections.netless.qga.plugins.plugin_utils.errors import ansible_errors
 
 display = Display()
+
+# What the numeric options count. Zero or less would let every task fail, after it was sent.
+_UNITS = {
+    "timeout": "seconds",
+    "reply_timeout": "seconds",
+    "exec_timeout": "seconds",
+    "become_success_timeout": "seconds",
+    "transfer_chunk": "bytes",
+}
 
 
 class Connection(ConnectionBase):
@@ -250,7 +260,15 @@ class Connection(ConnectionBase):
 
     @property
     def target(self) -> Target:
-        """Return where the guest's agent is and how long to wait for it, from the options of this connection."""
+        """Return where the guest's agent is and how long to wait for it, from the options of this connection.
+
+        :raises AnsibleError: the value of an option is not allowed.
+        """
+        with ansible_errors():
+            for option, unit in _UNITS.items():
+                value = self.get_option(option)
+                if value is not None:
+                    check_positive(option, value, unit)
         host = self.get_option("remote_addr")
         return Target(
             Address(self.get_option("endpoint"), host, self.get_option("libvirt_uri")),

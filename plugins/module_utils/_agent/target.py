@@ -11,6 +11,7 @@ import typing as t
 from dataclasses import asdict, dataclass, replace
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._agent.option_checks import check_positive
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address, make_channel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 
@@ -59,6 +60,7 @@ class Target:
         """Return this target, changed by the options of a module that are set.
 
         :param params: the module's options ``domain``, ``endpoint``, ``timeout`` and ``uri``.
+        :raises InvalidRequest: the timeout is not a positive number.
         """
         timeout, endpoint = params["timeout"], params["endpoint"]
         if params["domain"] and not endpoint and not self.address.uses_libvirt:
@@ -71,6 +73,7 @@ class Target:
         )
         if timeout is None:
             return replace(self, address=address)
+        check_positive("timeout", timeout)
         return replace(self, address=address, connect_timeout=timeout, limit=timeout)
 
     def agent(

@@ -98,10 +98,10 @@ class Operation:
         :returns: the module's result. If it failed, ``failed`` is true, ``msg`` is the error, and ``error`` is the name
             of its class in :mod:`.errors`, in lower case with underscores.
         """
-        target = target.with_options(params)
         warnings: list[str] = []
         with contextlib.ExitStack() as stack:
             try:
+                target = target.with_options(params)
                 agent = target.agent(
                     native_calls=self.native_calls,
                     validate_replies=self.validate_replies(params),

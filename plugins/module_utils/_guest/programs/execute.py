@@ -12,6 +12,7 @@ import datetime
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._agent.option_checks import check_positive
 from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
@@ -43,8 +44,10 @@ def execute(
     :param stdin: the program's standard input.
     :param exec_timeout: how many seconds the program may take.
     :param check_mode: whether to run nothing but the check of the conditions.
+    :raises InvalidRequest: ``exec_timeout`` is not a positive number.
     :raises TaskFailed: the program failed; or it was started, and Ansible could not follow it to its end.
     """
+    check_positive("exec_timeout", exec_timeout)
     result: dict[str, t.Any] = {"cmd": cmd, "rc": 0, **_output(b"", b"")}
     if check_mode and not invocation.is_conditional:
         return {**result, "skipped": True, "msg": _WOULD_RUN}

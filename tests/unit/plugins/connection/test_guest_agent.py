@@ -13,17 +13,21 @@ import sys
 import typing as t
 
 import pytest
+from ansible.errors import AnsibleError
 
 from ansible_collections.netless.qga.plugins.connection import guest_agent
 from ansible_collections.netless.qga.plugins.connection.guest_agent import Connection
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
+from ansible_collections.netless.qga.tests.guests.scripted_agent import ScriptedAgent
 
 ROOT = pathlib.Path(guest_agent.__file__).parents[5]
 CONNECTORS = ("exec", "libvirt_stream", "serial", "tcp", "unix", "vsock")
 UTILS = "ansible_collections.netless.qga.plugins.module_utils."
 
 OPTIONS: dict[str, t.Any] = {
+    "become_success_timeout": 10,
     "endpoint": "unix:/run/vms/web1.sock",
+    "exec_timeout": 60.0,
     "libvirt_uri": "qemu:///session",
     "remote_addr": "web1",
     "reply_timeout": 50.0,
@@ -51,6 +55,39 @@ def test_own_agent_has_the_options_of_the_connection(connection: Connection) -> 
     channel: t.Any = agent._channel  # pylint: disable=protected-access
     assert (agent.endpoint, agent.chunk) == ("unix:/run/vms/web1.sock", 4096)
     assert (channel.connect_timeout, channel.reply_timeout) == (5.0, 50.0)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("timeout", 0.0, "timeout is 0: it has to be a number of seconds greater than 0"),
+        ("timeout", float("nan"), "timeout is nan: it has to be a number of seconds greater than 0"),
+        ("reply_timeout", -1.0, "reply_timeout is -1: it has to be a number of seconds greater than 0"),
+        ("exec_timeout", -1.0, "exec_timeout is -1: it has to be a number of seconds greater than 0"),
+        ("exec_timeout", float("inf"), "exec_timeout is inf: it has to be a number of seconds greater than 0"),
+        ("become_success_timeout", 0, "become_success_timeout is 0: it has to be a number of seconds greater than 0"),
+        ("transfer_chunk", 0, "transfer_chunk is 0: it has to be a number of bytes greater than 0"),
+    ],
+)
+def test_number_that_is_not_positive_is_refused_before_anything_is_sent(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, option: str, value: float, message: str
+) -> None:
+    agent = ScriptedAgent()
+    with agent.listening() as path:
+        options = {**OPTIONS, "endpoint": f"unix:{path}", option: value}
+        monkeypatch.setattr(Connection, "get_option", lambda self, name: options[name])
+        connection._connected, connection._agent = False, None  # pylint: disable=protected-access
+        for use in (lambda: connection.exec_command("true"), lambda: connection.transport_test(5)):
+            with pytest.raises(AnsibleError) as caught:
+                use()
+            assert str(caught.value) == message
+    assert not agent.received
+
+
+def test_transfer_chunk_need_not_be_set(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {**OPTIONS, "transfer_chunk": None}
+    monkeypatch.setattr(Connection, "get_option", lambda self, name: options[name])
+    assert connection.target.chunk is None
 
 
 IMPORT_AND_LIST = f"""

@@ -315,3 +315,11 @@ def test_timeout_limits_each_reply_and_not_the_program(run_module: RunModule) ->
     started = time.monotonic()
     result = run_module("exec", ScriptedAgent("never"), argv=["true"], silence=0.2, exec_timeout=600)
     assert result["error"] == "outcome_unknown" and time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_timeout_that_is_not_positive_is_refused(run_module: RunModule, check_mode: bool) -> None:
+    agent = ScriptedAgent()
+    result = run_module("exec", agent, argv=["true"], exec_timeout=-1, check_mode=check_mode)
+    assert result["error"] == "invalid_request" and not agent.requests
+    assert result["msg"] == "exec_timeout is -1: it has to be a number of seconds greater than 0"

@@ -44,6 +44,17 @@ def test_error_is_a_failure_with_a_name(error: QgaError, name: str) -> None:
     assert carry_out(fail(error)) == {"failed": True, "changed": False, "msg": "why", "error": name}
 
 
+@pytest.mark.parametrize("timeout", [0.0, -1.0])
+def test_nothing_runs_with_a_timeout_that_is_not_positive(timeout: float) -> None:
+    def run(task: Task) -> Result:
+        raise AssertionError
+
+    params = {**NOTHING, "timeout": timeout}
+    result = Operation(run).carry_out(params, Target(UNIX), check_mode=False, diff_mode=False)
+    assert result["error"] == "invalid_request"
+    assert result["msg"] == f"timeout is {timeout:g}: it has to be a number of seconds greater than 0"
+
+
 def test_nothing_runs_if_replies_cannot_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail_to_import() -> t.NoReturn:
         raise LibraryMissing("Python's jsonschema is needed")
