@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import subprocess
@@ -24,6 +25,14 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 
 _END_TIMEOUT = 1.0
 _MAX_ERROR_OUTPUT = 500
+
+_CURES = {
+    errno.ENOENT: "there is no such program, or its interpreter is missing. Install it on the host where this runs, or "
+    "write its whole path",
+    errno.EACCES: "it is not an executable file for this user. Correct the path, make the program executable with "
+    "chmod +x, or run Ansible as a user who may execute it",
+    errno.ENOEXEC: "it is neither a binary for this host, nor a script whose first line names its interpreter",
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class ExecConnector:
 
     def connect(self, deadline: Deadline) -> ExecTransport:
         """Start the program."""
+        argv = self._split()
         # A file and not a pipe: it need not be drained, and the program cannot block on it.
         try:
             stderr = tempfile.TemporaryFile()
@@ -54,12 +64,23 @@ class ExecConnector:
         try:
             # Not AnsibleModule's run_command, which waits for the end: this program runs as long as the channel.
             process = subprocess.Popen(  # pylint: disable=ansible-bad-function
-                shlex.split(self.command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, bufsize=0
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, bufsize=0
             )
         except (OSError, ValueError) as exc:
             stderr.close()
-            raise EndpointUnavailable(f"{self.name}: cannot start the program: {exc}") from exc
+            number = exc.errno if isinstance(exc, OSError) else None
+            cure = _CURES.get(number or 0) or (os.strerror(number) if number else str(exc))
+            raise EndpointUnavailable(f"{self.name}: cannot start the program {argv[0]!r}: {cure}") from exc
         return ExecTransport(self.name, process, stderr)
+
+    def _split(self) -> list[str]:
+        try:
+            argv = shlex.split(self.command)
+        except ValueError as exc:
+            raise EndpointUnavailable(f"{self.name}: cannot split the command into words: {exc}") from exc
+        if not argv:
+            raise EndpointUnavailable(f"{self.name}: the command is empty. Write a program and its arguments")
+        return argv
 
 
 class ExecTransport:

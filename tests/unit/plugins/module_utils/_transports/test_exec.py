@@ -86,11 +86,31 @@ def test_quoted_text_is_one_argument(tmp_path: pathlib.Path) -> None:
     assert received == b"a b|c'd|$HOME|~|*;|"
 
 
-@pytest.mark.parametrize("command", ["/nonexistent/relay", "/", "'unbalanced"])
-def test_program_that_cannot_be_started(command: str) -> None:
-    with pytest.raises(EndpointUnavailable, match=f"^exec:{command}: cannot start the program: ") as caught:
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("/nonexistent/relay x", "cannot start the program '/nonexistent/relay': there is no such program"),
+        ("nosuchprog x", "cannot start the program 'nosuchprog': there is no such program"),
+        ("/ x", "cannot start the program '/': it is not an executable file for this user. Correct the path"),
+        ("'unbalanced", "cannot split the command into words: No closing quotation"),
+        (" ", "the command is empty. Write a program and its arguments"),
+    ],
+)
+def test_program_that_cannot_be_started(command: str, reason: str) -> None:
+    with pytest.raises(EndpointUnavailable) as caught:
         connect(command)
+    assert str(caught.value).startswith(f"exec:{command}: {reason}") and "Errno" not in str(caught.value)
     assert caught.value.reason is UnreachableReason.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"), [(0o644, "it is not an executable file for this user"), (0o755, "it is neither a binary")]
+)
+def test_file_that_is_not_a_program(tmp_path: pathlib.Path, mode: int, reason: str) -> None:
+    (tmp_path / "relay").write_text("no program", encoding="ascii")
+    (tmp_path / "relay").chmod(mode)
+    with pytest.raises(EndpointUnavailable, match=f"cannot start the program '{tmp_path}/relay': {reason}"):
+        connect(f"{tmp_path}/relay")
 
 
 def test_no_place_for_the_error_output(monkeypatch: pytest.MonkeyPatch) -> None:
