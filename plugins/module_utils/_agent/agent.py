@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.advice import HOW_TO_ALLOW, HOW_TO_THAW
-from ansible_collections.netless.qga.plugins.module_utils._agent.reply import member, optional
+from ansible_collections.netless.qga.plugins.module_utils._agent.reply import ReplyReader
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import (
     Call,
     Channel,
@@ -162,6 +162,10 @@ class Agent:
             if not info.allows(command):
                 raise self._not_sent(command, *self._reason(command, deadline))
 
+    def reader(self, command: str) -> ReplyReader:
+        """Return a reader of the replies to a command, for the values that a caller relies on."""
+        return ReplyReader(self.endpoint, command)
+
     def pause(self, seconds: float, deadline: Deadline) -> None:
         """Sleep, and let other processes use the channel in the meantime."""
         self._channel.pause(seconds, deadline)
@@ -173,12 +177,12 @@ class Agent:
 
     def _read_info(self, deadline: Deadline) -> AgentInfo:
         reply = self.call("guest-info", deadline=deadline, repeatable=True)
-        commands = member("guest-info", reply, "supported_commands", list)
+        reader = self.reader("guest-info")
+        commands = reader.member(reply, "supported_commands", list)
         return AgentInfo(
-            version=member("guest-info", reply, "version", str),
+            version=reader.member(reply, "version", str),
             commands={
-                member("guest-info", command, "name", str): optional("guest-info", command, "enabled", True)
-                for command in commands
+                reader.member(command, "name", str): reader.optional(command, "enabled", True) for command in commands
             },
         )
 

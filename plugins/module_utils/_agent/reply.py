@@ -9,52 +9,65 @@ from __future__ import annotations
 import base64
 import binascii
 import typing as t
+from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import ProtocolViolation
 
 T = t.TypeVar("T")
 
 
-def typed(value: t.Any, kind: type[T], where: str) -> T:
-    """Return the value if it has the type.
+@dataclass(frozen=True)
+class ReplyReader:
+    """A reader of the replies to one command, whose errors name the endpoint, the command and the value.
 
-    :param value: from a reply.
-    :param kind: the type.
-    :param where: names the value in the error, like ``guest-exec: pid``.
-    :raises ProtocolViolation: it has another type. True and False are not integers here, as in JSON.
+    :param endpoint: the agent's endpoint.
+    :param command: the command.
     """
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ProtocolViolation(f"{where}: expected {kind.__name__}, got {type(value).__name__}")
-    return value
 
+    endpoint: str
+    command: str
 
-def member(command: str, reply: t.Any, name: str, kind: type[T]) -> T:
-    """Return a member that QEMU's schema requires in the reply to a command.
+    def typed(self, value: t.Any, kind: type[T], name: str = "") -> T:
+        """Return the value if it has the type.
 
-    :raises ProtocolViolation: it is missing, or has another type.
-    """
-    members = typed(reply, dict, command)
-    if name not in members:
-        raise ProtocolViolation(f"{command}: the reply has no '{name}'")
-    return typed(members[name], kind, f"{command}: {name}")
+        :param value: from a reply.
+        :param kind: the type.
+        :param name: the member that has the value; empty if it is the whole reply.
+        :raises ProtocolViolation: it has another type. True and False are not integers here, as in JSON.
+        """
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            where = f"{name}: " if name else ""
+            raise self._violation(f"{where}expected {kind.__name__}, got {type(value).__name__}")
+        return value
 
+    def member(self, reply: t.Any, name: str, kind: type[T]) -> T:
+        """Return a member that QEMU's schema requires.
 
-def optional(command: str, reply: t.Any, name: str, default: T) -> T:
-    """Return a member that QEMU's schema makes optional.
+        :raises ProtocolViolation: it is missing, or has another type.
+        """
+        members = self.typed(reply, dict)
+        if name not in members:
+            raise self._violation(f"the reply has no '{name}'")
+        return self.typed(members[name], kind, name)
 
-    :param default: the value if it is missing. The member must have the same type.
-    :raises ProtocolViolation: it has another type.
-    """
-    members = typed(reply, dict, command)
-    return typed(members[name], type(default), f"{command}: {name}") if name in members else default
+    def optional(self, reply: t.Any, name: str, default: T) -> T:
+        """Return a member that QEMU's schema makes optional.
 
+        :param default: the value if it is missing. The member must have the same type.
+        :raises ProtocolViolation: it has another type.
+        """
+        members = self.typed(reply, dict)
+        return self.typed(members[name], type(default), name) if name in members else default
 
-def from_base64(command: str, name: str, text: str) -> bytes:
-    """Return the bytes of a base64 member.
+    def from_base64(self, name: str, text: str) -> bytes:
+        """Return the bytes of a base64 member.
 
-    :raises ProtocolViolation: it is not base64.
-    """
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise ProtocolViolation(f"{command}: '{name}' is not base64") from exc
+        :raises ProtocolViolation: it is not base64.
+        """
+        try:
+            return base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError) as exc:
+            raise self._violation(f"'{name}' is not base64") from exc
+
+    def _violation(self, reason: str) -> ProtocolViolation:
+        return ProtocolViolation(f"{self.endpoint}: {self.command}: {reason}")

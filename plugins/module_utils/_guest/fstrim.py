@@ -10,7 +10,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._agent.reply import member, optional
+from ansible_collections.netless.qga.plugins.module_utils._agent.reply import ReplyReader
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import TaskFailed, excerpt
 
@@ -80,7 +80,8 @@ def trim_filesystems(agent: Agent, minimum: int | None, deadline: Deadline) -> T
     :raises QgaError: the agent did not trim, or its answer is lost.
     """
     reply = agent.call(_COMMAND, {} if minimum is None else {"minimum": minimum}, deadline=deadline)
-    report = TrimReport([_parse(path) for path in member(_COMMAND, reply, "paths", list)])
+    reader = agent.reader(_COMMAND)
+    report = TrimReport([_parse(path, reader) for path in reader.member(reply, "paths", list)])
     # One error is not a failure: most guests have a filesystem that cannot be trimmed, like that of an EFI partition.
     if report.trims and len(report.errors) == len(report.trims):
         path, error = next(iter(report.errors.items()))
@@ -92,14 +93,14 @@ def trim_filesystems(agent: Agent, minimum: int | None, deadline: Deadline) -> T
     return report
 
 
-def _parse(path: t.Any) -> Trim:
+def _parse(path: t.Any, reader: ReplyReader) -> Trim:
     return Trim(
-        path=member(_COMMAND, path, "path", str),
-        trimmed=_optional_integer(path, "trimmed"),
-        minimum=_optional_integer(path, "minimum"),
-        error=excerpt(optional(_COMMAND, path, "error", "")) or None,
+        path=reader.member(path, "path", str),
+        trimmed=_optional_integer(path, "trimmed", reader),
+        minimum=_optional_integer(path, "minimum", reader),
+        error=excerpt(reader.optional(path, "error", "")) or None,
     )
 
 
-def _optional_integer(path: t.Any, name: str) -> int | None:
-    return optional(_COMMAND, path, name, 0) if name in path else None
+def _optional_integer(path: t.Any, name: str, reader: ReplyReader) -> int | None:
+    return reader.optional(path, name, 0) if name in path else None

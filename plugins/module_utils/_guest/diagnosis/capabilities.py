@@ -11,7 +11,6 @@ import time
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.advice import HOW_TO_ALLOW, HOW_TO_THAW
-from ansible_collections.netless.qga.plugins.module_utils._agent.reply import optional
 from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.finding import (
     OK,
     PROBLEM,
@@ -179,5 +178,6 @@ def _of_guest(context: Context) -> str:
         reply = context.agent.call(command, deadline=context.deadline(), repeatable=True)
     except AgentRefused:
         return ""
-    name = excerpt(optional(command, reply, "pretty-name", "")) or excerpt(optional(command, reply, "id", ""))
+    reader = context.agent.reader(command)
+    name = excerpt(reader.optional(reply, "pretty-name", "")) or excerpt(reader.optional(reply, "id", ""))
     return f" of this guest ({name})" if name else ""

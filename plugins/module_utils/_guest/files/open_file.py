@@ -12,7 +12,6 @@ import typing as t
 from types import TracebackType
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._agent.reply import from_base64, member, typed
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
@@ -73,9 +72,10 @@ class OpenFile:
         """
         command, max_size = "guest-file-read", max_size or self._agent.reply_chunk
         reply = self._call("read", command, {"count": max_size}, deadline)
-        chunk = from_base64(command, "buf-b64", member(command, reply, "buf-b64", str))
-        eof = member(command, reply, "eof", bool)
-        if len(chunk) != member(command, reply, "count", int) or len(chunk) > max_size or not (chunk or eof):
+        reader = self._agent.reader(command)
+        chunk = reader.from_base64("buf-b64", reader.member(reply, "buf-b64", str))
+        eof = reader.member(reply, "eof", bool)
+        if len(chunk) != reader.member(reply, "count", int) or len(chunk) > max_size or not (chunk or eof):
             raise ProtocolViolation(
                 f"{self._agent.endpoint}: {command}: the count, the data and the end of file do not match"
             )
@@ -93,7 +93,8 @@ class OpenFile:
         """Write a chunk. The agent buffers it."""
         command = "guest-file-write"
         arguments = {"buf-b64": base64.b64encode(chunk).decode("ascii")}
-        written = member(command, self._call("write", command, arguments, deadline), "count", int)
+        reply = self._call("write", command, arguments, deadline)
+        written = self._agent.reader(command).member(reply, "count", int)
         if written != len(chunk):
             raise GuestFileError(
                 f"{self._agent.endpoint}: {self._path} in the guest took {written} of {len(chunk)} bytes. Is its "
@@ -115,9 +116,10 @@ def open_file(agent: Agent, path: str, mode: str, deadline: Deadline) -> OpenFil
     :param mode: the mode as fopen(3) takes it.
     :raises GuestFileError: the agent cannot open the file.
     """
+    command = "guest-file-open"
     with _file_errors(agent, "open", path):
-        reply = agent.call("guest-file-open", {"path": path, "mode": mode}, deadline=deadline)
-    return OpenFile(agent, typed(reply, int, "guest-file-open"), path)
+        reply = agent.call(command, {"path": path, "mode": mode}, deadline=deadline)
+    return OpenFile(agent, agent.reader(command).typed(reply, int), path)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.advice import THAW_WITH
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._agent.reply import typed
 from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
@@ -102,7 +101,7 @@ class Filesystems:
         arguments = {"mountpoints": list(mountpoints)} if mountpoints else {}
         command = "guest-fsfreeze-freeze-list" if mountpoints else "guest-fsfreeze-freeze"
         try:
-            return typed(self._agent.call(command, arguments, deadline=deadline), int, command)
+            return self._agent.reader(command).typed(self._agent.call(command, arguments, deadline=deadline), int)
         except (OutcomeUnknown, ProtocolViolation) as exc:
             raise self._resolve(exc, deadline) from exc
         except AgentRefused as exc:
@@ -117,13 +116,13 @@ class Filesystems:
         :raises QgaError: they are still frozen, or their status is not known.
         """
         deadline = self._target.deadline(THAW_TIMEOUT)
-        is_certain, delay = True, _MIN_DELAY
+        command, is_certain, delay = "guest-fsfreeze-thaw", True, _MIN_DELAY
         while True:
             count: int | None = None
             problem: QgaError | None = None
             try:
-                reply = self._agent.call("guest-fsfreeze-thaw", deadline=deadline)
-                count = typed(reply, int, "guest-fsfreeze-thaw")
+                reply = self._agent.call(command, deadline=deadline)
+                count = self._agent.reader(command).typed(reply, int)
             except QgaError as exc:
                 problem = exc
                 # If an answer is lost, the next attempt does not count what this one thawed.
@@ -141,7 +140,8 @@ class Filesystems:
 
     def _ask(self, deadline: Deadline) -> str:
         command = "guest-fsfreeze-status"
-        status = typed(self._agent.call(command, deadline=deadline, repeatable=True), str, command)
+        reply = self._agent.call(command, deadline=deadline, repeatable=True)
+        status = self._agent.reader(command).typed(reply, str)
         if status not in (FROZEN, THAWED):
             raise ProtocolViolation(f"{self._agent.endpoint}: {command} returned neither {FROZEN} nor {THAWED}")
         return status

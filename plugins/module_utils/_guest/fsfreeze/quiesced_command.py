@@ -11,7 +11,6 @@ import time
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._agent.reply import optional
 from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.filesystems import FROZEN
@@ -160,8 +159,9 @@ def _doubts(ended: ThawResult) -> list[str]:
 
 def _is_windows(agent: Agent, deadline: Deadline) -> bool:
     try:
-        reply = agent.call("guest-get-osinfo", deadline=deadline, repeatable=True)
-        return optional("guest-get-osinfo", reply, "id", "") == "mswindows"
+        command = "guest-get-osinfo"
+        reply = agent.call(command, deadline=deadline, repeatable=True)
+        return agent.reader(command).optional(reply, "id", "") == "mswindows"
     except QgaError:
         # An error that matters comes again when the agent has to freeze.
         return False

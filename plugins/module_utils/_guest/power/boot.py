@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._agent.reply import optional
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils.errors import AgentRefused, GuestFileError
@@ -81,6 +80,7 @@ def _count_ticks(agent: Agent, deadline: Deadline) -> int | None:
         processors = agent.call(_TICKS_COMMAND, deadline=deadline, repeatable=True)
     except AgentRefused:
         return None
-    ticks = [sum(optional(_TICKS_COMMAND, processor, kind, 0) for kind in _TICK_KINDS) for processor in processors]
+    reader = agent.reader(_TICKS_COMMAND)
+    ticks = [sum(reader.optional(processor, kind, 0) for kind in _TICK_KINDS) for processor in processors]
     # The processor that has been up for longest counts: others are plugged in and out.
     return max(ticks, default=None)

@@ -19,7 +19,6 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
-from ansible_collections.netless.qga.plugins.module_utils._agent.reply import from_base64, member, optional
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import ProcessTimedOut
 
@@ -100,7 +99,8 @@ def start(
         request["input-data"] = base64.b64encode(stdin).decode("ascii")
     if environment is not None:
         request["env"] = [f"{name}={value}" for name, value in environment.items()]
-    return member("guest-exec", agent.call("guest-exec", request, deadline=deadline), "pid", int)
+    command = "guest-exec"
+    return agent.reader(command).member(agent.call(command, request, deadline=deadline), "pid", int)
 
 
 def status(agent: Agent, pid: int, *, deadline: Deadline) -> ExecStatus | None:
@@ -114,13 +114,14 @@ def status(agent: Agent, pid: int, *, deadline: Deadline) -> ExecStatus | None:
     command = "guest-exec-status"
     # Repeated after a lost reply, the command returns the same result, or the error that the agent forgot the program.
     reply = agent.call(command, {"pid": pid}, deadline=deadline, repeatable=True)
-    if not member(command, reply, "exited", bool):
+    reader = agent.reader(command)
+    if not reader.member(reply, "exited", bool):
         return None
-    signal = optional(command, reply, "signal", 0)
+    signal = reader.optional(reply, "signal", 0)
     return ExecStatus(
-        rc=128 + signal if signal else optional(command, reply, "exitcode", 0),
-        stdout=from_base64(command, "out-data", optional(command, reply, "out-data", "")),
-        stderr=from_base64(command, "err-data", optional(command, reply, "err-data", "")),
+        rc=128 + signal if signal else reader.optional(reply, "exitcode", 0),
+        stdout=reader.from_base64("out-data", reader.optional(reply, "out-data", "")),
+        stderr=reader.from_base64("err-data", reader.optional(reply, "err-data", "")),
     )
 
 

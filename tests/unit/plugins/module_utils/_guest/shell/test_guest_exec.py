@@ -111,7 +111,7 @@ def test_status_is_requested_again_after_a_lost_reply(agent: Agent, guest: Local
 @pytest.mark.parametrize("reply", [{}, [], 7, None, {"pid": "7"}, {"pid": 7.0}, {"pid": True}, {"pid": None}])
 def test_start_rejects_hostile_reply(agent: Agent, guest: LocalGuest, reply: t.Any) -> None:
     guest.handlers["guest-exec"] = lambda arguments: reply
-    with pytest.raises(ProtocolViolation, match="guest-exec: "):
+    with pytest.raises(ProtocolViolation, match=f"^{agent.endpoint}: guest-exec: (?!.*{agent.endpoint})"):
         guest_exec.start(agent, "true", [], deadline=soon())
 
 
@@ -131,7 +131,7 @@ def test_start_rejects_hostile_reply(agent: Agent, guest: LocalGuest, reply: t.A
 )
 def test_status_rejects_hostile_reply(agent: Agent, guest: LocalGuest, reply: t.Any) -> None:
     guest.handlers["guest-exec-status"] = lambda arguments: reply
-    with pytest.raises(ProtocolViolation, match="guest-exec-status: "):
+    with pytest.raises(ProtocolViolation, match=f"^{agent.endpoint}: guest-exec-status: (?!.*{agent.endpoint})"):
         guest_exec.status(agent, 1, deadline=soon())
 
 
