@@ -25,7 +25,7 @@ This module is public API: names and relations of the classes follow semantic ve
     │       ├── CommandDisabled    the agent's configuration blocks the command
     │       └── FilesystemsFrozen  the agent refuses it because the guest's filesystems are frozen
     ├── ProcessError               a program in the guest could not be started, or not followed to its end
-    │   ├── ProcessTimedOut        the program reached its deadline and was killed
+    │   ├── ProcessTimedOut        the program reached its deadline and was killed, as far as possible
     │   ├── WrongUser              the agent does not run as the required user
     │   └── CannotUnpack           the guest has no gzip to unpack what was sent compressed
     └── GuestFileError             a file in the guest could not be read or written
@@ -169,7 +169,7 @@ class ProcessError(QgaError):
 
 
 class ProcessTimedOut(ProcessError):
-    """A program still ran at its deadline, and its process group was killed."""
+    """A program that still ran at its deadline. Its process group was killed, unless the message denies it."""
 
 
 class WrongUser(ProcessError):

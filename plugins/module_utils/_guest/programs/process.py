@@ -31,6 +31,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     OutcomeUnknown,
     ProcessError,
     ProcessTimedOut,
+    QgaError,
     Unreachable,
     WrongUser,
     excerpt,
@@ -161,7 +162,8 @@ class GuestProcess:
     def wait(self, deadline: Deadline) -> CompletedProcess:
         """Wait for the end of the program, and read its output.
 
-        :raises ProcessTimedOut: the deadline passed; the program and its process group were ended.
+        :raises ProcessTimedOut: the deadline passed; the program and its process group were ended, unless the message
+            reports that this is not certain.
         :raises ProcessError: the program wrote more than is read into memory.
         """
         while not self.poll():
@@ -187,7 +189,12 @@ class GuestProcess:
     def _time_out(self) -> ProcessTimedOut:
         """End the program, and return the error."""
         ran = f"{self.agent.endpoint}: {self._name} was still running after {time.monotonic() - self._started:.1f} s"
-        self.terminate()
+        try:
+            self.terminate()
+        except QgaError as exc:
+            return ProcessTimedOut(
+                f"{ran}. It is not known whether its process group {self._pid} in the guest was killed: {exc}"
+            )
         if self._leads_group:
             return ProcessTimedOut(f"{ran}, and its process group {self._pid} in the guest was killed")
         return ProcessTimedOut(

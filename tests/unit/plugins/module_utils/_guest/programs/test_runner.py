@@ -250,6 +250,34 @@ def test_deadline_kills_the_program_and_its_children(runner: ProgramRunner, tmp_
         assert ends(int((tmp_path / name).read_text()))
 
 
+@pytest.mark.parametrize(
+    ("refuse", "reason"),
+    [(True, "guest-exec: Command guest-exec has been disabled"), (False, "the answer to guest-exec is lost")],
+)
+def test_timeout_names_the_program_even_if_it_could_not_be_killed(
+    runner: ProgramRunner, guest: LocalGuest, tmp_path: pathlib.Path, refuse: bool, reason: str
+) -> None:
+    def start_only_the_program(usual: Usual, arguments: t.Any) -> t.Any:
+        return usual(arguments) if arguments["path"] == "setsid" else NO_REPLY
+
+    def block(usual: Usual, arguments: t.Any) -> t.Any:
+        guest.disabled.add("guest-exec")
+        return usual(arguments)
+
+    usual = guest.handlers["guest-exec"]
+    guest.replace("guest-exec", start_only_the_program)
+    if refuse:
+        guest.replace("guest-exec-status", block)
+    with pytest.raises(
+        ProcessTimedOut,
+        match=rf"sh was still running after .*not known whether its process group \d+ .* killed: .*{reason}",
+    ):
+        runner.run(shell(f"echo $$ >{tmp_path}/pid; exec sleep 300"), deadline=Once.written(tmp_path / "pid"))
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    guest.handlers["guest-exec"] = usual
+    guest.disabled.clear()
+
+
 def test_works_without_setsid(runner: ProgramRunner, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
     def refuse_setsid(usual: Usual, arguments: t.Any) -> t.Any:
         if arguments["path"] == "setsid":
