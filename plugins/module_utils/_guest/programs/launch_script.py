@@ -63,13 +63,15 @@ mkfifo "$s.say" "$s.ask"||exit 125
 _RUN = """\
 {unpack}(umask 022;exec "$@") {source}>"$s.out" 2>"$s.err" 3>&- 4<&-
 r=$?
-{after}f=;[ -s "$s.out" ]&&f=o;[ -s "$s.err" ]&&f="${{f}}e"
+{after}f=;[ -s "$s.out" ]&&f=o;[ -e "$s.out" ]||f=O
+[ -s "$s.err" ]&&f="${{f}}e";[ -e "$s.err" ]||f="${{f}}E"
 echo "$r $f." >&3
 echo "$b $r $f."
 exit 0"""
 
-_EXIT_REPORT = re.compile(rb"(?P<base>/[a-z/]+) (?P<rc>\d{1,3}) (?P<streams>o?e?)\.\n\Z")
-_STATE = re.compile(rb"(?P<pid>\d{1,10})\n(?:(?P<rc>\d{1,3}) (?P<streams>o?e?)\.\n)?\Z")
+# A letter is small if the output file is not empty, and large if there is no such file.
+_EXIT_REPORT = re.compile(rb"(?P<base>/[a-z/]+) (?P<rc>\d{1,3}) (?P<streams>[oO]?[eE]?)\.\n\Z")
+_STATE = re.compile(rb"(?P<pid>\d{1,10})\n(?:(?P<rc>\d{1,3}) (?P<streams>[oO]?[eE]?)\.\n)?\Z")
 _USER = re.compile(rb"user (?P<user>[^\n]*)\n\Z")
 
 
@@ -94,10 +96,13 @@ class ExitReport:
 
     :param rc: the program's exit status.
     :param streams: the output files in the spool that are not empty: ``out``, ``err``.
+    :param missing: the output files that are not in the spool: the program or the guest removed them, or the shell
+        could not create them.
     """
 
     rc: int
     streams: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
 def launch_script(
@@ -188,5 +193,7 @@ def reports_no_gzip(text: bytes) -> bool:
 
 
 def _exit_report(match: re.Match[bytes]) -> ExitReport:
-    streams = tuple(name for flag, name in ((b"o", "out"), (b"e", "err")) if flag in match["streams"])
-    return ExitReport(int(match["rc"]), streams)
+    flags = match["streams"]
+    streams = tuple(name for flag, name in ((b"o", "out"), (b"e", "err")) if flag in flags)
+    missing = tuple(name for flag, name in ((b"O", "out"), (b"E", "err")) if flag in flags)
+    return ExitReport(int(match["rc"]), streams, missing)

@@ -164,7 +164,7 @@ class GuestProcess:
 
         :raises ProcessTimedOut: the deadline passed; the program and its process group were ended, unless the message
             reports that this is not certain.
-        :raises ProcessError: the program wrote more than is read into memory.
+        :raises ProcessError: the program wrote more than is read into memory, or its output is lost.
         """
         while not self.poll():
             if deadline.passed:
@@ -172,6 +172,8 @@ class GuestProcess:
             self.pause(deadline)
         self._state_file.close()
         report = t.cast(launch_script.ExitReport, self._exit_report)
+        if report.missing:
+            raise self._output_lost(*report.missing)
         until = Deadline.after(_COLLECT_TIMEOUT)
         return CompletedProcess(
             report.rc,
@@ -246,13 +248,24 @@ class GuestProcess:
     def _stream(self, kind: str, deadline: Deadline) -> bytes:
         chunks: list[bytes] = []
         size = 0
-        for chunk in self.files.read(self.spool_path(kind), deadline=deadline):
-            size += len(chunk)
-            if size > _MAX_OUTPUT:
-                raise ProcessError(
-                    f"{self.agent.endpoint}: {self._name} ended with the exit status {self.rc}, and wrote more than "
-                    f"{_MAX_OUTPUT} bytes, which is more than Ansible reads into memory. Let it write to a file, and "
-                    f"fetch the file"
-                )
-            chunks.append(chunk)
+        try:
+            for chunk in self.files.read(self.spool_path(kind), deadline=deadline):
+                size += len(chunk)
+                if size > _MAX_OUTPUT:
+                    raise ProcessError(
+                        f"{self.agent.endpoint}: {self._name} ended with the exit status {self.rc}, and wrote more "
+                        f"than {_MAX_OUTPUT} bytes, which is more than Ansible reads into memory. Let it write to a "
+                        f"file, and fetch the file"
+                    )
+                chunks.append(chunk)
+        except FileNotFoundError as exc:
+            raise self._output_lost(kind) from exc
         return b"".join(chunks)
+
+    def _output_lost(self, *kinds: str) -> ProcessError:
+        paths = " and ".join(self.spool_path(kind) for kind in kinds)
+        return ProcessError(
+            f"{self.agent.endpoint}: {self._name} ended with the exit status {self.rc}, but its output is lost: the "
+            f"guest has no {paths}. Check whether the program, or something else in the guest, removes the files in "
+            f"{self._base}, and whether {self._base} is full"
+        )

@@ -90,7 +90,8 @@ class ProgramRunner:
         :param prompt_handler: the answers for a program that prompts for something before it reads its standard input.
         :raises ProcessTimedOut: the deadline passed, and the program was ended, or was not started at all.
         :raises WrongUser: the agent runs as another user. Nothing was run.
-        :raises ProcessError: the guest's shell could not run the program, or the program wrote too much to read.
+        :raises ProcessError: the guest's shell could not run the program, or the program wrote too much to read, or
+            its output was removed.
         :raises OutcomeUnknown: the program was started, or may have been, and its result is lost.
         :raises InvalidRequest: an argument contains a NUL, or bytes that are not UTF-8.
         """

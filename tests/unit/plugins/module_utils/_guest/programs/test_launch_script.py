@@ -147,6 +147,15 @@ def test_runs_as_the_right_user_only(spool: Spool) -> None:
     assert spool.run(["echo", "run"], user=ME) == (0, b"run\n", b"")
 
 
+@pytest.mark.parametrize(
+    ("removed", "flags"), [(["out"], "Oe"), (["err"], "oE"), (["out", "err"], "OE"), (["state"], "oe")]
+)
+def test_reports_removed_output(spool: Spool, removed: list[str], flags: str) -> None:
+    paths = " ".join(f"{spool.base}/{NAME}.{kind}" for kind in removed)
+    completed = spool.launch(["sh", "-c", f"echo x; echo y >&2; rm {paths}"])
+    assert completed.stdout == f"{spool.base} 0 {flags}.\n".encode()
+
+
 def test_empties_the_spool_of_an_earlier_run(spool: Spool) -> None:
     for kind in ("out", "err", "in"):
         (spool.base / f"before.{kind}").write_bytes(b"large")

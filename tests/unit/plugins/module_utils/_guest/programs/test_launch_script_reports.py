@@ -20,6 +20,10 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch
         (b"/dev/shm 0 .\n", ("/dev/shm", ExitReport(0, ()))),
         (b"/tmp 255 oe.\n", ("/tmp", ExitReport(255, ("out", "err")))),
         (b"/run 1 e.\n", ("/run", ExitReport(1, ("err",)))),
+        (b"/run 0 O.\n", ("/run", ExitReport(0, (), ("out",)))),
+        (b"/run 0 oE.\n", ("/run", ExitReport(0, ("out",), ("err",)))),
+        (b"/run 0 OE.\n", ("/run", ExitReport(0, (), ("out", "err")))),
+        (b"/run 0 oO.\n", None),
         (b"", None),
         (b"/tmp 0 .", None),
         (b"/tmp 0 .\n\n", None),
@@ -45,6 +49,7 @@ def test_parses_exit_report(text: bytes, expected: tuple[str, ExitReport] | None
     [
         (b"17\n", (17, None)),
         (b"17\n0 oe.\n", (17, ExitReport(0, ("out", "err")))),
+        (b"17\n0 Oe.\n", (17, ExitReport(0, ("err",), ("out",)))),
         (b"17\n0 oe", None),
         (b"", None),
         (b"17", None),

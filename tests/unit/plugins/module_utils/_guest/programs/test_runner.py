@@ -23,6 +23,7 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.programs import
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import runner as runner_module
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import CompletedProcess
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     InvalidRequest,
@@ -420,6 +421,35 @@ def test_state_file_counts_if_the_script_was_killed_later(runner: ProgramRunner,
 
     guest.replace("guest-exec-status", end_otherwise)
     assert runner.run(shell("echo out; exit 5"), deadline=soon()) == CompletedProcess(5, b"out\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "written"), [("out", "echo x"), ("out", ":"), ("err", "echo x >&2"), ("{out,err,state}", "echo x")]
+)
+def test_removed_output_is_an_error(runner: ProgramRunner, kinds: str, written: str) -> None:
+    prefix = runner._prefix  # pylint: disable=protected-access
+    remove = f"rm {' '.join(f'{base}/{prefix}.*.{kinds}' for base in BASES)} 2>/dev/null; exit 3"
+    with pytest.raises(ProcessError, match=r"bash ended with the exit status 3, but its output is lost: .* has no /"):
+        runner.run(["bash", "-c", f"{written}; {remove}"], deadline=soon())
+    assert runner.may_have_run and runner.rc == 3
+
+
+def test_output_removed_after_the_end_is_an_error(runner: ProgramRunner, guest: LocalGuest) -> None:
+    def remove(usual: Usual, arguments: t.Any) -> t.Any:
+        for path in spools(runner):
+            path.unlink()
+        return usual(arguments)
+
+    guest.replace("guest-file-open", remove)
+    with pytest.raises(ProcessError, match=r"echo ended with the exit status 0, but its output is lost: .* has no /"):
+        runner.run(["echo", "x"], deadline=soon())
+
+
+def test_output_removed_together_with_the_script_is_an_error(runner: ProgramRunner) -> None:
+    prefix = runner._prefix  # pylint: disable=protected-access
+    remove = f"rm -f {' '.join(f'{base}/{prefix}.*.out' for base in BASES)}"
+    with pytest.raises(ProcessError, match=r"sh ended with the exit status 137, but its output is lost"):
+        runner.run(shell(f"{remove}; kill -KILL 0"), deadline=soon())
 
 
 def test_output_in_memory_is_bounded(runner: ProgramRunner, monkeypatch: pytest.MonkeyPatch) -> None:
