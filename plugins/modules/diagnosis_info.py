@@ -89,7 +89,8 @@ summary:
   returned: success
   sample: >-
     The agent of this guest (AlmaLinux 9.4 (Seafoam Ocelot)) cannot run programs: the agent's configuration blocks
-    guest-exec, guest-exec-status. To allow it, edit FILTER_RPC_ARGS in /etc/sysconfig/qemu-ga ...
+    guest-exec, guest-exec-status. To allow it, edit in the guest FILTER_RPC_ARGS in
+    /etc/sysconfig/qemu-ga ...
 findings:
   description: What each check found, in the order of the checks. Checks that were impossible are missing.
   type: list
@@ -103,8 +104,8 @@ findings:
           about the domain, and V(domain) whether the domain runs; both are only for libvirt endpoints. V(channel)
           checks whether the endpoint can be opened, and V(agent) whether an agent answers.
         - V(version) checks the agent's version, and V(frozen) whether the guest's filesystems are frozen. V(exec) and
-          V(files) check whether the agent may run programs and handle files, and V(commands) whether it has the other
-          commands that modules of this collection need. V(speed) measures how long the agent takes to answer.
+          V(files) check whether the agent may run programs and handle files, and V(commands) whether it has all
+          commands that the modules of this collection need. V(speed) measures how long the agent takes to answer.
         - V(shell) checks whether programs run in the guest, V(user) as which user, and V(selinux) how SELinux confines
           them. V(spool) checks where the output of programs is kept until it is read. V(python), V(gzip) and V(setsid)
           check whether the guest has these programs.

@@ -6,14 +6,31 @@
 
 from __future__ import annotations
 
-#: How to enable a command that the agent's configuration blocks.
-HOW_TO_ALLOW = (
-    "The agent's configuration in the guest blocks it, or, before QEMU 9.1, the guest's operating system does not "
-    "support it. RHEL, CentOS Stream, AlmaLinux and Rocky Linux block guest-exec and guest-file-* by default, and "
-    "newer SUSE blocks guest-exec. To allow it, edit FILTER_RPC_ARGS (or BLACKLIST_RPC, BLOCK_RPCS) in "
-    "/etc/sysconfig/qemu-ga there, or block-rpcs and allow-rpcs in /etc/qemu/qemu-ga.conf on Debian and Ubuntu, and "
-    "restart the service qemu-guest-agent"
+_DEBIAN = (
+    "block-rpcs and allow-rpcs (blacklist for older agents) in /etc/qemu/qemu-ga.conf on Debian and Ubuntu, which "
+    "block nothing by default"
 )
+_RED_HAT = (
+    "FILTER_RPC_ARGS (or BLACKLIST_RPC, BLOCK_RPCS) in /etc/sysconfig/qemu-ga on RHEL, CentOS Stream, AlmaLinux and "
+    "Rocky Linux, which block guest-exec and guest-file-* by default, on Fedora, and on newer SUSE, which blocks "
+    "guest-exec"
+)
+# ID in os-release(5) of the distributions that have this file.
+_WITH_SYSCONFIG = ("almalinux", "centos", "fedora", "ol", "opensuse", "rhel", "rocky", "sle", "suse")
+
+
+def how_to_allow(distribution: str = "") -> str:
+    """Return how to enable a command that the agent's configuration blocks.
+
+    :param distribution: the ``id`` of guest-get-osinfo, whose own file comes first; empty if it is not known.
+    """
+    has_sysconfig = distribution.startswith(_WITH_SYSCONFIG)
+    first, second = (_RED_HAT, _DEBIAN) if has_sysconfig else (_DEBIAN, _RED_HAT)
+    return (
+        "The agent's configuration in the guest blocks it, or, before QEMU 9.1, the guest's operating system does not "
+        f"support it. To allow it, edit in the guest {first}; or {second}. Then restart the service qemu-guest-agent"
+    )
+
 
 #: How to thaw a guest; the end of a sentence.
 THAW_WITH = "with the module netless.qga.fsfreeze and state thawed, or with virsh domfsthaw for a libvirt domain"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.netless.qga.plugins.module_utils._agent.advice import HOW_TO_ALLOW, HOW_TO_THAW
+from ansible_collections.netless.qga.plugins.module_utils._agent.advice import HOW_TO_THAW, how_to_allow
 from ansible_collections.netless.qga.plugins.module_utils._agent.reply import ReplyReader
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import (
     Call,
@@ -252,4 +252,4 @@ def _why_refused(command: str, info: AgentInfo, *, frozen: bool) -> tuple[type[A
         return CommandMissing, f"This agent, version {excerpt(info.version)}, does not know the command{added}"
     if info.commands[command]:
         return AgentRefused, ""
-    return (FilesystemsFrozen, HOW_TO_THAW) if frozen else (CommandDisabled, HOW_TO_ALLOW)
+    return (FilesystemsFrozen, HOW_TO_THAW) if frozen else (CommandDisabled, how_to_allow())

@@ -10,7 +10,7 @@ import re
 import time
 import typing as t
 
-from ansible_collections.netless.qga.plugins.module_utils._agent.advice import HOW_TO_ALLOW, HOW_TO_THAW
+from ansible_collections.netless.qga.plugins.module_utils._agent.advice import HOW_TO_THAW, how_to_allow
 from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.finding import (
     OK,
     PROBLEM,
@@ -27,6 +27,8 @@ EXEC_COMMANDS = ("guest-exec", "guest-exec-status")
 #: The commands that copying files, and reading the output of programs, needs.
 FILE_COMMANDS = ("guest-file-open", "guest-file-read", "guest-file-write", "guest-file-flush", "guest-file-close")
 
+_READ_COMMANDS = ("guest-file-open", "guest-file-read", "guest-file-close")
+_FREEZE_COMMANDS = ("guest-fsfreeze-status", "guest-fsfreeze-freeze", "guest-fsfreeze-thaw")
 # A selection: these modules list every subset that the agent lacks as unavailable.
 _COMMANDS_OF_GUEST_INFO = (
     "guest-get-osinfo",
@@ -34,18 +36,22 @@ _COMMANDS_OF_GUEST_INFO = (
     "guest-get-fsinfo",
     "guest-network-get-interfaces",
 )
-# The commands that each module needs, except for running programs and handling files.
+# The commands that each module needs, except for those of a part of its work that few tasks have.
 _COMMANDS_OF_MODULES = {
     "authorized_keys": (
         "guest-ssh-get-authorized-keys",
         "guest-ssh-add-authorized-keys",
         "guest-ssh-remove-authorized-keys",
     ),
-    "fsfreeze": ("guest-fsfreeze-status", "guest-fsfreeze-freeze", "guest-fsfreeze-thaw"),
+    "exec": (*EXEC_COMMANDS, *_READ_COMMANDS),
+    "file": (*FILE_COMMANDS, *EXEC_COMMANDS),
+    "file_content_info": _READ_COMMANDS,
+    "fsfreeze": _FREEZE_COMMANDS,
     "fsfreeze_info": ("guest-fsfreeze-status",),
     "fstrim": ("guest-fstrim",),
     "guest_facts": _COMMANDS_OF_GUEST_INFO,
     "guest_info": _COMMANDS_OF_GUEST_INFO,
+    "quiesce": _FREEZE_COMMANDS,
     "shutdown": ("guest-shutdown",),
     "suspend": ("guest-suspend-ram", "guest-suspend-disk", "guest-suspend-hybrid"),
     "time": ("guest-get-time", "guest-set-time"),
@@ -78,7 +84,7 @@ def version(context: Context) -> t.Iterator[Finding]:
         found = excerpt(context.agent.info(context.deadline()).version)
     except AgentRefused as exc:
         message = f"The agent does not report which commands it has: {exc}"
-        yield Finding("version", PROBLEM, message, f"Allow the agent to use guest-info. {HOW_TO_ALLOW}", ends=True)
+        yield Finding("version", PROBLEM, message, f"Allow the agent to use guest-info. {how_to_allow()}", ends=True)
         return
     numbers = re.match(r"(\d{1,4})\.(\d{1,4})", found)
     if numbers is None:
@@ -98,7 +104,7 @@ def frozen(context: Context) -> t.Iterator[Finding]:
         yield Finding("frozen", OK, "The agent cannot freeze filesystems")
     elif not enabled:
         message = f"It is not known whether the guest's filesystems are frozen: {command} is blocked"
-        yield Finding("frozen", UNKNOWN, message, HOW_TO_ALLOW)
+        yield Finding("frozen", UNKNOWN, message, how_to_allow(_distribution(context)[0]))
     elif context.agent.call(command, deadline=context.deadline(), repeatable=True) == "frozen":
         yield Finding("frozen", PROBLEM, "The agent refuses nearly everything for now", HOW_TO_THAW, ends=True)
     else:
@@ -115,8 +121,10 @@ def programs_and_files(context: Context) -> t.Iterator[Finding]:
         if not missing and not blocked:
             yield Finding(check, OK, f"The agent may {purpose}")
         else:
-            message = f"The agent{_of_guest(context)} cannot {purpose}: {_reason(missing, blocked)}"
-            yield Finding(check, PROBLEM, message, f"{_advice(missing, blocked)}. {_WORKS_WITHOUT}")
+            distribution, name = _distribution(context)
+            guest = f" of this guest ({name})" if name else ""
+            message = f"The agent{guest} cannot {purpose}: {_reason(missing, blocked)}"
+            yield Finding(check, PROBLEM, message, f"{_advice(missing, blocked, distribution)}. {_WORKS_WITHOUT}")
 
 
 def other_commands(context: Context) -> t.Iterator[Finding]:
@@ -133,7 +141,7 @@ def other_commands(context: Context) -> t.Iterator[Finding]:
         f"These modules can do only a part of their work, or nothing: {modules}. The reason is that "
         f"{_reason(missing, blocked)}"
     )
-    yield Finding("commands", WARNING, message, _advice(missing, blocked))
+    yield Finding("commands", WARNING, message, _advice(missing, blocked, _distribution(context)[0]))
 
 
 def speed(context: Context) -> t.Iterator[Finding]:
@@ -165,19 +173,22 @@ def _reason(missing: t.Sequence[str], blocked: t.Sequence[str]) -> str:
     return ", and ".join(reasons)
 
 
-def _advice(missing: t.Sequence[str], blocked: t.Sequence[str]) -> str:
-    return ". ".join([HOW_TO_ALLOW] * bool(blocked) + [_UPGRADE] * bool(missing))
+def _advice(missing: t.Sequence[str], blocked: t.Sequence[str], distribution: str) -> str:
+    return ". ".join([how_to_allow(distribution)] * bool(blocked) + [_UPGRADE] * bool(missing))
 
 
-def _of_guest(context: Context) -> str:
-    """Name the guest's distribution if the agent reports it: what its agent blocks depends on it."""
+def _distribution(context: Context) -> tuple[str, str]:
+    """Return the id and the name of the guest's distribution, on which it depends what its agent blocks.
+
+    :returns: empty texts if the agent does not report them.
+    """
     command = "guest-get-osinfo"
     if not context.agent.info(context.deadline()).allows(command):
-        return ""
+        return "", ""
     try:
         reply = context.agent.call(command, deadline=context.deadline(), repeatable=True)
     except AgentRefused:
-        return ""
+        return "", ""
     reader = context.agent.reader(command)
-    name = excerpt(reader.optional(reply, "pretty-name", "")) or excerpt(reader.optional(reply, "id", ""))
-    return f" of this guest ({name})" if name else ""
+    distribution = excerpt(reader.optional(reply, "id", ""))
+    return distribution, excerpt(reader.optional(reply, "pretty-name", "")) or distribution

@@ -68,9 +68,42 @@ def test_blocked_exec_and_files_are_problems(diagnose: Diagnose) -> None:
     message = "The agent of this guest (AlmaLinux 9.4) cannot run programs: the agent's configuration blocks guest-exec"
     assert found["exec"]["message"].startswith(message)
     assert "/etc/sysconfig/qemu-ga" in found["exec"]["advice"] and "qemu-ga.conf" in found["exec"]["advice"]
-    assert found["commands"]["status"] == "ok" and "shell" not in found
+    assert found["commands"]["status"] == "warning" and "shell" not in found
+    assert "of their work, or nothing: exec, file, file_content_info. The" in found["commands"]["message"]
+    assert "blocks guest-exec, guest-exec-status, guest-file-open" in found["commands"]["message"]
     assert "guest-exec" not in requested(agent)
     assert found["result"]["summary"].endswith("Then see files.")
+
+
+def test_blocked_exec_alone_limits_modules(diagnose: Diagnose) -> None:
+    agent = agent_with()
+    agent.disabled.add("guest-exec")
+    found = diagnose(agent)
+    assert found["files"]["status"] == "ok" and found["exec"]["status"] == "problem"
+    assert found["commands"]["message"].endswith(
+        "nothing: exec, file. The reason is that the agent's configuration blocks guest-exec"
+    )
+
+
+@pytest.mark.parametrize(
+    ("distribution", "first", "second"),
+    [
+        ({"id": "debian"}, "/etc/qemu/qemu-ga.conf", "/etc/sysconfig/qemu-ga"),
+        ({"id": "ubuntu", "pretty-name": "Ubuntu 24.04"}, "/etc/qemu/qemu-ga.conf", "/etc/sysconfig/qemu-ga"),
+        ({"id": "rhel"}, "/etc/sysconfig/qemu-ga", "/etc/qemu/qemu-ga.conf"),
+        ({"id": "opensuse-tumbleweed"}, "/etc/sysconfig/qemu-ga", "/etc/qemu/qemu-ga.conf"),
+        ({}, "/etc/qemu/qemu-ga.conf", "/etc/sysconfig/qemu-ga"),
+    ],
+)
+def test_advice_begins_with_the_file_of_the_distribution(
+    diagnose: Diagnose, distribution: dict[str, str], first: str, second: str
+) -> None:
+    agent = agent_with("blocked")
+    agent.handlers["guest-get-osinfo"] = lambda arguments: distribution
+    found = diagnose(agent)
+    for check in ("exec", "files", "commands"):
+        advice = found[check]["advice"]
+        assert 0 < advice.index(first) < advice.index(second)
 
 
 def test_blocked_exec_without_osinfo_is_a_problem(diagnose: Diagnose) -> None:
