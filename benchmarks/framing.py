@@ -85,7 +85,7 @@ class Measurements:
         session = self._session_class(random_id=lambda: next(ids))
         session.sync()
         if waiting:
-            session.receive_data(b'\xff{"return": %d}\n' % 2**62)
+            session.receive_data(b'\xff{"return": %d, "id": %d}\n' % (2**62, 2**62))
             session.next_event()
             session.send(session.prepare("guest-file-read"))
         return session

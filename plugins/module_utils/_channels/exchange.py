@@ -60,10 +60,6 @@ class Exchange:
         """
         self._in_flight[number] = self._waiting.popleft()
 
-    def send_again(self, number: int) -> None:
-        """Note that the agent refused the id of a request, so that its call is the next one again."""
-        self._waiting.appendleft(self._in_flight.pop(number))
-
     def take(self, event: Answer | ErrorReply) -> Call:
         """Note what the agent answered to a request, and return its call."""
         index = self._in_flight.pop(event.number)

@@ -30,7 +30,6 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.events import 
     Discarded,
     ErrorReply,
     Event,
-    IdsRefused,
     Synced,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import DEFAULT_LIMITS, Limits
@@ -113,9 +112,7 @@ class StreamChannel:
         event = self._next_event(deadline)
         if isinstance(event, Closed):
             raise ConnectionError
-        if isinstance(event, IdsRefused):
-            exchange.send_again(event.number)
-        elif isinstance(event, (Answer, ErrorReply)):
+        if isinstance(event, (Answer, ErrorReply)):
             call = exchange.take(event)
             self._log(f"{call.command} answered after {exchange.seconds:.4f} s")
 
@@ -257,7 +254,7 @@ class StreamChannel:
             except ProtocolViolation:
                 self._disconnect()
                 raise
-            # Any other event means the agent lacks delimited sync; the session falls back to plain.
+            # Any other event means that the agent refused this kind of sync. The session's next one is of another kind.
             if isinstance(event, Synced):
                 report = SyncReport(event.sync_id, event.discarded, event.delimited, time.monotonic() - started)
                 self._log(f"synced after {report.seconds:.4f} s, {report.discarded} bytes discarded")

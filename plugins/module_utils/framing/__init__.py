@@ -12,9 +12,9 @@ A :class:`Session` turns commands into bytes to send, and received bytes into ev
         event = session.next_event()
         if event is None:
             session.receive_data(channel.recv(65536))
-        elif isinstance(event, DelimitedSyncMissing):
+        elif isinstance(event, (DelimitedSyncMissing, IdsRefused)):
             channel.sendall(session.sync())
-        elif isinstance(event, (Synced, IdsRefused)):
+        elif isinstance(event, Synced):
             channel.sendall(session.send(session.prepare("guest-info")))
         elif isinstance(event, (Answer, ErrorReply)):
             break

@@ -31,16 +31,23 @@ class Synced:
     :param sync_id: the id that matched.
     :param discarded: how many bytes that came before the reply were discarded.
     :param delimited: whether a sentinel preceded the reply.
+    :param echoes_ids: whether the agent repeats the id of a request in its reply.
     """
 
     sync_id: int
     discarded: int
     delimited: bool
+    echoes_ids: bool
 
 
 @dataclass(frozen=True)
 class DelimitedSyncMissing:
     """An agent that does not know guest-sync-delimited. The next sync is a plain one."""
+
+
+@dataclass(frozen=True)
+class IdsRefused:
+    """An agent that refused the sync because of its id. The next sync carries none, and neither do requests."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +72,6 @@ class ErrorReply:
 
 
 @dataclass(frozen=True)
-class IdsRefused:
-    """A request that the agent refused because of its id, without looking at the command. Prepare it again."""
-
-    number: int
-
-
-@dataclass(frozen=True)
 class Discarded:
     """Received bytes that answer none of our requests and were discarded.
 
@@ -93,4 +93,4 @@ class Closed:
     partial: int
 
 
-Event = t.Union[Synced, DelimitedSyncMissing, Answer, ErrorReply, IdsRefused, Discarded, Closed]
+Event = t.Union[Synced, DelimitedSyncMissing, IdsRefused, Answer, ErrorReply, Discarded, Closed]

@@ -70,6 +70,13 @@ def refuse_monitor(reply: t.Mapping[str, t.Any]) -> None:
         raise ProtocolViolation("this is a QEMU monitor (QMP), not a guest agent: give the agent's channel instead")
 
 
+def refuses_id(reply: t.Mapping[str, t.Any]) -> bool:
+    """Whether a reply refuses the id of a request. QEMU before 4.0 does so, and only the text of the error shows it."""
+    error = reply.get("error")
+    desc = error.get("desc") if isinstance(error, dict) else None
+    return "id" not in reply and isinstance(desc, str) and "member 'id' is unexpected" in desc
+
+
 def is_integer(value: t.Any) -> bool:
     """Whether a value is an integer in JSON. In Python 1 == 1.0 == True; in JSON the three differ."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -16,9 +16,10 @@ timeout:
 Agents older than QEMU 1.1 know only guest-sync, whose reply has no sentinel. Any line may then be the reply, and only
 the random id identifies it: an integer that an earlier command returned is not our id.
 
-After the sync each request carries an ``id`` that the reply repeats, so that nothing else can be taken for its answer.
-Agents before QEMU 4.0 refuse ids, and some ignore them. The first reply after a sync shows which. Until then, and with
-such agents, only one request at a time waits for its reply.
+Each request carries an ``id`` that the reply repeats, so that nothing else can be taken for its answer. Agents before
+QEMU 4.0 refuse ids, and some ignore them. The sync carries an id too, so its reply shows what the agent does before any
+request is sent. If the agent refuses the id, another sync without one follows. Without ids only one request at a time
+waits for its reply.
 
 Sources: QEMU's qga/qapi-schema.json (guest-sync-delimited, guest-sync) and docs/interop/qmp-spec.
 """
@@ -29,11 +30,9 @@ import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import ProtocolViolation, StateError
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import (
-    Answer,
     Closed,
     DelimitedSyncMissing,
     Discarded,
-    ErrorReply,
     Event,
     IdsRefused,
     Request,
@@ -47,12 +46,12 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.message import
     parse,
     random_id,
     refuse_monitor,
+    refuses_id,
     reply_event,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.state import (
     IN_SYNC,
     Action,
-    IdSupport,
     Input,
     State,
     StateMachine,
@@ -76,9 +75,14 @@ class Session:
         self._machine = StateMachine()
         self._random_id = random_id
         self._decoder = LineDecoder(limits.line)
-        self._id_support = IdSupport.UNKNOWN
+        # Whether the agent repeats the id of a request. The reply to each sync shows it.
+        self._echoes_ids = False
+        # Whether the next sync carries an id, and the id of the last one that did.
+        self._sends_id = True
+        self._id_sent = 0
         # Below 2^53, so that it survives an agent, or a program between, that keeps numbers as doubles.
         self._last_number = random_id() % 2**52
+        self._last_number_before_sync = self._last_number
         self._in_flight: dict[int, Request] = {}
         self._sync_id = 0
         self._knows_delimited = True
@@ -95,23 +99,30 @@ class Session:
     def sync(self) -> bytes:
         """Start a sync, in any state but closed, and return the bytes to send.
 
-        It is a plain one, guest-sync, once :class:`DelimitedSyncMissing` has happened.
+        It is a plain one, guest-sync, once :class:`DelimitedSyncMissing` has happened. It carries no id once
+        :class:`IdsRefused` has happened, until :meth:`abandon`.
 
         :raises StateError: the channel is closed.
         """
+        resumed = self.state is State.SYNCING
         self._machine.act(Action.SYNC)
         self._in_flight.clear()
-        self._id_support = IdSupport.UNKNOWN
-        self._discarded = self._decoder.reset()
+        self._echoes_ids = False
+        if not resumed:
+            # After a refused sync, the rest of what was received may show that the refusal was not for us.
+            self._discarded = self._decoder.reset()
         self._decoder.limit = min(_MAX_SYNC_LINE, self.limits.line)
         self._sync_id = self._random_id()
         command = "guest-sync-delimited" if self._knows_delimited else "guest-sync"
-        return SENTINEL + encode({"execute": command, "arguments": {"id": self._sync_id}})
+        members: dict[str, t.Any] = {"execute": command, "arguments": {"id": self._sync_id}}
+        if self._sends_id:
+            members["id"] = self._id_sent = self._sync_id
+        return SENTINEL + encode(members)
 
     def prepare(
         self, command: str, arguments: t.Mapping[str, t.Any] | None = None, *, success_response: bool = True
     ) -> Request:
-        """Make a request for :meth:`send` out of a command. It is valid until the next sync or :class:`IdsRefused`.
+        """Make a request for :meth:`send` out of a command. It is valid from one :class:`Synced` to the next.
 
         :param success_response: False for a command that is silent when it succeeds (QAPI's
             ``success-response: false``).
@@ -122,7 +133,7 @@ class Session:
         members: dict[str, t.Any] = {"execute": command}
         if arguments:
             members["arguments"] = arguments
-        if self._id_support is not IdSupport.ABSENT:
+        if self._echoes_ids:
             members["id"] = self._last_number
         return Request(self._last_number, encode(members), success_response)
 
@@ -136,7 +147,7 @@ class Session:
         if not self._in_flight:
             # What came before a request does not answer it. Without ids it would pass for the answer.
             return self.state is State.IDLE and not self.has_unread
-        if self._id_support is not IdSupport.ECHOED:
+        if not self._echoes_ids:
             return False
         unanswered = sum(len(other.data) for other in self._in_flight.values())
         return unanswered + len(request.data) <= self.limits.in_flight
@@ -144,9 +155,12 @@ class Session:
     def send(self, request: Request) -> bytes:
         """Count the request as unanswered, and return the bytes to send.
 
-        :raises StateError: the session is not in sync, or has no room next to the unanswered requests.
+        :raises StateError: the session is not in sync, was not when the request was prepared, or has no room next to
+            the unanswered requests.
         """
         self._machine.require(Action.SEND)
+        if request.number <= self._last_number_before_sync:
+            raise StateError("the request was prepared before the sync, so it may lack an id")
         if not self.has_room(request):
             raise StateError("no room for a request: others are unanswered, or received data is unread")
         self._in_flight[request.number] = request
@@ -160,6 +174,8 @@ class Session:
         """
         unanswered = list(self._in_flight.values())
         self._in_flight.clear()
+        # A newer agent may have taken over, or the refusal of an id was meant for another client.
+        self._sends_id = True
         self._machine.act(Action.ABANDON)
         return unanswered
 
@@ -195,6 +211,13 @@ class Session:
         """Handle a line received while syncing: the reply, or a leftover."""
         self._discard(line.size)
         reply = self._parse_if_relevant(line)
+        if "id" in reply:
+            if not is_integer(reply["id"]) or reply["id"] != self._id_sent:
+                return None
+            # Only an agent that repeats ids can know this one, even if a sync without an id was sent since.
+            self._echoes_ids = self._sends_id = True
+            if self._id_sent != self._sync_id:
+                return None
         if is_integer(reply.get("return")) and reply["return"] == self._sync_id:
             return self._finish_sync(line)
         if self._knows_delimited and "error" in reply and _DELIMITED in line.content:
@@ -202,11 +225,15 @@ class Session:
             # sync that follows is a correct one.
             self._knows_delimited = False
             return DelimitedSyncMissing()
+        if self._id_sent == self._sync_id and refuses_id(reply):
+            # If this answers another client, the agent still answers the sync with our id, and does so first.
+            self._sends_id = False
+            return IdsRefused()
         return None
 
     def _parse_if_relevant(self, line: Line) -> dict[str, t.Any]:
         """Return the reply in a line that may matter to a sync; an empty one if it does not, or is not a reply."""
-        if not any(mark in line.content for mark in (b"%d" % self._sync_id, _DELIMITED, b"QMP")):
+        if not any(mark in line.content for mark in (b"%d" % self._sync_id, b"%d" % self._id_sent, _DELIMITED, b"QMP")):
             # Most of what is discarded need not be parsed.
             return {}
         try:
@@ -222,8 +249,9 @@ class Session:
         discarded = self._discarded + self._decoder.dropped - line.size
         self._discarded = self._decoder.dropped = 0
         self._decoder.limit = self.limits.line
+        self._last_number_before_sync = self._last_number
         self._machine.receive(Input.SYNC_REPLY)
-        return Synced(self._sync_id, discarded, line.sentinel)
+        return Synced(self._sync_id, discarded, line.sentinel, self._echoes_ids)
 
     def _read_line(self, line: Line) -> Event | None:
         """Handle a line received outside a sync: a reply to a request, or something that answers none."""
@@ -246,7 +274,7 @@ class Session:
         if ("return" in reply) == ("error" in reply):
             raise ProtocolViolation("a reply with both or neither of 'return' and 'error'")
         if self.state is State.IDLE:
-            if self._id_support is not IdSupport.ECHOED and "id" not in reply:
+            if not self._echoes_ids and "id" not in reply:
                 self._machine.receive(Input.EXTRA_REPLY)
             return self._discard_line(line, "a reply to no request")
         return self._match(line, reply)
@@ -255,21 +283,13 @@ class Session:
         """Find the request that a reply answers."""
         if "id" in reply:
             number = reply["id"]
-            if not is_integer(number) or number not in self._in_flight or self._id_support is IdSupport.ABSENT:
+            if not self._echoes_ids or not is_integer(number) or number not in self._in_flight:
                 return self._discard_line(line, "a reply with an id that is not ours")
-            self._id_support = IdSupport.ECHOED
-        elif self._id_support is IdSupport.ECHOED:
+        elif self._echoes_ids:
             return self._discard_line(line, "a reply without an id")
         else:
             number = next(iter(self._in_flight))
-        event: Answer | ErrorReply | IdsRefused = reply_event(number, reply)
-        if "id" not in reply and self._id_support is IdSupport.UNKNOWN:
-            if isinstance(event, Answer):
-                self._id_support = IdSupport.ABSENT
-            elif isinstance(event, ErrorReply) and "'id' is unexpected" in event.desc:
-                # QEMU's dispatcher before 4.0 has this one error for it, and only its text identifies it.
-                self._id_support = IdSupport.ABSENT
-                event = IdsRefused(number)
+        event = reply_event(number, reply)
         del self._in_flight[number]
         self._discarded = self._decoder.dropped = 0
         self._machine.receive(Input.REPLY if self._in_flight else Input.LAST_REPLY)

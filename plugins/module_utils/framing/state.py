@@ -55,7 +55,7 @@ class Input(enum.Enum):
     REPLY = "reply"
     #: The last request that was not answered yet was answered.
     LAST_REPLY = "last reply"
-    #: A reply to no request came from an agent whose replies may have no id. Only the order of the replies shows which
+    #: A reply to no request came from an agent whose replies have no id. Only the order of the replies shows which
     #: request each one answers, and this reply breaks the order.
     EXTRA_REPLY = "extra reply"
     #: The channel ended.
@@ -113,14 +113,3 @@ class StateMachine:
     def receive(self, received: Input) -> None:
         """Enter the state after an input."""
         self._state = INPUTS[self._state][received]
-
-
-class IdSupport(enum.Enum):
-    """What the agent does with the ``id`` of a request."""
-
-    #: No reply has come since the sync.
-    UNKNOWN = enum.auto()
-    #: The agent repeats it in the reply.
-    ECHOED = enum.auto()
-    #: The agent ignores or refuses it.
-    ABSENT = enum.auto()

@@ -70,11 +70,27 @@ def syncing_plainly(limits: Limits = USUAL) -> Session:
     return session
 
 
+def syncing_without_id(limits: Limits = USUAL) -> Session:
+    """Return a session whose agent refuses ids. The id of its sync is :data:`SYNC_ID` + 1."""
+    session = syncing(limits)
+    assert receive(session, [IDS_REFUSED]) == [IdsRefused()]
+    session.sync()
+    return session
+
+
 def synced(limits: Limits = USUAL) -> Session:
-    """Return a session that has just been synced and does not know whether ids come back."""
+    """Return a session that has just been synced with an agent that repeats ids."""
+    session = syncing(limits)
+    (event,) = receive(session, [b'\xff{"return": %d, "id": %d}\n' % (SYNC_ID, SYNC_ID)])
+    assert isinstance(event, Synced) and event.echoes_ids
+    return session
+
+
+def synced_without_ids(limits: Limits = USUAL) -> Session:
+    """Return a session that has just been synced with an agent that ignores ids."""
     session = syncing(limits)
     (event,) = receive(session, [b'\xff{"return": %d}\n' % SYNC_ID])
-    assert isinstance(event, Synced)
+    assert isinstance(event, Synced) and not event.echoes_ids
     return session
 
 
@@ -88,7 +104,7 @@ def with_ids(limits: Limits = USUAL) -> Session:
 
 def without_ids(limits: Limits = USUAL) -> Session:
     """Return an idle session whose agent ignores ids. The number of its next request is 2."""
-    session = synced(limits)
+    session = synced_without_ids(limits)
     send_request(session)
     assert receive(session, [b'{"return": {}}\n']) == [Answer(1, {})]
     return session
@@ -96,9 +112,11 @@ def without_ids(limits: Limits = USUAL) -> Session:
 
 def with_ids_refused(limits: Limits = USUAL) -> Session:
     """Return an idle session whose agent refuses ids. The number of its next request is 2."""
-    session = synced(limits)
+    session = syncing_without_id(limits)
+    (event,) = receive(session, [b'\xff{"return": %d}\n' % (SYNC_ID + 1)])
+    assert isinstance(event, Synced) and not event.echoes_ids
     send_request(session)
-    assert receive(session, [IDS_REFUSED]) == [IdsRefused(1)]
+    assert receive(session, [b'{"return": {}}\n']) == [Answer(1, {})]
     return session
 
 

@@ -21,19 +21,20 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.ses
     receive_however_cut,
     send_request,
     synced,
+    synced_without_ids,
     syncing,
     waiting,
     with_ids,
 )
 
-LINE = b'{"return": "as long as the reply to a sync", "id": 1}'
+LINE = b'{"return": "at least as long as the reply to a sync", "id": 1}'
 TOO_LONG = Violation(f"a reply of more than {len(LINE)} bytes")
 TOO_MUCH = Violation("more than 100 bytes that answer none of our requests")
 
 
 def test_line_as_long_as_the_limit_is_accepted() -> None:
     make = functools.partial(waiting(synced), Limits(line=len(LINE)))
-    assert receive_however_cut(make, LINE + b"\n")[0] == [Answer(1, "as long as the reply to a sync")]
+    assert receive_however_cut(make, LINE + b"\n")[0] == [Answer(1, "at least as long as the reply to a sync")]
 
 
 @pytest.mark.parametrize("make", [synced, waiting(synced), waiting(with_ids)])
@@ -90,7 +91,7 @@ def test_values_are_accepted_up_to_the_limits() -> None:
     limits = Limits(depth=4, values=10, digits=20)
 
     def answer_to(value: bytes) -> object:
-        session = waiting(synced)(limits)
+        session = waiting(synced_without_ids)(limits)
         (event,) = receive(session, [b'{"return": %s}\n' % value])
         return event.value if isinstance(event, Answer) else event
 

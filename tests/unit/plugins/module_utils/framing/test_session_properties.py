@@ -24,8 +24,10 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.ses
     Violation,
     receive,
     synced,
+    synced_without_ids,
     syncing,
     syncing_plainly,
+    syncing_without_id,
     waiting,
     with_ids,
     with_ids_refused,
@@ -34,13 +36,15 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.ses
 
 LIMITS = Limits(line=100, discard=300, depth=3, values=20, digits=20)
 
-RIGHT = b'\xff{"return": %d}\n' % SYNC_ID
+RIGHT = b'\xff{"return": %d, "id": %d}\n' % (SYNC_ID, SYNC_ID)
 
 MAKES: list[MakeSession] = [
     syncing,
     syncing_plainly,
+    syncing_without_id,
     synced,
     waiting(synced),
+    waiting(synced_without_ids),
     with_ids,
     waiting(with_ids),
     waiting(waiting(with_ids)),
@@ -52,6 +56,7 @@ MAKES: list[MakeSession] = [
 FRAGMENTS = st.sampled_from(
     [
         RIGHT,
+        b'\xff{"return": %d}\n' % SYNC_ID,
         b'\xff{"return": %d}\n' % (SYNC_ID + 1),
         b'{"return": %d}\n' % (SYNC_ID + 1),
         NOT_FOUND,
@@ -99,7 +104,7 @@ def test_any_bytes_are_events_or_a_violation(make: MakeSession, pieces: list[byt
     assert session.state is (State.OUT_OF_SYNC if violated else State.CLOSED)
 
 
-@pytest.mark.parametrize("make", [waiting(synced), waiting(with_ids)])
+@pytest.mark.parametrize("make", [waiting(synced_without_ids), waiting(synced), waiting(with_ids)])
 @given(
     value=st.recursive(
         st.none() | st.booleans() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
@@ -121,10 +126,10 @@ def test_any_garbage_before_the_sentinel_is_discarded(garbage: bytes) -> None:
     # The id is random and cannot be in it by chance. The other two words end a sync in another way.
     garbage = garbage.replace(b"%d" % SYNC_ID, b"").replace(b"guest-sync-delimited", b"").replace(b"QMP", b"")
     events = receive(syncing(), [garbage, RIGHT])
-    assert events == [Synced(SYNC_ID, len(garbage), delimited=True)]
+    assert events == [Synced(SYNC_ID, len(garbage), delimited=True, echoes_ids=True)]
 
 
-@pytest.mark.parametrize("make", [syncing, syncing_plainly])
+@pytest.mark.parametrize("make", [syncing, syncing_plainly, syncing_without_id])
 @given(
     garbage=st.lists(
         st.one_of(st.binary(max_size=60), st.integers().map(lambda number: b'\xff{"return": %d}\n' % number))

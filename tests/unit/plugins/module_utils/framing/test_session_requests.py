@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import StateError
@@ -14,7 +16,6 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.events import 
     Closed,
     Discarded,
     ErrorReply,
-    IdsRefused,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
 from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
@@ -28,6 +29,7 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.ses
     receive_however_cut,
     send_request,
     synced,
+    synced_without_ids,
     syncing,
     waiting,
     with_ids,
@@ -45,22 +47,23 @@ BOTH_OR_NEITHER = Violation("a reply with both or neither of 'return' and 'error
 A_MONITOR = Violation("this is a QEMU monitor (QMP), not a guest agent: give the agent's channel instead")
 
 
-# FIRST is request 1 after a sync: the session does not know yet whether ids come back. The others are request 2, to an
-# agent that is known to repeat ids, to ignore them, or to refuse them.
+# FIRST is request 1 after a sync, to an agent that repeats ids. The others are request 2, to an agent that repeats ids,
+# ignores them, or refuses them.
 FIRST, ECHOED, IGNORED, REFUSED = map(waiting, (synced, with_ids, without_ids, with_ids_refused))
+FIRST_WITHOUT_ID = waiting(synced_without_ids)
 
 ANSWERS = [
     (FIRST, b'{"return": {}, "id": 1}\n', Answer(1, {})),
     (FIRST, b'{"id": 1, "return": null}\n', Answer(1, None)),
-    (FIRST, b' { "return" : [ 1 , "\\u00e9" ] } \r\n', Answer(1, [1, "é"])),
+    (FIRST_WITHOUT_ID, b' { "return" : [ 1 , "\\u00e9" ] } \r\n', Answer(1, [1, "é"])),
     (FIRST, b'{"return": 5, "id": 1, "extra": {}}\n', Answer(1, 5)),
     (FIRST, b'\r\n \n{"return": {}, "id": 1}\n', Answer(1, {})),
     (FIRST, b'{"error": {"class": "X", "desc": "no"}, "id": 1}\n', ErrorReply(1, "X", "no")),
-    (FIRST, b'{"error": {"class": "X", "desc": "no"}}\n', ErrorReply(1, "X", "no")),
-    (FIRST, b'{"error": {}}\n', ErrorReply(1, "GenericError", "")),
-    (FIRST, b'{"error": {"data": {}, "desc": "old"}}\n', ErrorReply(1, "GenericError", "old")),
-    (FIRST, b'{"return": {}}\n', Answer(1, {})),
-    (FIRST, IDS_REFUSED, IdsRefused(1)),
+    (FIRST_WITHOUT_ID, b'{"error": {"class": "X", "desc": "no"}}\n', ErrorReply(1, "X", "no")),
+    (FIRST_WITHOUT_ID, b'{"error": {}}\n', ErrorReply(1, "GenericError", "")),
+    (FIRST_WITHOUT_ID, b'{"error": {"data": {}, "desc": "old"}}\n', ErrorReply(1, "GenericError", "old")),
+    (FIRST_WITHOUT_ID, b'{"return": {}}\n', Answer(1, {})),
+    (FIRST_WITHOUT_ID, IDS_REFUSED, ErrorReply(1, "GenericError", "QMP input member 'id' is unexpected")),
     (ECHOED, b'{"return": 7, "id": 2}\n', Answer(2, 7)),
     (ECHOED, IDS_REFUSED[:-2] + b', "id": 2}\n', ErrorReply(2, "GenericError", "QMP input member 'id' is unexpected")),
     (IGNORED, b'{"return": 7}\n', Answer(2, 7)),
@@ -78,7 +81,14 @@ def test_reply_answers_the_request(make: MakeSession, line: bytes, expected: Rec
     assert session.abandon() == []
 
 
+# What an agent that repeats ids answers to a stray character: with an error that answers no request.
+STRAY_BRACE = b'{"error": {"class": "GenericError", "desc": "JSON parse error, expecting value"}}\n'
+
 STRAYS = [
+    (FIRST, STRAY_BRACE, NO_ID),
+    (FIRST, IDS_REFUSED, NO_ID),
+    (FIRST, b'{"return": {}}\n', NO_ID),
+    (FIRST, b'{"error": {}}\n', NO_ID),
     (FIRST, b'{"return": {}, "id": 2}\n', NOT_OURS),
     (FIRST, b'{"return": {}, "id": "1"}\n', NOT_OURS),
     (FIRST, b'{"return": {}, "id": 1.0}\n', NOT_OURS),
@@ -92,12 +102,15 @@ STRAYS = [
     (FIRST, b'{"event": "RESUME", "data": {}}\n', EVENT),
     (FIRST, b'{"event": "RESUME", "return": {}, "id": 1}\n', EVENT),
     (ECHOED, b'{"return": {}}\n', NO_ID),
-    (ECHOED, b'{"error": {"class": "GenericError", "desc": "JSON parse error"}}\n', NO_ID),
+    (ECHOED, STRAY_BRACE, NO_ID),
     (ECHOED, IDS_REFUSED, NO_ID),
     (ECHOED, b'{"return": "late", "id": 1}\n', NOT_OURS),
     (IGNORED, b'{"return": {}, "id": 2}\n', NOT_OURS),
     (REFUSED, b'{"return": {}, "id": 2}\n', NOT_OURS),
     (with_ids, b'{"return": {}}\n', UNASKED),
+    (synced, b'{"return": {}}\n', UNASKED),
+    (synced, STRAY_BRACE, UNASKED),
+    (FIRST_WITHOUT_ID, b'{"return": {}, "id": 1}\n', NOT_OURS),
     (with_ids, b'{"return": {}, "id": 1}\n', UNASKED),
     (with_ids, b'{"error": {}, "id": 7}\n', UNASKED),
     (with_ids, b'\xff{"return": 1}\n', OTHER_SYNC),
@@ -116,7 +129,17 @@ def test_line_that_answers_no_request_is_discarded(make: MakeSession, line: byte
     assert session.state is state
 
 
-@pytest.mark.parametrize("make", [synced, without_ids, with_ids_refused])
+@pytest.mark.parametrize("make", [FIRST, ECHOED])
+@pytest.mark.parametrize("stray", [STRAY_BRACE, IDS_REFUSED, b'{"return": "not ours"}\n'])
+def test_line_without_id_is_never_the_answer_of_an_agent_that_repeats_ids(make: MakeSession, stray: bytes) -> None:
+    number = 1 if make is FIRST else 2
+    answer = b'{"return": "ours", "id": %d}\n' % number
+    events, session = receive_however_cut(make, stray + answer + stray)
+    assert events == [Discarded(NO_ID, len(stray)), Answer(number, "ours"), Discarded(UNASKED, len(stray))]
+    assert session.state is State.IDLE
+
+
+@pytest.mark.parametrize("make", [synced_without_ids, without_ids, with_ids_refused])
 def test_extra_reply_without_id_breaks_the_sync(make: MakeSession) -> None:
     events, session = receive_however_cut(make, b'{"return": {}}\n')
     assert events == [Discarded(UNASKED, 15)]
@@ -159,7 +182,8 @@ VIOLATIONS = [
 
 @pytest.mark.parametrize(("line", "expected"), VIOLATIONS)
 def test_line_that_no_agent_sends_is_refused(line: bytes, expected: Violation) -> None:
-    events, session = receive_however_cut(FIRST, line)
+    make = FIRST if b'"id"' in line else FIRST_WITHOUT_ID
+    events, session = receive_however_cut(make, line)
     assert events == [expected]
     assert session.state is State.OUT_OF_SYNC
     # No line is an answer after that, not even a correct one.
@@ -217,17 +241,19 @@ def test_abandon_returns_the_unanswered_requests() -> None:
     assert session.abandon() == [requests[0]]
 
 
-@pytest.mark.parametrize("make", [FIRST, ECHOED, IGNORED])
-def test_late_reply_is_not_an_answer(make: MakeSession) -> None:
+@pytest.mark.parametrize(
+    ("make", "echoed"), [(FIRST, True), (ECHOED, True), (FIRST_WITHOUT_ID, False), (IGNORED, False)]
+)
+def test_late_reply_is_not_an_answer(make: MakeSession, echoed: bool) -> None:
     session = make()
     session.abandon()
     late = b'{"return": "late", "id": 2}\n{"return": "late"}\n'
     assert [type(event) for event in receive(session, [late])] == [Discarded, Discarded]
-    sync = session.sync()
-    sync_id = int(sync[sync.rindex(b":") + 1 : sync.index(b"}")])
-    assert receive(session, [late + b'\xff{"return": %d}\n' % sync_id])
+    sync_id = json.loads(session.sync()[1:])["id"]
+    reply = b'\xff{"return": %d%s}\n' % (sync_id, b', "id": %d' % sync_id if echoed else b"")
+    assert receive(session, [late + reply])
     request = send_request(session)
-    answer = b'{"return": "in time", "id": %d}\n' % request.number
+    answer = b'{"return": "in time"%s}\n' % (b', "id": %d' % request.number if echoed else b"")
     assert receive(session, [answer]) == [Answer(request.number, "in time")]
 
 

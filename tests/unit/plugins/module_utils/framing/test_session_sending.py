@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 import pytest
@@ -18,6 +19,7 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.ses
     receive,
     send_request,
     synced,
+    synced_without_ids,
     syncing,
     waiting,
     with_ids,
@@ -26,8 +28,8 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.ses
 )
 
 
-def test_one_request_at_a_time_until_an_id_came_back() -> None:
-    for make in (synced, without_ids, with_ids_refused):
+def test_one_request_at_a_time_without_ids() -> None:
+    for make in (synced_without_ids, without_ids, with_ids_refused):
         session = make()
         send_request(session)
         second = session.prepare("guest-ping")
@@ -83,7 +85,19 @@ def test_request_before_a_sync_is_refused(make: MakeSession) -> None:
         session.send(request)
 
 
-@pytest.mark.parametrize("make", [synced, with_ids, waiting(synced), waiting(with_ids)])
+@pytest.mark.parametrize("make", [new_session, syncing, with_ids])
+def test_request_prepared_before_a_sync_is_refused_after_it(make: MakeSession) -> None:
+    # Nobody knew then whether it needs an id.
+    session = make()
+    early = session.prepare("guest-ping")
+    sync_id = json.loads(session.sync()[1:])["id"]
+    assert receive(session, [b'\xff{"return": %d, "id": %d}\n' % (sync_id, sync_id)])
+    with pytest.raises(StateError, match="prepared before the sync"):
+        session.send(early)
+    assert send_request(session).number == early.number + 1
+
+
+@pytest.mark.parametrize("make", [synced_without_ids, synced, with_ids, waiting(synced), waiting(with_ids)])
 def test_request_after_abandon_is_refused(make: MakeSession) -> None:
     session = make()
     session.abandon()

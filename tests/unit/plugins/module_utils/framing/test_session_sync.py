@@ -35,13 +35,18 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.ses
     synced,
     syncing,
     syncing_plainly,
+    syncing_without_id,
     with_ids,
-    with_ids_refused,
     without_ids,
 )
 
-RIGHT = b'\xff{"return": %d}\n' % SYNC_ID
-PLAIN = b'{"return": %d}\n' % (SYNC_ID + 1)
+RIGHT = b'\xff{"return": %d, "id": %d}\n' % (SYNC_ID, SYNC_ID)
+WITHOUT_ID = b'\xff{"return": %d}\n' % SYNC_ID
+NEXT = b'\xff{"return": %d, "id": %d}\n' % (SYNC_ID + 1, SYNC_ID + 1)
+NEXT_WITHOUT_ID = b'\xff{"return": %d}\n' % (SYNC_ID + 1)
+PLAIN = NEXT[1:]
+PLAIN_WITHOUT_ID = NEXT_WITHOUT_ID[1:]
+NOT_FOUND_WITH_ID = NOT_FOUND[:-2] + b', "id": %d}\n' % SYNC_ID
 
 # Bytes before the reply. The session discards and counts all of them, and none of them ends the sync.
 DISCARDED = {
@@ -66,6 +71,15 @@ DISCARDED = {
     "our id alone": b"\xff%d\n" % SYNC_ID,
     "our id in a list": b'\xff[{"return": %d}]\n' % SYNC_ID,
     "our id as the request's": b'\xff{"return": {}, "id": %d}\n' % SYNC_ID,
+    "our id and another one as the request's": b'\xff{"return": %d, "id": 1}\n' % SYNC_ID,
+    "our id and text as the request's": b'\xff{"return": %d, "id": "%d"}\n' % (SYNC_ID, SYNC_ID),
+    "our id and a float as the request's": b'\xff{"return": %d, "id": %d.0}\n' % (SYNC_ID, SYNC_ID),
+    "our id and null as the request's": b'\xff{"return": %d, "id": null}\n' % SYNC_ID,
+    "an unknown command of another client": NOT_FOUND[:-2] + b', "id": 1}\n',
+    "another client's refused id, repeated": IDS_REFUSED[:-2] + b', "id": 1}\n',
+    "the refused argument of another client": IDS_REFUSED.replace(b"QMP input member", b"QMP parameter"),
+    "a refused id as the error": b'{"error": "QMP input member \'id\' is unexpected"}\n',
+    "a refused id in a list": b'{"error": {"desc": ["QMP input member \'id\' is unexpected"]}}\n',
     "our id given twice": b'\xff{"return": 1, "return": %d}\n' % SYNC_ID,
     "our id after a NUL": b'\xff\0{"return": %d}\n' % SYNC_ID,
     "true": b'\xff{"return": true}\n',
@@ -78,7 +92,7 @@ DISCARDED = {
 @pytest.mark.parametrize("before", DISCARDED.values(), ids=DISCARDED)
 def test_everything_before_the_sync_reply_is_discarded(before: bytes) -> None:
     events, session = receive_however_cut(syncing, before + RIGHT)
-    assert events == [Synced(SYNC_ID, len(before), delimited=True)]
+    assert events == [Synced(SYNC_ID, len(before), delimited=True, echoes_ids=True)]
     assert session.state is State.IDLE
 
 
@@ -91,7 +105,7 @@ def test_other_lines_do_not_end_the_sync(before: bytes) -> None:
 
 def test_lines_too_long_for_a_sync_are_discarded() -> None:
     long = b'\xff{"return": %d, "and": "%s"}\n' % (SYNC_ID, b"A" * 5000)
-    assert receive(syncing(), [long, RIGHT]) == [Synced(SYNC_ID, len(long), delimited=True)]
+    assert receive(syncing(), [long, RIGHT]) == [Synced(SYNC_ID, len(long), delimited=True, echoes_ids=True)]
 
 
 def test_long_replies_are_accepted_again_after_the_sync() -> None:
@@ -105,8 +119,43 @@ def test_long_replies_are_accepted_again_after_the_sync() -> None:
 @pytest.mark.parametrize(
     ("make", "received", "expected", "state"),
     [
-        pytest.param(syncing, RIGHT[1:], Synced(SYNC_ID, 0, delimited=False), State.IDLE, id="the sentinel is lost"),
+        pytest.param(syncing, RIGHT[1:], Synced(SYNC_ID, 0, False, True), State.IDLE, id="the sentinel is lost"),
+        pytest.param(syncing, WITHOUT_ID, Synced(SYNC_ID, 0, True, False), State.IDLE, id="ids are ignored"),
         pytest.param(syncing, NOT_FOUND, DelimitedSyncMissing(), State.SYNCING, id="unknown"),
+        pytest.param(syncing, NOT_FOUND_WITH_ID, DelimitedSyncMissing(), State.SYNCING, id="unknown, with ids"),
+        pytest.param(syncing, IDS_REFUSED, IdsRefused(), State.SYNCING, id="ids are refused"),
+        pytest.param(
+            syncing,
+            IDS_REFUSED.replace(b"input member", b"input object member"),
+            IdsRefused(),
+            State.SYNCING,
+            id="ids are refused, in older words",
+        ),
+        pytest.param(syncing_plainly, IDS_REFUSED, IdsRefused(), State.SYNCING, id="plain, ids are refused"),
+        pytest.param(
+            syncing_without_id, NOT_FOUND, DelimitedSyncMissing(), State.SYNCING, id="ids are refused, unknown"
+        ),
+        pytest.param(
+            syncing_without_id,
+            STRAY_FF + NEXT_WITHOUT_ID,
+            Synced(SYNC_ID + 1, len(IDS_REFUSED + STRAY_FF), True, False),
+            State.IDLE,
+            id="without an id",
+        ),
+        pytest.param(
+            syncing_without_id,
+            IDS_REFUSED + WITHOUT_ID + NEXT + NEXT_WITHOUT_ID,
+            Synced(SYNC_ID + 1, len(IDS_REFUSED + IDS_REFUSED + WITHOUT_ID + NEXT), True, False),
+            State.IDLE,
+            id="without an id, after another refusal and replies with ids that were not sent",
+        ),
+        pytest.param(
+            syncing_without_id,
+            RIGHT + NEXT_WITHOUT_ID,
+            Synced(SYNC_ID + 1, len(IDS_REFUSED + RIGHT), True, True),
+            State.IDLE,
+            id="without an id, but the sync with an id is answered",
+        ),
         pytest.param(
             syncing,
             b'{"error": {"class": "CommandNotFound", "desc": "Command guest-sync-delimited has been disabled"}}\n',
@@ -117,21 +166,21 @@ def test_long_replies_are_accepted_again_after_the_sync() -> None:
         pytest.param(
             syncing_plainly,
             STRAY_FF + PLAIN,
-            Synced(SYNC_ID + 1, len(STRAY_FF), delimited=False),
+            Synced(SYNC_ID + 1, len(NOT_FOUND + STRAY_FF), delimited=False, echoes_ids=True),
             State.IDLE,
             id="plain",
         ),
         pytest.param(
             syncing_plainly,
-            b'{"return": 5}\n{"return": %d}\n' % SYNC_ID + PLAIN,
-            Synced(SYNC_ID + 1, 14 + 32, delimited=False),
+            b'{"return": 5}\n{"return": %d}\n' % SYNC_ID + PLAIN_WITHOUT_ID,
+            Synced(SYNC_ID + 1, len(NOT_FOUND) + 14 + 32, delimited=False, echoes_ids=False),
             State.IDLE,
             id="plain, after integers that other commands returned",
         ),
         pytest.param(
             syncing_plainly,
             NOT_FOUND + PLAIN,
-            Synced(SYNC_ID + 1, len(NOT_FOUND), False),
+            Synced(SYNC_ID + 1, len(NOT_FOUND + NOT_FOUND), False, True),
             State.IDLE,
             id="plain already",
         ),
@@ -162,13 +211,17 @@ def test_end_of_the_channel_ends_the_sync() -> None:
 
 
 def test_sync_is_the_sentinel_and_the_command() -> None:
-    assert new_session().sync() == (b'\xff{"execute":"guest-sync-delimited","arguments":{"id":%d}}\n' % SYNC_ID)
+    assert new_session().sync() == (
+        b'\xff{"execute":"guest-sync-delimited","arguments":{"id":%d},"id":%d}\n' % (SYNC_ID, SYNC_ID)
+    )
 
 
 def test_sync_is_plain_after_delimited_sync_is_missing() -> None:
     session = syncing()
     receive(session, [NOT_FOUND])
-    assert session.sync() == b'\xff{"execute":"guest-sync","arguments":{"id":%d}}\n' % (SYNC_ID + 1)
+    assert session.sync() == (
+        b'\xff{"execute":"guest-sync","arguments":{"id":%d},"id":%d}\n' % (SYNC_ID + 1, SYNC_ID + 1)
+    )
 
 
 @pytest.mark.parametrize(("drawn", "sync_id"), [(0, 1), (2**63 - 2, 2**63 - 1)])
@@ -201,8 +254,8 @@ def test_sync_forgets_requests_and_counts_their_replies() -> None:
     session.sync()
     assert session.abandon() == []
     session.sync()
-    received = b'{"return": "late", "id": 2}\n' + STRAY_FF + b'\xff{"return": %d}\n' % (SYNC_ID + 2)
-    assert receive(session, [received]) == [Synced(SYNC_ID + 2, len(late + STRAY_FF), delimited=True)]
+    received = late + STRAY_FF + b'\xff{"return": %d, "id": %d}\n' % (SYNC_ID + 2, SYNC_ID + 2)
+    assert receive(session, [received]) == [Synced(SYNC_ID + 2, len(late + STRAY_FF), delimited=True, echoes_ids=True)]
 
 
 def test_reply_to_the_previous_sync_is_discarded() -> None:
@@ -210,26 +263,14 @@ def test_reply_to_the_previous_sync_is_discarded() -> None:
     session.abandon()
     session.sync()
     assert receive(session, [RIGHT]) == []
-    assert receive(session, [b'\xff{"return": %d}\n' % (SYNC_ID + 1)]) == [
-        Synced(SYNC_ID + 1, len(RIGHT), delimited=True)
-    ]
+    assert receive(session, [NEXT]) == [Synced(SYNC_ID + 1, len(RIGHT), delimited=True, echoes_ids=True)]
 
 
 def test_sync_counts_bytes_received_before_it() -> None:
     session = synced()
     session.receive_data(b"left over\nand cut")
     session.sync()
-    assert receive(session, [b'\xff{"return": %d}\n' % (SYNC_ID + 1)]) == [Synced(SYNC_ID + 1, 17, delimited=True)]
-
-
-def test_sync_forgets_whether_ids_come_back() -> None:
-    # The agent may have been replaced by a newer or an older one in the meantime.
-    session = with_ids_refused()
-    assert b'"id"' not in send_request(session).data
-    session.sync()
-    receive(session, [b'\xff{"return": %d}\n' % (SYNC_ID + 1)])
-    assert b'"id"' in send_request(session).data
-    assert receive(session, [IDS_REFUSED]) == [IdsRefused(3)]
+    assert receive(session, [NEXT]) == [Synced(SYNC_ID + 1, 17, delimited=True, echoes_ids=True)]
 
 
 @pytest.mark.parametrize("extra", [0, 1])
@@ -241,7 +282,7 @@ def test_sync_stops_at_the_limit_of_discarded_bytes(extra: int) -> None:
         assert events == [Violation(f"more than {limits.discard} bytes that answer none of our requests")]
         assert session.state is State.OUT_OF_SYNC
     else:
-        assert events == [Synced(SYNC_ID, len(STRAY_FF) + 100, delimited=True)]
+        assert events == [Synced(SYNC_ID, len(STRAY_FF) + 100, delimited=True, echoes_ids=True)]
 
 
 @pytest.mark.parametrize("flood", [b"x", b"\n", b"\xff", b"x\n", b"x\xff", b'{"return": 1}\n'])
