@@ -20,6 +20,7 @@ from ansible_collections.netless.qga.plugins.module_utils._channels.stream_chann
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
+from ansible_collections.netless.qga.plugins.module_utils._transports.stream_socket import StreamSocket
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CommandDisabled,
@@ -49,6 +50,25 @@ def test_partial_request_of_an_earlier_client_is_discarded(guest: SandboxedAgent
         time.sleep(0.1)
     agent = agent_of(guest)
     assert agent.call("guest-ping", deadline=deadline) == {}
+    agent.close()
+
+
+def test_error_without_id_is_not_the_first_answer(
+    guest: SandboxedAgent, deadline: Deadline, log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bytes] = []
+    send = StreamSocket.send
+
+    def send_brace_before_the_first_request(self: StreamSocket, data: bytes, within: Deadline) -> None:
+        sent.append(data)
+        send(self, b"}" + data if len(sent) == 2 else data, within)
+
+    monkeypatch.setattr(StreamSocket, "send", send_brace_before_the_first_request)
+    agent = agent_of(guest, log=log.append)
+    # The agent answers the brace with an error that has no id, and then the request.
+    assert agent.call("guest-get-host-name", deadline=deadline) == {"host-name": "netless"}
+    assert b"guest-sync" in sent[0] and b"guest-get-host-name" in sent[1]
+    assert any(line.startswith("discarded") and "without an id" in line for line in log)
     agent.close()
 
 
