@@ -31,22 +31,19 @@ import typing as t
 from ansible_collections.netless.qga.plugins.module_utils.errors import ProtocolViolation, StateError
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import (
     Closed,
-    DelimitedSyncMissing,
     Discarded,
     Event,
-    IdsRefused,
     Request,
     Synced,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import DEFAULT_LIMITS, Limits
-from ansible_collections.netless.qga.plugins.module_utils.framing.line_decoder import SENTINEL, Line, LineDecoder
+from ansible_collections.netless.qga.plugins.module_utils.framing.line_decoder import Line, LineDecoder
 from ansible_collections.netless.qga.plugins.module_utils.framing.message import (
     encode,
     is_integer,
     parse,
     random_id,
     refuse_monitor,
-    refuses_id,
     reply_event,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.state import (
@@ -56,11 +53,10 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.state import (
     State,
     StateMachine,
 )
+from ansible_collections.netless.qga.plugins.module_utils.framing.sync import Sync
 
 # During a sync only its reply matters, and that is short. The decoder drops longer lines.
 _MAX_SYNC_LINE = 4096
-
-_DELIMITED = b"guest-sync-delimited"
 
 
 class Session:
@@ -73,19 +69,12 @@ class Session:
     def __init__(self, *, limits: Limits = DEFAULT_LIMITS, random_id: t.Callable[[], int] = random_id) -> None:
         self.limits = limits
         self._machine = StateMachine()
-        self._random_id = random_id
+        self._sync = Sync(random_id)
         self._decoder = LineDecoder(limits.line)
-        # Whether the agent repeats the id of a request. The reply to each sync shows it.
-        self._echoes_ids = False
-        # Whether the next sync carries an id, and the id of the last one that did.
-        self._sends_id = True
-        self._id_sent = 0
         # Below 2^53, so that it survives an agent, or a program between, that keeps numbers as doubles.
         self._last_number = random_id() % 2**52
         self._last_number_before_sync = self._last_number
         self._in_flight: dict[int, Request] = {}
-        self._sync_id = 0
-        self._knows_delimited = True
         self._discarded = 0
         self._ended = False
 
@@ -107,17 +96,11 @@ class Session:
         resumed = self.state is State.SYNCING
         self._machine.act(Action.SYNC)
         self._in_flight.clear()
-        self._echoes_ids = False
         if not resumed:
             # After a refused sync, the rest of what was received may show that the refusal was not for us.
             self._discarded = self._decoder.reset()
         self._decoder.limit = min(_MAX_SYNC_LINE, self.limits.line)
-        self._sync_id = self._random_id()
-        command = "guest-sync-delimited" if self._knows_delimited else "guest-sync"
-        members: dict[str, t.Any] = {"execute": command, "arguments": {"id": self._sync_id}}
-        if self._sends_id:
-            members["id"] = self._id_sent = self._sync_id
-        return SENTINEL + encode(members)
+        return self._sync.start()
 
     def prepare(
         self, command: str, arguments: t.Mapping[str, t.Any] | None = None, *, success_response: bool = True
@@ -133,7 +116,7 @@ class Session:
         members: dict[str, t.Any] = {"execute": command}
         if arguments:
             members["arguments"] = arguments
-        if self._echoes_ids:
+        if self._sync.echoes_ids:
             members["id"] = self._last_number
         return Request(self._last_number, encode(members), success_response)
 
@@ -147,7 +130,7 @@ class Session:
         if not self._in_flight:
             # What came before a request does not answer it. Without ids it would pass for the answer.
             return self.state is State.IDLE and not self.has_unread
-        if not self._echoes_ids:
+        if not self._sync.echoes_ids:
             return False
         unanswered = sum(len(other.data) for other in self._in_flight.values())
         return unanswered + len(request.data) <= self.limits.in_flight
@@ -174,8 +157,7 @@ class Session:
         """
         unanswered = list(self._in_flight.values())
         self._in_flight.clear()
-        # A newer agent may have taken over, or the refusal of an id was meant for another client.
-        self._sends_id = True
+        self._sync.forget_refused_ids()
         self._machine.act(Action.ABANDON)
         return unanswered
 
@@ -209,49 +191,15 @@ class Session:
 
     def _read_sync_line(self, line: Line) -> Event | None:
         """Handle a line received while syncing: the reply, or a leftover."""
+        discarded = self._discarded + self._decoder.dropped
         self._discard(line.size)
-        reply = self._parse_if_relevant(line)
-        if "id" in reply:
-            if not is_integer(reply["id"]) or reply["id"] != self._id_sent:
-                return None
-            # Only an agent that repeats ids can know this one, even if a sync without an id was sent since.
-            self._echoes_ids = self._sends_id = True
-            if self._id_sent != self._sync_id:
-                return None
-        if is_integer(reply.get("return")) and reply["return"] == self._sync_id:
-            return self._finish_sync(line)
-        if self._knows_delimited and "error" in reply and _DELIMITED in line.content:
-            # An agent that knows the command has no reason to name it. Even if this answers another client, the plain
-            # sync that follows is a correct one.
-            self._knows_delimited = False
-            return DelimitedSyncMissing()
-        if self._id_sent == self._sync_id and refuses_id(reply):
-            # If this answers another client, the agent still answers the sync with our id, and does so first.
-            self._sends_id = False
-            return IdsRefused()
-        return None
-
-    def _parse_if_relevant(self, line: Line) -> dict[str, t.Any]:
-        """Return the reply in a line that may matter to a sync; an empty one if it does not, or is not a reply."""
-        if not any(mark in line.content for mark in (b"%d" % self._sync_id, b"%d" % self._id_sent, _DELIMITED, b"QMP")):
-            # Most of what is discarded need not be parsed.
-            return {}
-        try:
-            reply = parse(line.content, self.limits)
-        except ProtocolViolation:
-            return {}
-        if not isinstance(reply, dict):
-            return {}
-        refuse_monitor(reply)
-        return reply
-
-    def _finish_sync(self, line: Line) -> Synced:
-        discarded = self._discarded + self._decoder.dropped - line.size
-        self._discarded = self._decoder.dropped = 0
-        self._decoder.limit = self.limits.line
-        self._last_number_before_sync = self._last_number
-        self._machine.receive(Input.SYNC_REPLY)
-        return Synced(self._sync_id, discarded, line.sentinel, self._echoes_ids)
+        event = self._sync.read(line, self.limits, discarded)
+        if isinstance(event, Synced):
+            self._discarded = self._decoder.dropped = 0
+            self._decoder.limit = self.limits.line
+            self._last_number_before_sync = self._last_number
+            self._machine.receive(Input.SYNC_REPLY)
+        return event
 
     def _read_line(self, line: Line) -> Event | None:
         """Handle a line received outside a sync: a reply to a request, or something that answers none."""
@@ -274,7 +222,7 @@ class Session:
         if ("return" in reply) == ("error" in reply):
             raise ProtocolViolation("a reply with both or neither of 'return' and 'error'")
         if self.state is State.IDLE:
-            if not self._echoes_ids and "id" not in reply:
+            if not self._sync.echoes_ids and "id" not in reply:
                 self._machine.receive(Input.EXTRA_REPLY)
             return self._discard_line(line, "a reply to no request")
         return self._match(line, reply)
@@ -283,9 +231,9 @@ class Session:
         """Find the request that a reply answers."""
         if "id" in reply:
             number = reply["id"]
-            if not self._echoes_ids or not is_integer(number) or number not in self._in_flight:
+            if not self._sync.echoes_ids or not is_integer(number) or number not in self._in_flight:
                 return self._discard_line(line, "a reply with an id that is not ours")
-        elif self._echoes_ids:
+        elif self._sync.echoes_ids:
             return self._discard_line(line, "a reply without an id")
         else:
             number = next(iter(self._in_flight))
