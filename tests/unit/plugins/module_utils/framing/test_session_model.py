@@ -65,10 +65,15 @@ class SessionAndAgent(RuleBasedStateMachine):
 
     @rule()
     def sync(self) -> None:
+        self.refusals = 0
+        self._sync()
+
+    def _sync(self) -> None:
         self.to_agent.append(self.session.sync())
         self.unanswered.clear()
         self.synced, self.syncing = False, True
 
+    @precondition(lambda self: self.synced)
     @rule()
     def send(self) -> None:
         self.tokens += 1
@@ -124,6 +129,21 @@ class SessionAndAgent(RuleBasedStateMachine):
     def noise_arrives(self, noise: bytes) -> None:
         self.from_agent += noise
 
+    @precondition(lambda self: self.synced and self.ids == "echoed")
+    @rule(noise=st.sampled_from(NOISE), requests=st.integers(1, 2))
+    def noise_arrives_before_answers(self, noise: bytes, requests: int) -> None:
+        for dummy in range(requests):
+            self.send()
+        self.noise_arrives(noise)
+        self.deliver_everything()
+
+    @rule(noise=st.lists(st.sampled_from(NOISE), max_size=3))
+    def noise_arrives_before_a_sync_reply(self, noise: list[bytes]) -> None:
+        self.sync()
+        self.noise_arrives(b"".join(noise))
+        self.deliver_everything()
+        assert self.synced
+
     # What the channel does
 
     @precondition(lambda self: self.from_agent)
@@ -137,6 +157,14 @@ class SessionAndAgent(RuleBasedStateMachine):
                 return
             self._check(event)
 
+    @rule()
+    def deliver_everything(self) -> None:
+        while self.to_agent or self.from_agent:
+            if self.to_agent:
+                self.agent_answers()
+            else:
+                self.deliver(200)
+
     def _check(self, event: object) -> None:
         if isinstance(event, Synced):
             assert self.syncing
@@ -144,8 +172,11 @@ class SessionAndAgent(RuleBasedStateMachine):
             assert event.echoes_ids == (self.ids == "echoed")
             self.synced, self.syncing = True, False
         elif isinstance(event, (DelimitedSyncMissing, IdsRefused)):
-            # Noise can cause both, with any agent.
+            # Noise can cause both, with any agent, but not for ever.
             assert self.syncing
+            self.refusals += 1
+            assert self.refusals <= 3
+            self._sync()
         elif isinstance(event, Answer):
             # Noise returns no number that was sent, so it is never taken for an answer.
             assert event.value == self.unanswered.pop(event.number)
@@ -164,29 +195,20 @@ class SessionAndAgent(RuleBasedStateMachine):
             assert self.session.state is State.SYNCING
         else:
             assert self.session.state in (State.NEVER_SYNCED, State.OUT_OF_SYNC)
+        assert self.synced or not self.session.has_room(self.session.prepare("test"))
 
     def teardown(self) -> None:
         """Check that a request is answered after a sync, whatever happened before."""
         if not hasattr(self, "session"):
             return
-        for attempt in range(3):
-            self.sync()
-            self._deliver_everything()
-            if self.synced:
-                break
-            # Noise that was under way is gone now, so only the agent can have refused the sync.
-            assert attempt < (not self.delimited) + (self.ids == "refused")
+        self.sync()
+        self.deliver_everything()
+        assert self.synced
         for dummy in range(2):
             self.send()
             assert self.unanswered
-            self._deliver_everything()
+            self.deliver_everything()
             assert not self.unanswered
-
-    def _deliver_everything(self) -> None:
-        while self.to_agent:
-            self.agent_answers()
-        while self.from_agent:
-            self.deliver(200)
 
 
 TestSessionAndAgent = SessionAndAgent.TestCase
