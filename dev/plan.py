@@ -167,11 +167,13 @@ def _add_integration_tests(plan: Plan, cores: Sequence[str]) -> None:
     plan.checks.append(Step("integration", "schema", schema))
     lab = [sys.executable, "-m", "tests.lab", "prepare", *VM_GUESTS]
     plan.checks.append(Step("vms", "guests", lab, preparation))
-    native = targets() - vm_targets()
-    plan.newest.append(nox("integration", f"integration-{newest_core}", *sorted(native), count=target_results))
+    with_ansible = sorted(targets() - vm_targets() - WITHOUT_ANSIBLE)
+    for target in sorted(WITHOUT_ANSIBLE):
+        step = nox("integration", f"integration-{newest_core}", target, count=target_results)
+        plan.newest.append(replace(step, name=target))
+    plan.newest.append(nox("integration", f"integration-{newest_core}", *with_ansible, count=target_results))
     for core in older_cores:
-        chosen = sorted(native - WITHOUT_ANSIBLE)
-        plan.older.append(nox("integration", f"integration-{core}", *chosen, count=target_results))
+        plan.older.append(nox("integration", f"integration-{core}", *with_ansible, count=target_results))
     plan.older.append(nox("integration", "guests", count=unit_test_results))
     plan.older.append(Step("integration", "demo", ["make", "demo"]))
     for target in sorted(vm_targets()):
