@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import sys
@@ -59,6 +60,10 @@ class ErrorReply(Exception):
         self.reply = {"error": {"class": kind, "desc": description}}
 
 
+# What a string may contain without an effect on where it ends.
+_PLAIN = re.compile(rb'[^"\\\xfe\xff]+')
+
+
 class RequestParser:
     """A parser of streams of JSON texts, like qemu-ga's: a text ends where its braces balance, and 0xFF resets it."""
 
@@ -72,7 +77,16 @@ class RequestParser:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield complete texts, a lone 0xFF for each byte that reset the parser, and stray characters."""
-        for value in data:
+        position = 0
+        while position < len(data):
+            # Megabytes of base64 are one step, and not one for each character.
+            plain = _PLAIN.match(data, position) if self._in_string and not self._escaped else None
+            if plain:
+                self._text += plain[0]
+                position = plain.end()
+                continue
+            value = data[position]
+            position += 1
             if value >= 0xFE:
                 self._reset()
                 yield b"\xff"
