@@ -47,10 +47,10 @@ BOTH_OR_NEITHER = Violation("a reply with both or neither of 'return' and 'error
 A_MONITOR = Violation("this is a QEMU monitor (QMP), not a guest agent: give the agent's channel instead")
 
 
-# FIRST is request 1 after a sync, to an agent that repeats ids. The others are request 2, to an agent that repeats ids,
-# ignores them, or refuses them.
-FIRST, ECHOED, IGNORED, REFUSED = map(waiting, (synced, with_ids, without_ids, with_ids_refused))
-FIRST_WITHOUT_ID = waiting(synced_without_ids)
+# Request 1 after a sync, to an agent that repeats ids, and to one that does not.
+FIRST, FIRST_WITHOUT_ID = map(waiting, (synced, synced_without_ids))
+# Request 2, to an agent that repeats ids, ignores them, or refuses them.
+ECHOED, IGNORED, REFUSED = map(waiting, (with_ids, without_ids, with_ids_refused))
 
 ANSWERS = [
     (FIRST, b'{"return": {}, "id": 1}\n', Answer(1, {})),
