@@ -21,9 +21,9 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import Endpoint
 
 T = t.TypeVar("T")
 
-# How long a connection counts as good after an answer. A check takes a round trip, which would double a short call, and
-# no libvirtd restarts faster.
-_TRUST_TIMEOUT = 0.1
+# How long a connection counts as good after an answer, in seconds. Checking it takes a round trip, which would double
+# the time of a short call. A libvirtd was seen to restart within 0.1 s.
+_TRUST_TIMEOUT = 0.03
 
 # How long a restarted libvirtd may take to find the agents again; until then it reports that they are not connected.
 _SETTLE_TIMEOUT = 5.0
