@@ -50,9 +50,7 @@ _CHECK_USER = 'u=$(id -un);[ "$u" = {user} ]||{{ echo "user $u";exit 0;}}'
 
 # An agent whose pipe to the script is full, and has no reader any more, polls the pipe for ever at full speed. So input
 # that may fill the pipe is read to its end before anything else happens, and also if it cannot be saved.
-_SAVE = """\
-{check}(set -C;exec {read} >"$s.in")||{{ r=$?;cat >/dev/null;exit $r;}}"""
-_CHECK_GZIP_FIRST = f'command -v gzip >/dev/null||{{ cat >/dev/null;echo "{compression.NO_GZIP}";exit 0;}}\n'
+_SAVE = '(set -C;exec {read} >"$s.in")||{{ r=$?;cat >/dev/null;exit $r;}}'
 
 # `$!` is the last process of the pipeline. The script kills it when the program ends without an answer.
 _FEED = """\
@@ -130,8 +128,9 @@ def launch_script(
         raise ValueError("it contains a NUL")
     lines = ["umask 077", FIND_BASE, f"s=$b/{name}"]
     if stdin_route is StdinRoute.SAVED:
-        check, read = (_CHECK_GZIP_FIRST, "gzip -dc") if stdin_compressed else ("", "cat")
-        lines.append(_SAVE.format(check=check, read=read))
+        if stdin_compressed:
+            lines.append(compression.CHECK_GZIP)
+        lines.append(_SAVE.format(read="gzip -dc" if stdin_compressed else "cat"))
         stdin_compressed = False
     if finished:
         # These files are not read again, and an empty file costs no memory.

@@ -26,8 +26,9 @@ MIN_SAVING = 256 * 1024
 #: What a script prints if it ends because the guest has no gzip.
 NO_GZIP = "no gzip"
 
-#: A shell script that ends the script around it if the guest has no gzip.
-CHECK_GZIP = f'command -v gzip >/dev/null||{{ echo "{NO_GZIP}";exit 0;}}'
+#: A shell script that ends the script around it if the guest has no gzip. It reads standard input to its end first: an
+#: agent must not be left with a full pipe that has no reader.
+CHECK_GZIP = f'command -v gzip >/dev/null||{{ cat >/dev/null;echo "{NO_GZIP}";exit 0;}}'
 
 
 def compress(data: bytes) -> bytes:
