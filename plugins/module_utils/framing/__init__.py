@@ -25,6 +25,8 @@ After a timeout call :meth:`Session.abandon` and sync again. At the end of the c
 
 from __future__ import annotations
 
+import typing as t
+
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import (
     Answer,
     Closed,
@@ -37,8 +39,10 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.events import 
     Synced,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import DEFAULT_LIMITS, Limits
-from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
 from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
+
+if t.TYPE_CHECKING:
+    from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -55,3 +59,12 @@ __all__ = [
     "State",
     "Synced",
 ]
+
+
+def __getattr__(name: str) -> t.Any:
+    """Import the session when it is first used: most processes of Ansible need only the events."""
+    if name == "Session":
+        from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session as session
+
+        return session
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.netless.qga.plugins.module_utils.framing.limits import DEFAULT_LIMITS, Limits
+
 
 @dataclass(frozen=True)
 class Request:
@@ -17,11 +19,13 @@ class Request:
     :param number: identifies the request in the events that answer it.
     :param data: the bytes to send.
     :param success_response: False for a command that is silent when it succeeds (QAPI's ``success-response: false``).
+    :param limits: bounds for its reply.
     """
 
     number: int
     data: bytes
     success_response: bool = True
+    limits: Limits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True)

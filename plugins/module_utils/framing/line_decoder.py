@@ -16,11 +16,11 @@ from dataclasses import dataclass
 SENTINEL = b"\xff"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Line:
     """One line without its LF.
 
-    :param content: the bytes; empty if the line is overlong.
+    :param content: the bytes; empty if the line is overlong, or was parsed.
     :param size: how many bytes it took on the wire, with its LF and its sentinel.
     :param sentinel: whether a 0xFF stood right before it.
     :param overlong: whether it was longer than the limit, so that its content was dropped. The decoder returns such a

@@ -12,7 +12,13 @@ import typing as t
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, ProtocolViolation
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer, ErrorReply
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import Limits
-from ansible_collections.netless.qga.plugins.module_utils.framing.strict_json import UnacceptableJson, dumps, loads
+from ansible_collections.netless.qga.plugins.module_utils.framing.line_decoder import Line
+from ansible_collections.netless.qga.plugins.module_utils.framing.strict_json import (
+    UnacceptableJson,
+    decode,
+    dumps,
+    loads,
+)
 
 
 def random_id() -> int:
@@ -33,13 +39,16 @@ def encode(members: t.Mapping[str, t.Any]) -> bytes:
         raise InvalidRequest(f"{members['execute']}: its arguments cannot be sent: {exc}") from exc
 
 
-def parse(content: bytes, limits: Limits) -> t.Any:
-    """Return the value that a line holds.
+def parse(line: Line, limits: Limits) -> t.Any:
+    """Return the value that a line holds. The line gives up its content: memory never holds a reply three times.
 
     :raises ProtocolViolation: it is not JSON, or exceeds a limit.
     """
+    content, line.content = line.content, b""
     try:
-        return loads(content, limits)
+        text = decode(content, limits)
+        del content
+        return loads(text, limits)
     except UnacceptableJson as exc:
         raise ProtocolViolation(f"a reply that is unacceptable: {exc}") from exc
 

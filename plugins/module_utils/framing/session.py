@@ -26,6 +26,7 @@ Sources: QEMU's qga/qapi-schema.json (guest-sync-delimited, guest-sync) and docs
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import ProtocolViolation, StateError
@@ -58,6 +59,9 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.sync import Sy
 # During a sync only its reply matters, and that is short. The decoder drops longer lines.
 _MAX_SYNC_LINE = 4096
 
+# The sentinel and the LF of a line.
+_LINE_ENDS = 2
+
 
 class Session:
     """One conversation with one agent.
@@ -75,6 +79,8 @@ class Session:
         self._last_number = random_id() % 2**52
         self._last_number_before_sync = self._last_number
         self._in_flight: dict[int, Request] = {}
+        # Nothing long comes without a request, except from another client.
+        self._idle_limits = dataclasses.replace(limits, line=min(limits.line, limits.text))
         self._discarded = 0
         self._ended = False
 
@@ -103,12 +109,18 @@ class Session:
         return self._sync.start()
 
     def prepare(
-        self, command: str, arguments: t.Mapping[str, t.Any] | None = None, *, success_response: bool = True
+        self,
+        command: str,
+        arguments: t.Mapping[str, t.Any] | None = None,
+        *,
+        success_response: bool = True,
+        limits: Limits | None = None,
     ) -> Request:
         """Make a request for :meth:`send` out of a command. It is valid from one :class:`Synced` to the next.
 
         :param success_response: False for a command that is silent when it succeeds (QAPI's
             ``success-response: false``).
+        :param limits: bounds for the reply; by default the session's.
         :raises InvalidRequest: the arguments hold something that the agent cannot take: a NUL, which would end a C
             string, bytes that are not text, a number that is not finite, or something that JSON does not have.
         """
@@ -118,7 +130,7 @@ class Session:
             members["arguments"] = arguments
         if self._sync.echoes_ids:
             members["id"] = self._last_number
-        return Request(self._last_number, encode(members), success_response)
+        return Request(self._last_number, encode(members), success_response, limits or self.limits)
 
     @property
     def has_unread(self) -> bool:
@@ -148,6 +160,7 @@ class Session:
             raise StateError("no room for a request: others are unanswered, or received data is unread")
         self._in_flight[request.number] = request
         self._machine.act(Action.SEND)
+        self._decoder.limit = self._reply_limits().line
         return request.data
 
     def abandon(self) -> list[Request]:
@@ -157,6 +170,7 @@ class Session:
         """
         unanswered = list(self._in_flight.values())
         self._in_flight.clear()
+        self._decoder.limit = self._reply_limits().line
         self._sync.forget_refused_ids()
         self._machine.act(Action.ABANDON)
         return unanswered
@@ -196,7 +210,7 @@ class Session:
         event = self._sync.read(line, self.limits, discarded)
         if isinstance(event, Synced):
             self._discarded = self._decoder.dropped = 0
-            self._decoder.limit = self.limits.line
+            self._decoder.limit = self._reply_limits().line
             self._last_number_before_sync = self._last_number
             self._machine.receive(Input.SYNC_REPLY)
         return event
@@ -207,13 +221,13 @@ class Session:
         if self.state not in IN_SYNC:
             return self._discard_line(line, "no request was sent since the channel went out of sync")
         if line.overlong:
-            raise self._overlong_error()
+            raise _overlong_error(self._decoder.limit)
         if line.sentinel:
             return self._discard_line(line, "the reply to another client's sync")
         if not line.content.strip():
             self._discard(line.size)
             return None
-        reply = parse(line.content, self.limits)
+        reply = parse(line, self._reply_limits())
         if not isinstance(reply, dict):
             raise ProtocolViolation("a reply that is not an object")
         refuse_monitor(reply)
@@ -237,8 +251,12 @@ class Session:
             return self._discard_line(line, "a reply without an id")
         else:
             number = next(iter(self._in_flight))
+        # With several requests in flight the line was only bounded by the largest of their limits.
+        if line.size > (limit := self._in_flight[number].limits.line) + _LINE_ENDS:
+            raise _overlong_error(limit)
         event = reply_event(number, reply)
         del self._in_flight[number]
+        self._decoder.limit = self._reply_limits().line
         self._discarded = self._decoder.dropped = 0
         self._machine.receive(Input.REPLY if self._in_flight else Input.LAST_REPLY)
         return event
@@ -270,7 +288,17 @@ class Session:
         else:
             self._check_discarded()
             if self._decoder.overlong:
-                raise self._overlong_error()
+                raise _overlong_error(self._decoder.limit)
 
-    def _overlong_error(self) -> ProtocolViolation:
-        return ProtocolViolation(f"a reply of more than {self.limits.line} bytes")
+    def _reply_limits(self) -> Limits:
+        """Return the bounds for the next line: the loosest of those of the unanswered requests."""
+        limits = [request.limits for request in self._in_flight.values()]
+        if len(limits) < 2:
+            return limits[0] if limits else self._idle_limits
+        return dataclasses.replace(
+            self.limits, line=max(each.line for each in limits), values=max(each.values for each in limits)
+        )
+
+
+def _overlong_error(limit: int) -> ProtocolViolation:
+    return ProtocolViolation(f"a reply of more than {limit} bytes")

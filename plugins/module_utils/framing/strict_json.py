@@ -15,25 +15,35 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.limits import 
 
 _QUOTE_OR_BRACKET = re.compile(r'["\[\]{}]')
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class UnacceptableJson(ValueError):
     """A text that is not JSON, or exceeds a bound. The message names the reason and quotes nothing of the text."""
 
 
-def loads(text: bytes, limits: Limits) -> t.Any:
+def decode(data: bytes, limits: Limits) -> str:
+    """Return a text for :func:`loads`. Its size in memory is checked before any of it is allocated.
+
+    :raises UnacceptableJson: it is not UTF-8, or too long for its escapes or its characters outside ASCII.
+    """
+    if len(data) > limits.text and (not data.isascii() or b"\\" in data):
+        raise UnacceptableJson(f"escapes or characters outside ASCII in more than {limits.text} bytes")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise UnacceptableJson("invalid UTF-8") from exc
+
+
+def loads(text: str, limits: Limits) -> t.Any:
     """Parse one JSON text.
 
-    :param text: UTF-8. A peer that repeats a member, sends a number that is not finite, a lone surrogate or a raw
-        control character does not speak the agent's protocol (QEMU's own parser refuses all of these).
+    :param text: from :func:`decode`. A peer that repeats a member, sends a number that is not finite, a lone surrogate
+        or a raw control character does not speak the agent's protocol (QEMU's own parser refuses all of these).
     :param limits: its depth, number of values and digits are checked.
     :raises UnacceptableJson: the text is not JSON, or exceeds a limit.
     """
-    try:
-        decoded = text.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise UnacceptableJson("invalid UTF-8") from exc
-    _check_size(decoded, limits.depth, limits.values)
+    _check_size(text, limits.depth, limits.values)
 
     def number(convert: t.Callable[[str], t.Any]) -> t.Callable[[str], t.Any]:
         def parse(digits: str) -> t.Any:
@@ -49,7 +59,7 @@ def loads(text: bytes, limits: Limits) -> t.Any:
 
     try:
         value = json.loads(
-            decoded,
+            text,
             object_pairs_hook=_object,
             parse_int=number(int),
             parse_float=number(float),
@@ -59,7 +69,7 @@ def loads(text: bytes, limits: Limits) -> t.Any:
         raise
     except (ValueError, RecursionError) as exc:
         raise UnacceptableJson("not JSON") from exc
-    if _SURROGATE_ESCAPE.search(decoded):
+    if _SURROGATE_ESCAPE.search(text):
         _check_surrogates(value)
     return value
 
@@ -136,7 +146,13 @@ def _refuse_constant(name: str) -> t.NoReturn:
 
 def _check_surrogates(value: t.Any) -> None:
     # Python's parser accepts a lone surrogate, and printing it would fail far from here.
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError as exc:
-        raise UnacceptableJson("a lone surrogate") from exc
+    if isinstance(value, str):
+        if _SURROGATE.search(value):
+            raise UnacceptableJson("a lone surrogate")
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            _check_surrogates(name)
+            _check_surrogates(member)
+    elif isinstance(value, list):
+        for item in value:
+            _check_surrogates(item)

@@ -66,6 +66,7 @@ class Sync:
         :param discarded: how many bytes were discarded before the line.
         :raises ProtocolViolation: it is the greeting of a QEMU monitor.
         """
+        content = line.content
         reply = self._parse_if_relevant(line, limits)
         if "id" in reply:
             if not is_integer(reply["id"]) or reply["id"] != self._id_sent:
@@ -76,7 +77,7 @@ class Sync:
                 return None
         if is_integer(reply.get("return")) and reply["return"] == self._sync_id:
             return Synced(self._sync_id, discarded, line.sentinel, self.echoes_ids)
-        if self._knows_delimited and "error" in reply and _DELIMITED in line.content:
+        if self._knows_delimited and "error" in reply and _DELIMITED in content:
             # An agent that knows the command has no reason to name it. Even if this answers another client, the plain
             # sync that follows is a correct one.
             self._knows_delimited = False
@@ -93,7 +94,7 @@ class Sync:
             # Most of what is discarded need not be parsed.
             return {}
         try:
-            reply = parse(line.content, limits)
+            reply = parse(line, limits)
         except ProtocolViolation:
             return {}
         if not isinstance(reply, dict):

@@ -131,6 +131,22 @@ def waiting(make: MakeSession) -> MakeSession:
     return made
 
 
+#: Functions for sessions in every state in which what is received matters.
+MAKES: list[MakeSession] = [
+    syncing,
+    syncing_plainly,
+    syncing_without_id,
+    synced,
+    waiting(synced),
+    waiting(synced_without_ids),
+    with_ids,
+    waiting(with_ids),
+    waiting(waiting(with_ids)),
+    waiting(without_ids),
+    waiting(with_ids_refused),
+]
+
+
 def send_request(session: Session, command: str = "guest-ping", **arguments: t.Any) -> Request:
     """Send one request."""
     request = session.prepare(command, arguments)

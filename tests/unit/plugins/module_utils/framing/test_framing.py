@@ -28,3 +28,8 @@ def test_example_of_the_docstring_works(profile: str) -> None:
 
 def test_everything_public_is_there() -> None:
     assert all(hasattr(framing, name) for name in framing.__all__)
+
+
+def test_other_names_are_not_there() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Parser'"):
+        framing.__getattr__("Parser")

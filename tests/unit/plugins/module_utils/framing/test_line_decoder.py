@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netless.qga.plugins.module_utils.framing.line_decoder import Line, LineDecoder
+from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing import line_model
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.sessions import ways_to_cut
 
 LIMIT = 5
@@ -58,29 +59,12 @@ def test_stream_is_cut_into_lines(stream: bytes, expected: list[Line]) -> None:
         assert sum(line.size for line in expected) + decoder.dropped + decoder.pending == len(stream), pieces
 
 
-def model(stream: bytes) -> list[Line]:
-    """Cut a stream in the simplest way: at each LF, then at each sentinel."""
-    lines = []
-    for text in stream.split(b"\n")[:-1]:
-        *cut, last = text.split(b"\xff")
-        for index, part in enumerate(cut):
-            if len(part) > LIMIT:
-                lines.append(Line(b"", len(part) + bool(index), sentinel=index > 0, overlong=True))
-        overlong = len(last) > LIMIT
-        lines.append(Line(b"" if overlong else last, len(last) + bool(cut) + 1, bool(cut), overlong))
-    *cut, dummy = stream.split(b"\n")[-1].split(b"\xff")
-    for index, part in enumerate(cut):
-        if len(part) > LIMIT:
-            lines.append(Line(b"", len(part) + bool(index), sentinel=index > 0, overlong=True))
-    return lines
-
-
 BYTES = st.lists(st.sampled_from([b"a", b"\n", b"\xff", b"bcd", b"\0"])).map(b"".join)
 
 
 @given(st.lists(st.one_of(st.binary(), BYTES)))
 def test_lines_agree_with_a_simple_model(pieces: list[bytes]) -> None:
-    assert lines_of(LineDecoder(LIMIT), pieces) == model(b"".join(pieces))
+    assert lines_of(LineDecoder(LIMIT), pieces) == line_model.lines_of(b"".join(pieces), LIMIT)
 
 
 @given(read=st.lists(BYTES), unread=st.lists(BYTES))
@@ -94,6 +78,16 @@ def test_reset_forgets_everything(read: list[bytes], unread: list[bytes]) -> Non
     assert decoder.unread == total - handed_out
     assert decoder.reset() == total - handed_out
     assert (decoder.unread, decoder.pending, decoder.dropped, decoder.overlong) == (0, 0, 0, False)
+    assert lines_of(decoder, [b"new\n"]) == [Line(b"new", 4)]
+
+
+def test_reset_returns_how_many_bytes_it_forgets() -> None:
+    decoder = LineDecoder(LIMIT)
+    assert lines_of(decoder, [b"old\n", b"cut\xffab"]) == [Line(b"old", 4)]
+    assert (decoder.dropped, decoder.pending, decoder.unread) == (3, 3, 3)
+    decoder.feed(b"c\nd")
+    assert decoder.reset() == 6
+    assert (decoder.dropped, decoder.pending, decoder.unread) == (0, 0, 0)
     assert lines_of(decoder, [b"new\n"]) == [Line(b"new", 4)]
 
 

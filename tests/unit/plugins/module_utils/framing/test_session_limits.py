@@ -109,6 +109,20 @@ def test_values_are_accepted_up_to_the_limits() -> None:
     assert answer_to(b"[1, 1.%se1]" % (b"0" * 17)) == refused("a number of more than 20 digits")
 
 
+def test_each_reply_has_the_limit_of_its_request() -> None:
+    def waiting_for_two() -> Session:
+        session = with_ids()
+        for size in (len(LINE), 1000):
+            session.send(session.prepare("guest-info", limits=Limits(line=size)))
+        return session
+
+    at_limit = LINE.replace(b'"id": 1', b'"id": 2')
+    longer = at_limit.replace(b"at least", b"at      least")
+    events = receive_however_cut(waiting_for_two, longer.replace(b"2}", b"3}") + b"\n" + at_limit + b"\n")[0]
+    assert [event.number for event in events if isinstance(event, Answer)] == [3, 2]
+    assert receive_however_cut(waiting_for_two, longer + b"\n")[0] == [TOO_LONG]
+
+
 def test_requests_are_sent_up_to_the_limit() -> None:
     session = with_ids(Limits(in_flight=96))
     for dummy in range(3):

@@ -17,6 +17,7 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.limits import 
 from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.sessions import (
     IDS_REFUSED,
+    MAKES,
     NOT_FOUND,
     STRAY_FF,
     SYNC_ID,
@@ -30,27 +31,11 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.ses
     syncing_without_id,
     waiting,
     with_ids,
-    with_ids_refused,
-    without_ids,
 )
 
 LIMITS = Limits(line=100, discard=300, depth=3, values=20, digits=20)
 
 RIGHT = b'\xff{"return": %d, "id": %d}\n' % (SYNC_ID, SYNC_ID)
-
-MAKES: list[MakeSession] = [
-    syncing,
-    syncing_plainly,
-    syncing_without_id,
-    synced,
-    waiting(synced),
-    waiting(synced_without_ids),
-    with_ids,
-    waiting(with_ids),
-    waiting(waiting(with_ids)),
-    waiting(without_ids),
-    waiting(with_ids_refused),
-]
 
 #: Streams that are likely to reach many states: what agents send, whole or cut, and noise.
 FRAGMENTS = st.sampled_from(

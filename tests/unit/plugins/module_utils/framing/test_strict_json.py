@@ -15,7 +15,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import Limits
-from ansible_collections.netless.qga.plugins.module_utils.framing.strict_json import UnacceptableJson, loads
+from ansible_collections.netless.qga.plugins.module_utils.framing.strict_json import (
+    UnacceptableJson,
+    decode,
+    loads,
+)
 
 JSON: st.SearchStrategy[t.Any] = st.recursive(
     st.none()
@@ -29,7 +33,8 @@ JSON: st.SearchStrategy[t.Any] = st.recursive(
 
 
 def parse(text: bytes, *, depth: int = 100, values: int = 1000, digits: int = 64) -> t.Any:
-    return loads(text, Limits(depth=depth, values=values, digits=digits))
+    limits = Limits(depth=depth, values=values, digits=digits)
+    return loads(decode(text, limits), limits)
 
 
 @given(JSON, st.booleans(), st.sampled_from([None, 1]))
@@ -170,3 +175,13 @@ def test_errors_quote_nothing_of_the_text() -> None:
 def test_largest_float_is_finite() -> None:
     value = parse(b"1.7976931348623157e308")
     assert math.isfinite(value)
+
+
+@pytest.mark.parametrize("rest", ["\\n", "\xe9", "\U0001f600"])
+def test_only_plain_ascii_may_be_longer_than_the_bound(rest: str) -> None:
+    limits = Limits(text=20)
+    assert decode(b'"%s"' % (b"a" * 1000), limits) == f'"{"a" * 1000}"'
+    text = f'"{rest}"'.encode()
+    assert decode(text + b" " * (20 - len(text)), limits)
+    with pytest.raises(UnacceptableJson, match="escapes or characters outside ASCII in more than 20 bytes"):
+        decode(text + b" " * (21 - len(text)), limits)
