@@ -28,7 +28,9 @@ This module is public API: names and relations of the classes follow semantic ve
     │   ├── ProcessTimedOut        the program reached its deadline and was killed, as far as possible
     │   ├── WrongUser              the agent does not run as the required user
     │   └── CannotUnpack           the guest has no gzip to unpack what was sent compressed
-    └── GuestFileError             a file in the guest could not be read or written
+    ├── GuestFileError             a file in the guest could not be read or written
+    │   └── GuestFileTooLarge      it has more bytes than may be read, or does not end
+    └── ForwardError               a remote forward cannot be had: no Python in the guest, or its port is in use
 
 In the connection :exc:`Unreachable`, :exc:`OutcomeUnknown` and :exc:`ProtocolViolation` make a host *unreachable*, and
 so does :exc:`WrongUser`, like a login that ssh refuses. All others make the task *failed*, and so does every error of a
@@ -133,6 +135,10 @@ class ProtocolViolation(QgaError):
     """The other side sent something that no agent sends: it is broken, hostile, or no agent."""
 
 
+LOST_ANSWER = (OutcomeUnknown, ProtocolViolation)
+"""The errors of a call whose answer is lost. The agent may have carried it out."""
+
+
 class AgentRefused(QgaError):
     """The agent answered with an error.
 
@@ -182,6 +188,21 @@ class CannotUnpack(ProcessError):
 
 class GuestFileError(QgaError):
     """A file in the guest could not be read or written; the message names it."""
+
+
+class GuestFileTooLarge(GuestFileError):
+    """A file in the guest has more bytes than may be read, or does not end.
+
+    :param max_size: how many bytes may be read.
+    """
+
+    def __init__(self, message: str, *, max_size: int = 0) -> None:
+        super().__init__(message)
+        self.max_size = max_size
+
+
+class ForwardError(QgaError):
+    """A remote forward that a task asks for cannot be opened in the guest. The task's command was not run."""
 
 
 class TaskFailed(Exception):

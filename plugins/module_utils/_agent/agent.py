@@ -14,6 +14,7 @@ from ansible_collections.netless.qga.plugins.module_utils._agent.reply import Re
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import (
     Call,
     Channel,
+    KeptOpen,
     NoReply,
     Outcome,
     SyncReport,
@@ -52,16 +53,22 @@ class Agent:
     """One guest's agent.
 
     :param channel: the channel to it.
-    :param check_reply: takes each command and the value of its reply before the value is used, and raises
-        :exc:`ProtocolViolation` if the value is not what the command returns.
+    :param check_reply: takes each command, the value of its reply before the value is used, and the deadline of the
+        call; raises :exc:`ProtocolViolation` if the value is not what the command returns.
     """
 
     def __init__(
-        self, channel: Channel, *, check_reply: t.Callable[[str, t.Any], None] = lambda command, reply: None
+        self,
+        channel: Channel,
+        *,
+        check_reply: t.Callable[[str, t.Any, Deadline], None] = lambda command, reply, deadline: None,
     ) -> None:
         self._channel = channel
         self._check_reply = check_reply
         self._info: AgentInfo | None = None
+        #: What to do while :meth:`pause` waits, instead of sleeping, and for no time after each call. It takes the
+        #: same arguments, raises nothing, and its own calls lead to no others.
+        self.while_waiting: t.Callable[[float, Deadline], None] | None = None
 
     @property
     def endpoint(self) -> str:
@@ -77,6 +84,11 @@ class Agent:
     def reply_chunk(self) -> int:
         """How many bytes of a file suit one reply."""
         return self._channel.reply_chunk
+
+    @property
+    def owner_name(self) -> str | None:
+        """A name of the Ansible process whose tasks use the agent, if its end is noticed (see :meth:`at_end`)."""
+        return self._channel.owner_name if isinstance(self._channel, KeptOpen) else None
 
     def call(
         self,
@@ -124,6 +136,9 @@ class Agent:
         withheld = self._withheld([call.command for call in calls], deadline) if only_allowed else {}
         sent = [call for call in calls if call.command not in withheld]
         outcomes = self._channel.exchange(sent, deadline)
+        if self.while_waiting is not None:
+            # It must go on also while many calls follow one another, as they do to copy a file.
+            self.while_waiting(0.0, deadline)
         results = iter([self._result(call, outcome, deadline) for call, outcome in zip(sent, outcomes)])
         return [withheld[call.command] if call.command in withheld else next(results) for call in calls]
 
@@ -167,13 +182,42 @@ class Agent:
         return ReplyReader(self.endpoint, command)
 
     def pause(self, seconds: float, deadline: Deadline) -> None:
-        """Sleep, and let other processes use the channel in the meantime."""
+        """Wait, and let other processes use the channel in the meantime."""
+        if self.while_waiting is None:
+            self.sleep(seconds, deadline)
+        else:
+            self.while_waiting(seconds, deadline)
+
+    def sleep(self, seconds: float, deadline: Deadline) -> None:
+        """Wait as :meth:`pause` does, and do nothing else."""
         self._channel.pause(seconds, deadline)
 
     def close(self) -> None:
         """Close the channel. This may be called again; a later call opens the channel again."""
         self._channel.close()
         self._info = None
+
+    def drop(self) -> None:
+        """Close the channel as :meth:`close` does, also in the process that keeps it open between tasks.
+
+        :raises Unreachable: that process cannot be reached.
+        """
+        self.close()
+        if isinstance(self._channel, KeptOpen):
+            self._channel.drop()
+
+    def at_end(self, key: str, call: Call | None) -> None:
+        """Have a call carried out when all Ansible processes that used the agent have ended.
+
+        It is carried out once, if no agent answers then it is not, and nobody gets to know its outcome. Without a
+        process that keeps the channel open between tasks, it is never carried out.
+
+        :param key: replaces what was registered with the same key before.
+        :param call: the call; None removes what was registered.
+        :raises Unreachable: that process cannot be reached.
+        """
+        if isinstance(self._channel, KeptOpen):
+            self._channel.at_end(key, call)
 
     def _read_info(self, deadline: Deadline) -> AgentInfo:
         reply = self.call("guest-info", deadline=deadline, repeatable=True)
@@ -189,7 +233,7 @@ class Agent:
     def _result(self, call: Call, outcome: Outcome, deadline: Deadline) -> t.Any:
         if isinstance(outcome, Answer):
             try:
-                self._check_reply(call.command, outcome.value)
+                self._check_reply(call.command, outcome.value, deadline)
             except ProtocolViolation as exc:
                 raise ProtocolViolation(f"{self.endpoint}: {exc}") from exc
             return outcome.value

@@ -20,3 +20,13 @@ def check_positive(option: str, value: float, unit: str = "seconds") -> None:
     """
     if not 0 < value < math.inf:
         raise InvalidRequest(f"{option} is {value:g}: it has to be a number of {unit} greater than 0")
+
+
+def check_not_negative(option: str, value: float | None) -> None:
+    """Check an option that counts seconds and may be zero, or not set.
+
+    :param option: the option's name, for the message.
+    :raises InvalidRequest: the value is negative, infinite or not a number.
+    """
+    if value is not None and not 0 <= value < math.inf:
+        raise InvalidRequest(f"{option} is {value:g}: it has to be a number of seconds, or 0")

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 import typing as t
 from dataclasses import asdict, dataclass, replace
 
@@ -16,10 +18,16 @@ from ansible_collections.netless.qga.plugins.module_utils._channels.address impo
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 
 if t.TYPE_CHECKING:
+    from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Channel
     from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
 
 #: Seconds that most commands of an agent may take.
 DEFAULT_TIMEOUT = 30.0
+
+# For how long a process keeps a channel open, in seconds. libvirtd serves many clients; other channels serve one, and
+# other programs and users cannot ask us for it.
+_SHARED_PERSIST = 60.0
+_SINGLE_CLIENT_PERSIST = 5.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,9 @@ class Target:
     :param limit: seconds that it may take for any answer, if the user set the option ``timeout``.
     :param chunk: how many bytes of a file go into one request or reply; by default as many as suit the endpoint.
     :param log: takes lines of names, sizes and times.
+    :param persist: seconds for which a process keeps the channel open after its last use, for the next task. With 0
+        there is no such process; with None the seconds suit the endpoint.
+    :param owner: the process ID of the Ansible process that the task belongs to; by default this process's.
     """
 
     address: Address
@@ -40,14 +51,19 @@ class Target:
     limit: float | None = None
     chunk: int | None = None
     log: t.Callable[[str], None] = lambda line: None
+    persist: float | None = 0.0
+    owner: int | None = None
 
     @classmethod
     def from_dict(cls, mapping: t.Mapping[str, t.Any]) -> Target:
-        """Return the target that :meth:`as_dict` described. It logs nothing."""
+        """Return the target that :meth:`as_dict` described. It logs nothing, and opens the channel itself."""
         return cls(**{**mapping, "address": Address(**mapping["address"])})
 
     def as_dict(self) -> dict[str, t.Any]:
-        """Return everything except ``log``, as values that JSON can hold, for :meth:`from_dict` in another process."""
+        """Return the target as values that JSON can hold, for :meth:`from_dict` in a process that outlives the task.
+
+        ``log``, ``persist`` and ``owner`` belong to the task, and are left out.
+        """
         return {
             "address": asdict(self.address),
             "connect_timeout": self.connect_timeout,
@@ -88,15 +104,9 @@ class Target:
         :raises LibraryMissing: the library that checks replies is missing. It is required before anything is sent,
             because a command whose reply cannot be checked would have been carried out.
         """
-        channel = make_channel(
-            self.address,
-            connect_timeout=self.connect_timeout,
-            # Otherwise the deadline of each call limits its answer.
-            reply_timeout=self._answer_timeout if limit_each_reply else math.inf,
-            native_calls=native_calls,
-            chunk=self.chunk,
-            log=self.log,
-        )
+        # Otherwise the deadline of each call limits its answer.
+        reply_timeout = self._answer_timeout if limit_each_reply else math.inf
+        channel = self._channel(reply_timeout, native_calls=native_calls)
         if not validate_replies:
             return Agent(channel)
         from ansible_collections.netless.qga.plugins.module_utils._schema.validation import (
@@ -129,6 +139,25 @@ class Target:
         :param calls: how many commands. Reaching the agent and each answer may take the whole time that it has.
         """
         return Deadline.after(max(DEFAULT_TIMEOUT, self.connect_timeout + calls * self._answer_timeout))
+
+    def _channel(self, reply_timeout: float, *, native_calls: bool) -> Channel:
+        options: dict[str, t.Any] = {
+            "connect_timeout": self.connect_timeout,
+            "reply_timeout": reply_timeout,
+            "native_calls": native_calls,
+            "chunk": self.chunk,
+            "log": self.log,
+        }
+        persist = self.persist
+        if persist is None:
+            persist = _SHARED_PERSIST if self.address.uses_libvirt_rpc else _SINGLE_CLIENT_PERSIST
+        if not persist or sys.platform != "linux":
+            return make_channel(self.address, **options)
+        from ansible_collections.netless.qga.plugins.module_utils._connection_process.persistent_channel import (
+            PersistentChannel,
+        )
+
+        return PersistentChannel(self.address, persist=persist, owner=self.owner or os.getpid(), **options)
 
     @property
     def _answer_timeout(self) -> float:

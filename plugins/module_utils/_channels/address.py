@@ -9,9 +9,13 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Channel
-from ansible_collections.netless.qga.plugins.module_utils._transports.connector import Connector
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest
+from ansible_collections.netless.qga.plugins.module_utils.framing.limits import DEFAULT_LIMITS, Limits
+
+if t.TYPE_CHECKING:
+    from ansible_collections.netless.qga.plugins.module_utils._channels.channel import HeldChannel
+    from ansible_collections.netless.qga.plugins.module_utils._libvirt.connection_pool import ConnectionPool
+    from ansible_collections.netless.qga.plugins.module_utils._transports.connector import Connector
 
 # Every task is a new process, so each endpoint imports its own transport only.
 
@@ -60,6 +64,9 @@ _BYTE_STREAMS: dict[str, t.Callable[[str], Connector]] = {
     "exec": _exec,
 }
 
+# Their names are what the user wrote, so that a name takes no import of the transport.
+_VERBATIM = ("unix", "serial", "exec")
+
 
 def parse_connector(text: str) -> Connector:
     """Return what opens the byte stream of an endpoint.
@@ -102,6 +109,26 @@ class Address:
         """Whether libvirtd itself talks to the agent (virDomainQemuAgentCommand), and not this process."""
         return self.endpoint == "libvirt"
 
+    @property
+    def description(self) -> str:
+        """The :attr:`Channel.endpoint` of the channel to the address.
+
+        :raises InvalidRequest: the address is not valid.
+        """
+        kind, rest = self.endpoint.partition(":")[::2]
+        if kind == "libvirt" and not self.domain:
+            raise InvalidRequest(
+                f"the endpoint {self.endpoint} belongs to a libvirt domain, and no domain is given: set the option "
+                f"domain, or use another endpoint"
+            )
+        if self.uses_libvirt_rpc:
+            return f"libvirt domain {self.domain} on {self.uri}"
+        if kind == "libvirt" and rest:
+            return f"libvirt:{rest} of the domain {self.domain} on {self.uri}"
+        if kind in _VERBATIM and rest.strip():
+            return self.endpoint
+        return parse_connector(self.endpoint).name
+
 
 def make_channel(
     address: Address,
@@ -110,8 +137,10 @@ def make_channel(
     reply_timeout: float,
     chunk: int | None = None,
     native_calls: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
     log: t.Callable[[str], None] = lambda line: None,
-) -> Channel:
+    pool: ConnectionPool | None = None,
+) -> HeldChannel:
     """Return the channel to the agent at an address. It opens when it is first used.
 
     :param address: where the agent is.
@@ -119,7 +148,9 @@ def make_channel(
     :param reply_timeout: seconds that the agent may take for one reply.
     :param chunk: how many bytes of a file go into one request or reply; by default as many as suit the endpoint.
     :param native_calls: see :class:`LibvirtChannel`.
+    :param limits: bounds for what the guest may send.
     :param log: takes lines of names, sizes and times.
+    :param pool: has the connections to the hypervisor of an address in libvirt, for calls to many domains.
     :raises InvalidRequest: the address is not valid.
     """
     kind, name = address.endpoint.partition(":")[::2]
@@ -138,9 +169,13 @@ def make_channel(
             reply_timeout=reply_timeout,
             chunk=chunk,
             native_calls=native_calls,
+            limits=limits,
             log=log,
+            **({"connect": pool.connect} if pool else {}),
         )
     from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 
     connector = _libvirt_stream(name, address) if kind == "libvirt" and name else parse_connector(address.endpoint)
-    return StreamChannel(connector, connect_timeout=connect_timeout, reply_timeout=reply_timeout, chunk=chunk, log=log)
+    return StreamChannel(
+        connector, connect_timeout=connect_timeout, reply_timeout=reply_timeout, chunk=chunk, limits=limits, log=log
+    )

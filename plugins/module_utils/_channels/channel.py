@@ -90,3 +90,36 @@ class Channel(t.Protocol):
 
     def close(self) -> None:
         """Close the channel. This may be called again; the next call opens it again."""
+
+
+@t.runtime_checkable
+class KeptOpen(t.Protocol):
+    """What a channel can do in addition if another process keeps it open between the tasks that use it."""
+
+    @property
+    def owner_name(self) -> str:
+        """A name of the Ansible process whose tasks use the channel. No other one has this name."""
+
+    def drop(self) -> None:
+        """Close the channel in that process too."""
+
+    def at_end(self, key: str, call: Call | None) -> None:
+        """Have that process carry out a call when Ansible has ended, see :meth:`Agent.at_end`."""
+
+
+class HeldChannel(Channel, t.Protocol):
+    """A channel that this process itself holds open, and whose settings it can change between two exchanges."""
+
+    #: Seconds for opening the channel and its first answer.
+    connect_timeout: float
+    #: Seconds that the agent may take for one reply.
+    reply_timeout: float
+    #: Whether to use libvirt's own function for a command that has one. Only libvirtd's channel has any.
+    native_calls: bool
+
+    @property
+    def held(self) -> bool:
+        """Whether other processes of this user have to wait until this one releases the channel."""
+
+    def yield_to_waiters(self) -> None:
+        """Close the channel, and let another process of this user open it, if one waits for it."""

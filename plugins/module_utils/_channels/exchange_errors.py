@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.netless.qga.plugins.module_utils.errors import OutcomeUnknown, Unreachable
+from ansible_collections.netless.qga.plugins.module_utils.errors import OutcomeUnknown, ProtocolViolation, Unreachable
 
 
 def lost_reply_error(commands: t.Iterable[str], reason: str) -> OutcomeUnknown:
@@ -20,6 +20,15 @@ def lost_reply_error(commands: t.Iterable[str], reason: str) -> OutcomeUnknown:
     return OutcomeUnknown(
         f"the answer to {names} is lost. It may have been carried out, so it is not sent again. {reason}"
     )
+
+
+def unexpected_reply_error(commands: t.Iterable[str], violation: ProtocolViolation) -> ProtocolViolation:
+    """Return the error for commands that were sent, and something other than their answer came.
+
+    :param violation: what came, on which endpoint.
+    """
+    names = ", ".join(sorted(set(commands)))
+    return ProtocolViolation(f"{violation}. The answer to {names} is lost, so it may have been carried out")
 
 
 def partly_answered_error(cause: Unreachable, *, answered: int, total: int) -> OutcomeUnknown:

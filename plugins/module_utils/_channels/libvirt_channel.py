@@ -21,8 +21,10 @@ from ansible_collections.netless.qga.plugins.module_utils._channels.exchange_err
     lost_reply_error,
     partly_answered_error,
 )
+from ansible_collections.netless.qga.plugins.module_utils._channels.reply_limits import reply_limits
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import LibvirtDomain
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.connection import HypervisorConnection
+from ansible_collections.netless.qga.plugins.module_utils._libvirt.domain import DomainConnection, LibvirtDomain
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.native_calls import (
     LIMITED_BY_LIBVIRT,
     PERMISSIONS,
@@ -83,6 +85,7 @@ class LibvirtChannel:
         to the agent unchanged.
     :param limits: bounds for what the guest may send.
     :param log: takes lines of names, sizes and times. Contents are never logged.
+    :param connect: see :class:`LibvirtDomain`.
     """
 
     def __init__(
@@ -96,14 +99,15 @@ class LibvirtChannel:
         native_calls: bool = False,
         limits: Limits = DEFAULT_LIMITS,
         log: t.Callable[[str], None] = lambda line: None,
+        connect: t.Callable[[t.Any, str, Deadline], DomainConnection] = HypervisorConnection,
     ) -> None:
-        self._domain = LibvirtDomain(domain, uri)
+        self._domain = LibvirtDomain(domain, uri, connect=connect)
         self.endpoint = self._domain.description
         self.chunk = min(chunk or _CHUNK, _MAX_CHUNK)
         self.reply_chunk = min(chunk or _MAX_CHUNK, _MAX_CHUNK)
         self.connect_timeout = connect_timeout
         self.reply_timeout = reply_timeout
-        self._native_calls = native_calls
+        self.native_calls = native_calls
         self._limits = limits
         self._log = log
 
@@ -137,6 +141,14 @@ class LibvirtChannel:
         """See :meth:`Channel.pause`. libvirtd serves other clients between two commands anyway."""
         deadline.sleep(seconds)
 
+    @property
+    def held(self) -> bool:
+        """See :attr:`HeldChannel.held`."""
+        return False
+
+    def yield_to_waiters(self) -> None:
+        """See :meth:`HeldChannel.yield_to_waiters`. Nobody waits for libvirtd, which serves many clients."""
+
     def close(self) -> None:
         """See :meth:`Channel.close`."""
         self._domain.close()
@@ -147,7 +159,7 @@ class LibvirtChannel:
         except UnacceptableJson as exc:
             raise InvalidRequest(f"{call.command}: its arguments cannot be sent: {exc}") from exc
         self._check_size(call, text)
-        native = native_call(self._domain.library(), call.command, call.arguments) if self._native_calls else None
+        native = native_call(self._domain.library(), call.command, call.arguments) if self.native_calls else None
         started = time.monotonic()
         while True:
             try:
@@ -241,7 +253,7 @@ class LibvirtChannel:
 
     def _parse(self, call: Call, reply: str) -> t.Any:
         try:
-            members = loads(reply.encode("utf-8", errors="surrogatepass"), self._limits)
+            members = loads(reply, reply_limits(call.command, call.arguments, self._limits))
         except UnacceptableJson as exc:
             raise ProtocolViolation(f"{self.endpoint}: the reply to {call.command} is unacceptable: {exc}") from exc
         if not isinstance(members, dict) or "return" not in members:

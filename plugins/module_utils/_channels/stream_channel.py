@@ -14,7 +14,9 @@ from ansible_collections.netless.qga.plugins.module_utils._channels.exchange imp
 from ansible_collections.netless.qga.plugins.module_utils._channels.exchange_errors import (
     lost_reply_error,
     partly_answered_error,
+    unexpected_reply_error,
 )
+from ansible_collections.netless.qga.plugins.module_utils._channels.reply_limits import reply_limits
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock import NOTICE_SECONDS, FairLock
 from ansible_collections.netless.qga.plugins.module_utils._transports.connector import Connector
@@ -35,6 +37,9 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.events import 
 from ansible_collections.netless.qga.plugins.module_utils.framing.limits import DEFAULT_LIMITS, Limits
 from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
 from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
+
+# How many received bytes go into the session between two looks at the deadline. So many blank lines take 0.1 s.
+_PIECE = 16 * 1024
 
 # How often we check whether another process waits for the channel, in seconds.
 _WAITERS_INTERVAL = 0.5
@@ -68,6 +73,7 @@ class StreamChannel:
         self.chunk = self.reply_chunk = chunk or connector.chunk
         self.connect_timeout = connect_timeout
         self.reply_timeout = reply_timeout
+        self.native_calls = False
         self._connector = connector
         self._limits = limits
         self._log = log
@@ -75,6 +81,7 @@ class StreamChannel:
         self._next_waiters_check = 0.0
         self._transport: Transport | None = None
         self._session = Session(limits=limits)
+        self._received = memoryview(b"")
 
     def sync(self, deadline: Deadline) -> SyncReport:
         """See :meth:`Channel.sync`."""
@@ -93,6 +100,10 @@ class StreamChannel:
                 self._take_event(exchange, reply_deadline)
         except (TimeoutError, ConnectionError) as exc:
             self._end_unanswered(exchange, exc)
+        except ProtocolViolation as exc:
+            if not exchange.in_flight:
+                raise
+            raise unexpected_reply_error([call.command for call in exchange.in_flight], exc) from exc
         except Unreachable as exc:
             if not exchange.answered:
                 raise
@@ -101,7 +112,12 @@ class StreamChannel:
 
     def _send_what_fits(self, exchange: Exchange, deadline: Deadline) -> None:
         while (call := exchange.next_call) is not None:
-            request = self._session.prepare(call.command, call.arguments, success_response=call.success_response)
+            request = self._session.prepare(
+                call.command,
+                call.arguments,
+                success_response=call.success_response,
+                limits=reply_limits(call.command, call.arguments, self._limits),
+            )
             if not self._session.has_room(request):
                 return
             exchange.sent(request.number)
@@ -137,6 +153,20 @@ class StreamChannel:
             seconds = max(seconds, 2 * NOTICE_SECONDS)
         deadline.sleep(seconds)
 
+    @property
+    def held(self) -> bool:
+        """See :attr:`HeldChannel.held`."""
+        return self._lock.held
+
+    def yield_to_waiters(self) -> None:
+        """See :meth:`HeldChannel.yield_to_waiters`."""
+        if self._lock.has_waiters():
+            self._disconnect()
+            # Long enough for the waiting process to notice.
+            time.sleep(2 * NOTICE_SECONDS)
+        else:
+            self._next_waiters_check = time.monotonic() + _WAITERS_INTERVAL
+
     def close(self) -> None:
         """See :meth:`Channel.close`."""
         self._disconnect()
@@ -160,11 +190,21 @@ class StreamChannel:
                 # Stop even if bytes keep coming: a guest must not be able to keep us busy with discarded bytes.
                 raise TimeoutError
             else:
-                received = self._connected().receive(deadline)
-                if received:
-                    self._session.receive_data(received)
+                piece = self._receive(deadline)
+                if piece:
+                    self._session.receive_data(piece)
                 else:
                     self._session.receive_eof()
+
+    def _receive(self, deadline: Deadline) -> bytes:
+        """Return the next bytes of what has arrived, as many as take little time; nothing at the end of the stream.
+
+        :raises TimeoutError: nothing arrived before the deadline.
+        """
+        if not self._received:
+            self._received = memoryview(self._connected().receive(deadline))
+        piece, self._received = bytes(self._received[:_PIECE]), self._received[_PIECE:]
+        return piece
 
     def _close_with_error(self) -> Unreachable:
         """Close a channel that the other side ended, and return the error to raise."""
@@ -177,7 +217,7 @@ class StreamChannel:
     def _make_ready(self, deadline: Deadline) -> None:
         """Make the channel open and in sync, with nothing left to read."""
         if time.monotonic() > self._next_waiters_check:
-            self._yield_to_waiters()
+            self.yield_to_waiters()
         while not self._is_ready(deadline):
             self._open(deadline)
             self._sync(deadline)
@@ -190,26 +230,18 @@ class StreamChannel:
             while self._session.state is State.IDLE and not deadline.passed:
                 while self._session.next_event():
                     self._log("discarded a line that came without a request")
-                received = self._transport.receive(Deadline.after(0))
-                if not received:
+                piece = self._receive(Deadline.after(0))
+                if not piece:
                     # Nothing is lost if the channel ends between two calls. A restarted agent can be reconnected.
                     self._disconnect()
                     return False
-                self._session.receive_data(received)
+                self._session.receive_data(piece)
         except TimeoutError:
             pass
         except ProtocolViolation as exc:
             self._log(f"out of sync: {exc}")
         # An unread part of a line would become part of the answer.
-        return self._session.state is State.IDLE and not self._session.has_unread
-
-    def _yield_to_waiters(self) -> None:
-        if self._lock.has_waiters():
-            self._disconnect()
-            # Long enough for the waiting process to notice.
-            time.sleep(2 * NOTICE_SECONDS)
-        else:
-            self._next_waiters_check = time.monotonic() + _WAITERS_INTERVAL
+        return self._session.state is State.IDLE and not self._session.has_unread and not self._received
 
     def _open(self, deadline: Deadline) -> None:
         if self._transport is not None:
@@ -222,6 +254,7 @@ class StreamChannel:
             raise
         self._next_waiters_check = time.monotonic() + _WAITERS_INTERVAL
         self._session = Session(limits=self._limits)
+        self._received = memoryview(b"")
 
     def _disconnect(self) -> None:
         if self._transport is not None:

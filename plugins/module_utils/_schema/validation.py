@@ -10,11 +10,14 @@ password or come from a hostile guest.
 
 from __future__ import annotations
 
+import contextvars
 import difflib
 import functools
 import itertools
+import math
 import typing as t
 
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._schema.commands import (
     COMMANDS,
     QEMU_VERSION,
@@ -36,6 +39,14 @@ _MAX_NAME = 40
 """Characters of a name in an error; QEMU's longest name has 30."""
 _MAX_NAMES = 12
 """Names in a list in an error."""
+
+_MIN_CHECK_TIME = 1.0
+"""Seconds that checking a reply may take even if the deadline has passed: the reply may come at the last moment."""
+
+_NEVER = Deadline(math.inf)
+
+_check_deadline: contextvars.ContextVar[Deadline] = contextvars.ContextVar("_check_deadline", default=_NEVER)
+"""When the check that is in progress has to end. A validator is made once and has no other way to learn it."""
 
 _KINDS: dict[str, str] = {
     "string": "a string",
@@ -71,18 +82,26 @@ def check_arguments(command: str, arguments: t.Mapping[str, t.Any]) -> None:
         raise InvalidRequest(f"{command}: {_explain(error, REQUEST_TYPES)}")
 
 
-def check_reply(command: str, reply: t.Any) -> None:
+def check_reply(command: str, reply: t.Any, deadline: Deadline = _NEVER) -> None:
     """Check the value of a reply. Members and values that a newer agent added are accepted.
 
-    The check ends at the first error, and takes about ten microseconds for each value until then.
+    The check ends at the first error, and takes about 15 microseconds for each value until then.
 
     :param command: the command that was answered. Any reply to a command that is not in the schema is accepted.
-    :raises ProtocolViolation: a member is missing, of another type or out of range.
+    :param deadline: when the check has to end, but not earlier than in a second.
+    :raises ProtocolViolation: a member is missing, of another type or out of range; or the reply holds more than can be
+        checked before the deadline.
     :raises LibraryMissing: jsonschema 4.0 or newer is missing.
     """
     if command not in COMMANDS:
         return
-    error = next(iter(_validator("returns", command).iter_errors(reply)), None)
+    token = _check_deadline.set(max(deadline, Deadline.after(_MIN_CHECK_TIME)))
+    try:
+        error = next(iter(_validator("returns", command).iter_errors(reply)), None)
+    except TimeoutError as exc:
+        raise ProtocolViolation(f"{command}: the reply holds more than can be checked before the deadline") from exc
+    finally:
+        _check_deadline.reset(token)
     if error is not None:
         raise ProtocolViolation(f"{command}: {_explain(error, REPLY_TYPES)}")
 
@@ -110,8 +129,28 @@ def _validator_class() -> type[Validator]:
     checker = Draft202012Validator.TYPE_CHECKER.redefine_many(
         {"integer": _is_integer, "array": _is_list, "object": _is_object}
     )
-    extended = validators.extend(Draft202012Validator, type_checker=checker)  # type: ignore[no-untyped-call]
+    extended = validators.extend(  # type: ignore[no-untyped-call]
+        Draft202012Validator, validators={"items": _check_items}, type_checker=checker
+    )
     return t.cast("type[Validator]", extended)
+
+
+def _check_items(
+    validator: t.Any, items: Schema, instance: t.Any, dummy: t.Mapping[str, t.Any]
+) -> t.Iterator[ValidationError]:
+    """Check each item of a list, as jsonschema's own function does, until the deadline.
+
+    Lists are all that can make a check long: of an object, only the members that the schema has are checked.
+
+    :raises TimeoutError: the deadline passed.
+    """
+    if not validator.is_type(instance, "array"):
+        return
+    deadline = _check_deadline.get()
+    for index, item in enumerate(instance):
+        if deadline.passed:
+            raise TimeoutError
+        yield from validator.descend(item, items, path=index)
 
 
 def _is_integer(dummy: t.Any, value: t.Any) -> bool:

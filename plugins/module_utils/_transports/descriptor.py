@@ -39,11 +39,13 @@ def receive(descriptor: int, deadline: Deadline) -> bytes:
     :raises TimeoutError: nothing arrived before the deadline.
     """
     while True:
-        _wait(descriptor, select.POLLIN, deadline)
         try:
+            _wait(descriptor, select.POLLIN, deadline)
             return os.read(descriptor, _READ_SIZE)
         except BlockingIOError:
             continue
+        except TimeoutError:
+            raise
         except OSError:
             # A reset socket, or a terminal whose other side is gone, counts as a regular end.
             return b""
@@ -53,6 +55,7 @@ def wait_writable(descriptor: int, deadline: Deadline) -> None:
     """Wait until a non-blocking descriptor takes data, or until a socket is connected or refused.
 
     :raises TimeoutError: the deadline passed first.
+    :raises ConnectionError: the system cannot wait for it.
     """
     _wait(descriptor, select.POLLOUT, deadline)
 
@@ -60,6 +63,9 @@ def wait_writable(descriptor: int, deadline: Deadline) -> None:
 def _wait(descriptor: int, event: int, deadline: Deadline) -> None:
     poll = select.poll()
     poll.register(descriptor, event)
-    events: list[t.Any] = poll.poll(math.ceil(deadline.remaining() * 1000))
+    try:
+        events: list[t.Any] = poll.poll(math.ceil(deadline.remaining() * 1000))
+    except OSError as exc:
+        raise ConnectionError(exc.strerror) from exc
     if not events:
         raise TimeoutError

@@ -71,7 +71,7 @@ class LibvirtStreamConnector:
     def connect(self, deadline: Deadline) -> LibvirtStream:
         """Open the channel, and wait until no other stream holds it."""
         domain = LibvirtDomain(self.domain, self.uri, permission="domain.open-device")
-        loop = EventLoop(domain.library())
+        loop = self._event_loop(domain.library())
         try:
             domain.make_ready(deadline)
             self._check(domain.channels())
@@ -80,6 +80,14 @@ class LibvirtStreamConnector:
             domain.close()
             loop.close()
             raise
+
+    def _event_loop(self, libvirt: t.Any) -> EventLoop:
+        try:
+            return EventLoop(libvirt)
+        except libvirt.libvirtError as exc:
+            raise EndpointUnavailable(
+                f"{self.name}: libvirt has no event loop here: {excerpt(exc.get_error_message())}"
+            ) from exc
 
     def find(self, channels: t.Sequence[DomainChannel]) -> DomainChannel | None:
         """Return this connector's channel among those of the domain; None if it is not there."""
@@ -175,7 +183,11 @@ class LibvirtStream:
                 return b""
             if loop_runs >= _MIN_LOOP_RUNS and deadline.passed:
                 raise TimeoutError
-            self._loop.run(deadline)
+            try:
+                self._loop.run(deadline)
+            except self._domain.library().libvirtError as exc:
+                self._note_reason(exc)
+                return b""
             loop_runs += 1
 
     def no_reply_error(self) -> Unreachable:

@@ -13,7 +13,9 @@ import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._channels.channel import Call
+from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._transports.unix import UnixConnector
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     AgentSilent,
@@ -355,8 +357,63 @@ def test_sync_and_pause_use_the_channel(dial: Dial) -> None:
         agent.sync(Deadline.after(0.6))
 
 
+def test_something_else_goes_on_while_a_caller_waits(dial: Dial) -> None:
+    waits: list[tuple[float, Deadline]] = []
+    agent = Agent(dial(ScriptedAgent()))
+    agent.while_waiting = lambda seconds, deadline: waits.append((seconds, deadline))
+    deadline = soon()
+    agent.call("guest-ping", deadline=deadline)
+    agent.pause(3600.0, deadline)
+    assert waits == [(0.0, deadline), (3600.0, deadline)]
+    agent.sleep(0.01, deadline)
+    agent.while_waiting = None
+    agent.pause(0.01, deadline)
+    assert len(waits) == 2
+
+
+class KeptChannel(StreamChannel):
+    """A channel that records what the process that keeps it open is asked for."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(UnixConnector(path))
+        self.asked: list[tuple[str, Call | None]] = []
+        self.owner_name = "owner"
+
+    def drop(self) -> None:
+        self.asked.append(("drop", None))
+
+    def at_end(self, key: str, call: Call | None) -> None:
+        self.asked.append((key, call))
+
+
+def test_drop_and_at_end_reach_the_process_that_keeps_the_channel() -> None:
+    with ScriptedAgent().listening() as path:
+        channel = KeptChannel(path)
+        agent = Agent(channel)
+        agent.sync(soon())
+        assert agent.owner_name == "owner"
+        agent.at_end("last", Call("guest-ping"))
+        agent.at_end("last", None)
+        agent.drop()
+        assert channel.asked == [("last", Call("guest-ping")), ("last", None), ("drop", None)]
+        assert agent.sync(soon()).delimited
+        channel.close()
+
+
+def test_drop_closes_a_channel_that_no_process_keeps(dial: Dial) -> None:
+    script = ScriptedAgent()
+    agent = Agent(dial(script))
+    assert agent.reply_chunk == agent.chunk and agent.owner_name is None
+    agent.at_end("last", Call("guest-ping"))
+    agent.info(soon())
+    agent.drop()
+    agent.info(soon())
+    assert commands(script).count("guest-info") == 2
+    assert "guest-ping" not in commands(script)
+
+
 def test_reply_is_checked_before_it_is_used(dial: Dial) -> None:
-    def check(command: str, reply: t.Any) -> None:
+    def check(command: str, reply: t.Any, deadline: Deadline) -> None:
         if command == "guest-get-host-name":
             raise ProtocolViolation(f"{command}: host-name: not today")
 

@@ -26,8 +26,8 @@ def test_target_survives_json(target: Target) -> None:
     assert replace(copy, log=target.log) == target
 
 
-def test_as_dict_holds_every_field_except_log() -> None:
-    assert {field.name for field in fields(Target)} - set(Target(UNIX).as_dict()) == {"log"}
+def test_as_dict_leaves_out_what_belongs_to_the_task() -> None:
+    assert {field.name for field in fields(Target)} - set(Target(UNIX).as_dict()) == {"log", "persist", "owner"}
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,43 @@ def test_overall_deadline_adds_the_timeouts_of_all_answers() -> None:
 
 def test_chunk_of_the_connection_is_used() -> None:
     assert Target(UNIX, chunk=4096).with_options(NOTHING).agent().chunk == 4096
+
+
+@pytest.mark.parametrize(
+    ("address", "persist", "expected"),
+    [
+        (UNIX, 0.0, None),
+        (UNIX, 7.0, 7.0),
+        (UNIX, None, 5.0),
+        (DOMAIN, None, 5.0),
+        (Address("libvirt", "web1"), None, 60.0),
+        (Address("libvirt", "web1"), 0, None),
+    ],
+)
+def test_process_keeps_the_channel_as_long_as_suits_the_endpoint(
+    address: Address, persist: float | None, expected: float | None
+) -> None:
+    channel: t.Any = Target(address, persist=persist).agent()._channel  # pylint: disable=protected-access
+    settings = getattr(channel, "_settings", {"persist": None})
+    assert settings["persist"] == expected
+
+
+def test_target_of_a_module_on_another_host_starts_no_process() -> None:
+    assert Target(UNIX).persist == 0
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        Address("unix:run/s"),
+        Address("exec:ssh hv1 socat - UNIX:/run/s"),
+        Address("serial:/dev/ttyS0"),
+        Address("tcp:[10.0.0.1]:4444"),
+        Address("tcp:[::1]:04444"),
+        Address("vsock:3:01234"),
+        DOMAIN,
+        Address("libvirt", "web1", "test:///default"),
+    ],
+)
+def test_endpoint_has_one_name_with_and_without_a_process(address: Address) -> None:
+    assert Target(address, persist=5).agent().endpoint == Target(address).agent().endpoint

@@ -27,8 +27,8 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ProtocolViolation,
 )
 from ansible_collections.netless.qga.plugins.module_utils.framing.events import Answer
+from ansible_collections.netless.qga.tests.guests.libvirt_library import NEWER_CODES
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._libvirt.hypervisor import (
-    NEWER_CODES,
     Failure,
     Hypervisor,
 )
@@ -69,6 +69,7 @@ def test_domain_is_found_by_its_uuid(hypervisor: Hypervisor) -> None:
     ("failure", "kind", "message"),
     [
         (Failure(55, "domain is not running"), EndpointUnavailable, "the domain is off"),
+        (Failure(3, "virDomainX"), EndpointUnavailable, "this hypervisor has no such function: virDomainX"),
         (Failure(74), EndpointUnavailable, "name='org.qemu.guest_agent.0'"),
         (Failure(29), EndpointUnavailable, "read-only"),
         (Failure(88), EndpointUnavailable, r"forbids it; domain\.write is needed"),
