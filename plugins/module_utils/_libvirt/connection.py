@@ -13,6 +13,8 @@ from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadl
 from ansible_collections.netless.qga.plugins.module_utils._libvirt.event_loop import EventLoop
 from ansible_collections.netless.qga.plugins.module_utils._local.background_call import BackgroundCall
 
+T = t.TypeVar("T")
+
 # The hypervisor may be gone when we close the connection.
 _CLOSE_TIMEOUT = 2.0
 
@@ -35,7 +37,10 @@ class HypervisorConnection:
     @property
     def broken(self) -> bool:
         """Whether the connection has turned out to be gone."""
-        return not self._connection.isAlive()
+        try:
+            return not self._connection.isAlive()
+        except self._libvirt.libvirtError:
+            return True
 
     def find_domain(self, name: str, deadline: Deadline) -> t.Any:
         """Return the ``libvirt.virDomain`` of a name or UUID.
@@ -43,8 +48,17 @@ class HypervisorConnection:
         :raises TimeoutError: libvirt did not answer before the deadline.
         :raises libvirt.libvirtError: there is no such domain, or libvirt refuses.
         """
-        libvirt, connection = self._libvirt, self._connection
-        return BackgroundCall(lambda: _look_up(libvirt, connection, name)).result(deadline)
+        libvirt = self._libvirt
+        return self.call(lambda connection: _look_up(libvirt, connection, name), deadline)
+
+    def call(self, function: t.Callable[[t.Any], T], deadline: Deadline) -> T:
+        """Return what the function returns for the ``libvirt.virConnect``.
+
+        :raises TimeoutError: it did not return before the deadline.
+        :raises libvirt.libvirtError: libvirt refuses.
+        """
+        connection = self._connection
+        return BackgroundCall(lambda: function(connection)).result(deadline)
 
     def close(self) -> None:
         """Close the connection. Call it once; nothing else works afterwards."""
@@ -52,7 +66,8 @@ class HypervisorConnection:
         with contextlib.suppress(TimeoutError, self._libvirt.libvirtError):
             BackgroundCall(connection.close).result(Deadline.after(_CLOSE_TIMEOUT))
         del connection
-        EventLoop.finish(self._libvirt)
+        with contextlib.suppress(self._libvirt.libvirtError):
+            EventLoop.finish(self._libvirt)
 
 
 def _look_up(libvirt: t.Any, connection: t.Any, name: str) -> t.Any:

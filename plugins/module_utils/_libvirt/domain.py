@@ -50,6 +50,34 @@ _HINTS = {
 }
 
 
+def parse_state(libvirt: t.Any, number: int) -> DomainState:
+    """Return what a ``virDomainState`` means.
+
+    :param libvirt: the module ``libvirt``.
+    """
+    states = {
+        libvirt.VIR_DOMAIN_PAUSED: DomainState.PAUSED,
+        libvirt.VIR_DOMAIN_SHUTOFF: DomainState.OFF,
+        libvirt.VIR_DOMAIN_CRASHED: DomainState.CRASHED,
+        libvirt.VIR_DOMAIN_PMSUSPENDED: DomainState.SUSPENDED,
+    }
+    return states.get(number, DomainState.RUNNING)
+
+
+class DomainConnection(t.Protocol):
+    """What a domain needs of a connection to its hypervisor; see :class:`HypervisorConnection`."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether the connection has turned out to be gone."""
+
+    def find_domain(self, name: str, deadline: Deadline) -> t.Any:
+        """Return the ``libvirt.virDomain`` of a name or UUID."""
+
+    def close(self) -> None:
+        """Close the connection. The domain does not use it afterwards."""
+
+
 class LibvirtDomain:
     """A domain, and a connection to its hypervisor that is opened when it is first needed.
 
@@ -57,14 +85,23 @@ class LibvirtDomain:
     :param uri: of the hypervisor, like ``qemu:///system``.
     :param permission: what libvirt's access control has to allow in addition to reading; by default what talking to
         the agent takes.
+    :param connect: opens a connection. The domain closes it, unless the connection hangs.
     """
 
-    def __init__(self, name: str, uri: str, *, permission: str = "domain.write") -> None:
+    def __init__(
+        self,
+        name: str,
+        uri: str,
+        *,
+        permission: str = "domain.write",
+        connect: t.Callable[[t.Any, str, Deadline], DomainConnection] = HypervisorConnection,
+    ) -> None:
         self.description = f"libvirt domain {name} on {uri}"
         self._permission = permission
         self._name = name
         self._uri = uri
-        self._connection: HypervisorConnection | None = None
+        self._connect = connect
+        self._connection: DomainConnection | None = None
         self._domain: t.Any = None
         self._trusted_until = 0.0
         self._settled_at = 0.0
@@ -177,7 +214,7 @@ class LibvirtDomain:
 
     def _state(self, deadline: Deadline) -> DomainState:
         """Return the domain's state. Only a call shows that a connection is gone; it is then opened again."""
-        state = self._parse_state(self._ask_state(deadline))
+        state = parse_state(self.library(), self._ask_state(deadline))
         if state is not DomainState.RUNNING:
             self._trusted_until = 0.0
         return state
@@ -191,19 +228,9 @@ class LibvirtDomain:
                     raise
             self.close()
             self._settled_at = time.monotonic() + _SETTLE_TIMEOUT
-        self._connection = HypervisorConnection(self.library(), self._uri, deadline)
+        self._connection = self._connect(self.library(), self._uri, deadline)
         self._domain = self._connection.find_domain(self._name, deadline)
         return self.call(_state_number, deadline)
-
-    def _parse_state(self, number: int) -> DomainState:
-        libvirt = self.library()
-        states = {
-            libvirt.VIR_DOMAIN_PAUSED: DomainState.PAUSED,
-            libvirt.VIR_DOMAIN_SHUTOFF: DomainState.OFF,
-            libvirt.VIR_DOMAIN_CRASHED: DomainState.CRASHED,
-            libvirt.VIR_DOMAIN_PMSUSPENDED: DomainState.SUSPENDED,
-        }
-        return states.get(number, DomainState.RUNNING)
 
     def _ask(self, function: t.Callable[[t.Any], T]) -> T | None:
         """Return what the function returns for the domain; None if libvirt does not answer soon."""

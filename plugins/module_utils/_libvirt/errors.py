@@ -44,6 +44,7 @@ def unreachable_error(libvirt: t.Any, error: t.Any, endpoint: str, *, permission
         libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED: _NO_CHANNEL,
         libvirt.VIR_ERR_OPERATION_DENIED: f"the connection to libvirt is read-only: {shown}",
         libvirt.VIR_ERR_ACCESS_DENIED: f"libvirt's access control forbids it; {permission} is needed: {shown}",
+        libvirt.VIR_ERR_NO_SUPPORT: f"this hypervisor has no such function: {shown}",
         libvirt.VIR_ERR_AUTH_FAILED: f"libvirt rejected the authentication: {shown}",
     }
     if code in reasons:

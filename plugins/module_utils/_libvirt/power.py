@@ -22,7 +22,7 @@ def press_power_button(domain: LibvirtDomain, deadline: Deadline, *, restart: bo
     :param restart: whether the domain is to start again when the guest has ended.
     :raises LibraryMissing: there is no Python library for libvirt.
     :raises EndpointUnavailable: libvirt does not answer or refuses.
-    :raises OutcomeUnknown: libvirt did not confirm it in time.
+    :raises OutcomeUnknown: libvirt did not confirm it in time, or the connection broke meanwhile.
     """
     libvirt = domain.library()
     if restart:
@@ -38,7 +38,7 @@ def wake_up(domain: LibvirtDomain, deadline: Deadline) -> None:
 
     :raises LibraryMissing: there is no Python library for libvirt.
     :raises EndpointUnavailable: libvirt does not answer or refuses.
-    :raises OutcomeUnknown: libvirt did not confirm it in time.
+    :raises OutcomeUnknown: libvirt did not confirm it in time, or the connection broke meanwhile.
     """
     _request(domain, "wake the guest up", lambda virdomain: virdomain.pMWakeup(0), deadline)
 
@@ -55,4 +55,8 @@ def _request(domain: LibvirtDomain, what: str, function: t.Callable[[t.Any], t.A
         ) from exc
     except domain.library().libvirtError as exc:
         text = excerpt(exc.get_error_message())
+        if domain.broken:
+            raise OutcomeUnknown(
+                f"{domain.description}: libvirt was asked to {what}, and the connection broke: {text}"
+            ) from exc
         raise EndpointUnavailable(f"{domain.description}: libvirt did not {what}: {text}") from exc

@@ -4,8 +4,7 @@
 
 """A hypervisor in place of the Python library libvirt, which raises what a test asks for.
 
-Most errors cannot be provoked in a libvirtd, and no libvirtd has those of all versions. The codes are from
-virterror.h.
+Most errors cannot be provoked in a libvirtd, and no libvirtd has those of all versions.
 """
 
 from __future__ import annotations
@@ -17,30 +16,9 @@ import typing as t
 
 import pytest
 
-CODES = {
-    "VIR_ERR_INTERNAL_ERROR": 1,
-    "VIR_ERR_INVALID_ARG": 8,
-    "VIR_ERR_OPERATION_FAILED": 9,
-    "VIR_ERR_OPERATION_DENIED": 29,
-    "VIR_ERR_SYSTEM_ERROR": 38,
-    "VIR_ERR_NO_DOMAIN": 42,
-    "VIR_ERR_AUTH_FAILED": 45,
-    "VIR_ERR_OPERATION_INVALID": 55,
-    "VIR_ERR_OPERATION_TIMEOUT": 68,
-    "VIR_ERR_ARGUMENT_UNSUPPORTED": 74,
-    "VIR_ERR_OPERATION_UNSUPPORTED": 84,
-    "VIR_ERR_AGENT_UNRESPONSIVE": 86,
-    "VIR_ERR_ACCESS_DENIED": 88,
-}
-NEWER_CODES = {"VIR_ERR_AGENT_COMMAND_TIMEOUT": 112, "VIR_ERR_AGENT_COMMAND_FAILED": 113}
+from ansible_collections.netless.qga.tests.guests.libvirt_library import CODES, STATES, LibvirtError
 
 RUNNING, PAUSED, OFF, CRASHED, SUSPENDED = 1, 3, 5, 6, 7
-STATES = {
-    "VIR_DOMAIN_PAUSED": 3,
-    "VIR_DOMAIN_SHUTOFF": 5,
-    "VIR_DOMAIN_CRASHED": 6,
-    "VIR_DOMAIN_PMSUSPENDED": 7,
-}
 # Of libvirt-domain.h and libvirt-host.h.
 FLAGS = {
     "VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK": -2,
@@ -74,19 +52,7 @@ NATIVE_CALLS = (
 """libvirt's native calls on a domain."""
 
 
-class Failure(Exception):
-    """libvirt.libvirtError."""
-
-    def __init__(self, code: int, message: str = "says libvirt") -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-    def get_error_code(self) -> int:
-        return self.code
-
-    def get_error_message(self) -> str:
-        return self.message
+Failure = LibvirtError
 
 
 def channel_xml(name: str, number: int, *, kind: str = "unix", connected: bool = True) -> str:
@@ -113,6 +79,8 @@ class Hypervisor:
         self.replies: list[str | Exception] = []
         self.requests: list[tuple[str, int]] = []
         self.open_failures: list[Exception] = []
+        self.metadata = ""
+        """What is in the element metadata of the domain's description."""
         self.channels = channel_xml("org.qemu.guest_agent.0", 0) + channel_xml("io.netless.agent.0", 1)
         self.states: list[int] = []
         self.alive = True
@@ -136,8 +104,20 @@ class Hypervisor:
             raise Failure(42, "no domain with matching uuid")
         return self
 
+    def listAllDomains(self) -> list[Hypervisor]:
+        return [self]
+
+    def name(self) -> str:
+        return "db1"
+
+    def UUIDString(self) -> str:
+        return "4dea22b3-1d52-d8f3-2516-782e98ab3fa0"
+
+    def ID(self) -> int:
+        return -1 if self.power == OFF else 7
+
     def XMLDesc(self) -> str:
-        return f"<domain><devices>{self.channels}</devices></domain>"
+        return f"<domain><metadata>{self.metadata}</metadata><devices>{self.channels}</devices></domain>"
 
     def state(self) -> tuple[int, int]:
         if not self.alive:

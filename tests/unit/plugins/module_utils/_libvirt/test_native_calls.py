@@ -24,8 +24,8 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     EndpointUnavailable,
     OutcomeUnknown,
 )
+from ansible_collections.netless.qga.tests.guests.libvirt_library import NEWER_CODES
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils._libvirt.hypervisor import (
-    NEWER_CODES,
     Failure,
     Hypervisor,
 )
@@ -232,6 +232,7 @@ def test_refusal_by_libvirt_is_an_error_of_the_command(
     ("failure", "kind", "message"),
     [
         (Failure(55, "domain is not running"), EndpointUnavailable, "the domain is off"),
+        (Failure(3, "virDomainX"), EndpointUnavailable, "this hypervisor has no such function: virDomainX"),
         (Failure(74), EndpointUnavailable, "no channel for a guest agent"),
         (Failure(86, "QEMU guest agent is not connected"), AgentSilent, "no guest agent is connected"),
         (Failure(88), EndpointUnavailable, "access control forbids it"),
