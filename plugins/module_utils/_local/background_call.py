@@ -28,6 +28,11 @@ class BackgroundCall(t.Generic[T]):
         self._results: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
         threading.Thread(target=_run, args=(function, self._results), daemon=True).start()
 
+    @property
+    def finished(self) -> bool:
+        """Whether the function has returned or raised."""
+        return not self._results.empty()
+
     def result(self, deadline: Deadline) -> T:
         """Return what the function returned, or raise what it raised.
 

@@ -11,11 +11,15 @@ for, and the process that holds the channel knows that another one waits, and ca
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._local.runtime_directory import runtime_path
+from ansible_collections.netless.qga.plugins.module_utils._local.runtime_directory import (
+    runtime_directory,
+    runtime_path,
+)
 from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointBusy, EndpointUnavailable
 
 #: Seconds that a waiting process may take to notice that the channel is free.
@@ -47,7 +51,7 @@ class FairLock:
             return
         holder = self._open("lock")
         try:
-            if not _try_lock(holder, fcntl.LOCK_EX):
+            if not self._try_lock(holder, fcntl.LOCK_EX):
                 self._wait(holder, deadline)
         except BaseException:
             os.close(holder)
@@ -58,7 +62,7 @@ class FairLock:
         """Return whether another process waits for the lock."""
         queue = self._open("queue")
         try:
-            return not _try_lock(queue, fcntl.LOCK_EX)
+            return not self._try_lock(queue, fcntl.LOCK_EX)
         finally:
             os.close(queue)
 
@@ -66,17 +70,18 @@ class FairLock:
         """Release the lock, so that another process can have it. May be called again."""
         if self._held is not None:
             # Unlock explicitly: a process forked meanwhile has the descriptor too, and would keep the lock.
-            fcntl.flock(self._held, fcntl.LOCK_UN)
-            os.close(self._held)
-            self._held = None
+            held, self._held = self._held, None
+            with contextlib.suppress(OSError):
+                fcntl.flock(held, fcntl.LOCK_UN)
+            os.close(held)
 
     def _wait(self, holder: int, deadline: Deadline) -> None:
         queue = self._open("queue")
         try:
             pause = NOTICE_SECONDS / 16
-            while not _try_lock(holder, fcntl.LOCK_EX):
+            while not self._try_lock(holder, fcntl.LOCK_EX):
                 # Try every time: has_waiters() of another process holds this lock for a moment.
-                _try_lock(queue, fcntl.LOCK_SH)
+                self._try_lock(queue, fcntl.LOCK_SH)
                 if deadline.passed:
                     raise EndpointBusy(
                         f"{self._name}: another Ansible process on this controller used the channel all the time "
@@ -94,10 +99,14 @@ class FairLock:
         except OSError as exc:
             raise EndpointUnavailable(f"{self._name}: cannot create the lock {path}: {exc.strerror}") from exc
 
-
-def _try_lock(descriptor: int, how: int) -> bool:
-    try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    def _try_lock(self, descriptor: int, how: int) -> bool:
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as exc:
+            raise EndpointUnavailable(
+                f"{self._name}: cannot lock a file in {runtime_directory()}: {exc.strerror}. Set XDG_RUNTIME_DIR to a "
+                f"directory on a local filesystem"
+            ) from exc
+        return True
