@@ -16,8 +16,8 @@ from ansible_collections.netless.qga.plugins.module_utils._agent.option_checks i
 from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.completed_process import CompletedProcess
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.invocation import Invocation
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import CompletedProcess
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils.errors import QgaError, TaskFailed, error_name
 

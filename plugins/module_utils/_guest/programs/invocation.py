@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import CompletedProcess
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.completed_process import CompletedProcess
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.guest_exec import SHELL
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, ProcessError, excerpt

@@ -9,62 +9,53 @@
 1. the exit report that the launch script prints at its end, in the reply to guest-exec-status;
 2. the exit report in the state file, if that reply was lost or the script was killed before it could print;
 3. the exit status of the script itself, if it was killed together with the program.
+
+An agent that was restarted does not know the program, which may still run (see :mod:`.scope`). The process id then
+shows whether the exit report can still be written.
 """
 
 from __future__ import annotations
 
 import time
 import typing as t
-from dataclasses import dataclass
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.absence import Absence
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.completed_process import CompletedProcess
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.output import (
+    collecting_deadline,
+    no_spool,
+    read_output,
+    spool_full,
+)
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.state_file import StateFile, read_state
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.termination import END_GROUP
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import guest_exec
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CannotUnpack,
     CommandUnavailable,
-    FilesystemsFrozen,
+    GuestFileError,
     OutcomeUnknown,
     ProcessError,
     ProcessTimedOut,
     QgaError,
-    Unreachable,
     WrongUser,
     excerpt,
 )
 
 # For steps that are necessary whether or not the program's deadline has passed, in seconds.
 _POLL_TIMEOUT = 30.0
-_COLLECT_TIMEOUT = 600.0
 _TERMINATE_TIMEOUT = 10.0
 
 # How long the script takes to exit after it has written the exit report, in seconds.
 _EXIT_DELAY = 0.005
 
-# How long the agent may be out of reach while a program runs, in seconds. While libvirtd restarts or a snapshot is
-# taken, the program goes on, or will go on afterwards.
-_AWAY_TIMEOUT = 10.0
-
-# How much of a program's output is read into memory, in bytes: what a guest sends has to be bounded.
-_MAX_OUTPUT = 512 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class CompletedProcess:
-    """The end of a program.
-
-    :param rc: the exit status; 128 plus the signal's number if a signal ended the program.
-    :param stdout: what the program wrote to standard output.
-    :param stderr: what the program wrote to standard error.
-    """
-
-    rc: int
-    stdout: bytes
-    stderr: bytes
+# More than the command line of a launch script takes, in bytes.
+_MAX_CMDLINE = 1000
 
 
 class GuestProcess:
@@ -97,7 +88,7 @@ class GuestProcess:
         self._polls = polls
         self._started = time.monotonic()
         self._base = ""
-        self._away_deadline: Deadline | None = None
+        self._absence = Absence()
         self._state_file = StateFile(files, spool)
         self._exit_report: launch_script.ExitReport | None = None
         #: Whether the program was run, as far as is known; False once the script has reported that it was not.
@@ -120,36 +111,35 @@ class GuestProcess:
         :raises CannotUnpack: the guest cannot unpack the program's standard input, and the program was not run.
         :raises ProcessError: the guest's shell could not run the program.
         :raises Unreachable: the agent has been out of reach for too long.
-        :raises OutcomeUnknown: replies have been lost for too long; or the agent has forgotten the program, which left
-            no exit report.
+        :raises OutcomeUnknown: replies have been lost for too long; or the agent has forgotten the program, which has
+            ended and left no exit report.
         """
         if self._exit_report is None:
-            try:
-                with self._polls.poll():
-                    script_status = self._poll_script()
-            except (FilesystemsFrozen, Unreachable, OutcomeUnknown):
-                self._state_file.close()
-                self._away_deadline = self._away_deadline or Deadline.after(_AWAY_TIMEOUT)
-                if self._away_deadline.passed:
+            script_status, is_lost = None, False
+            with self._absence.tolerate(self._state_file.close):
+                try:
+                    with self._polls.poll():
+                        script_status = self._poll_script()
+                except CommandUnavailable:
                     raise
-            except CommandUnavailable:
-                raise
-            except AgentRefused as exc:
-                # The agent returned the result once, in a reply that was lost, or the agent was restarted.
-                self._exit_report = self._read_exit_report()
-                if self._exit_report is None:
-                    raise OutcomeUnknown(
-                        f"{self.agent.endpoint}: the agent has forgotten {self._name}, process {self._pid}, which left "
-                        f"no result. Was the agent restarted while it ran?"
-                    ) from exc
-            else:
-                self._away_deadline = None
-                if script_status is not None:
-                    try:
-                        self._exit_report = self._interpret(script_status)
-                    except ProcessError:
-                        self.was_run = False
-                        raise
+                except AgentRefused:
+                    # The agent returned the result once, in a reply that was lost, or the agent was restarted.
+                    self._state_file.agent_forgot = True
+                    is_running = self._is_script_running()
+                    self._exit_report = self._read_exit_report()
+                    is_lost = self._exit_report is None and not is_running
+            if is_lost:
+                self._state_file.close()
+                raise OutcomeUnknown(
+                    f"{self.agent.endpoint}: the agent has forgotten {self._name}, process {self._pid}, which left no "
+                    f"result. Was the agent restarted while it ran?"
+                )
+            if script_status is not None:
+                try:
+                    self._exit_report = self._interpret(script_status)
+                except ProcessError:
+                    self.was_run = False
+                    raise
         return self._exit_report is not None
 
     def _poll_script(self) -> guest_exec.ExecStatus | None:
@@ -159,12 +149,24 @@ class GuestProcess:
             return None
         return guest_exec.status(self.agent, self._pid, deadline=deadline)
 
+    def _is_script_running(self) -> bool:
+        """Return whether the process id belongs to a launch script, without starting a program to check that."""
+        deadline = Deadline.after(_POLL_TIMEOUT)
+        try:
+            # Everyone can read this file, and it is empty for a process that has ended.
+            with self.files.open(f"/proc/{self._pid}/cmdline", "r", deadline) as opened:
+                arguments = opened.read(deadline, _MAX_CMDLINE)[0]
+        except GuestFileError:
+            return False
+        return launch_script.LOADER.encode("ascii") in arguments.split(b"\0")
+
     def wait(self, deadline: Deadline) -> CompletedProcess:
         """Wait for the end of the program, and read its output.
 
         :raises ProcessTimedOut: the deadline passed; the program and its process group were ended, unless the message
             reports that this is not certain.
-        :raises ProcessError: the program wrote more than is read into memory, or its output is lost.
+        :raises ProcessError: the program wrote more than is read into memory, or than can be read before the deadline
+            or in 30 seconds; or its output is lost.
         """
         while not self.poll():
             if deadline.passed:
@@ -174,7 +176,9 @@ class GuestProcess:
         report = t.cast(launch_script.ExitReport, self._exit_report)
         if report.missing:
             raise self._output_lost(*report.missing)
-        until = Deadline.after(_COLLECT_TIMEOUT)
+        if report.spool_full:
+            raise spool_full(self._ended(), self._base)
+        until = collecting_deadline(deadline)
         return CompletedProcess(
             report.rc,
             self._stream("out", until) if "out" in report.streams else b"",
@@ -186,7 +190,7 @@ class GuestProcess:
         self._state_file.close()
         if self._leads_group:
             deadline = Deadline.after(_TERMINATE_TIMEOUT)
-            guest_exec.run_script(self.agent, launch_script.END_GROUP, str(self._pid), deadline=deadline)
+            guest_exec.run_script(self.agent, END_GROUP, str(self._pid), deadline=deadline)
 
     def _time_out(self) -> ProcessTimedOut:
         """End the program, and return the error."""
@@ -225,6 +229,13 @@ class GuestProcess:
                 f"{self.agent.endpoint}: the guest agent runs as {user}, and cannot log in as any other user. Leave "
                 f"remote_user unset, or set it to {user}, and use become to run tasks as another user"
             )
+        if launch_script.reports_no_room(script_status.stdout):
+            raise no_spool(f"{self.agent.endpoint}: {self._name} was not started")
+        if launch_script.reports_no_stdin(script_status.stdout):
+            raise ProcessError(
+                f"{self.agent.endpoint}: {self._name} was not started, as its standard input is not in the guest any "
+                f"more. Was the guest restarted, or returned to a snapshot, meanwhile? If not, run the task again"
+            )
         if launch_script.reports_no_gzip(script_status.stdout):
             raise CannotUnpack(f"{self.agent.endpoint}: the guest has no gzip")
         report = self._read_exit_report()
@@ -246,26 +257,18 @@ class GuestProcess:
         return pid, report
 
     def _stream(self, kind: str, deadline: Deadline) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
+        path = self.spool_path(kind)
         try:
-            for chunk in self.files.read(self.spool_path(kind), deadline=deadline):
-                size += len(chunk)
-                if size > _MAX_OUTPUT:
-                    raise ProcessError(
-                        f"{self.agent.endpoint}: {self._name} ended with the exit status {self.rc}, and wrote more "
-                        f"than {_MAX_OUTPUT} bytes, which is more than Ansible reads into memory. Let it write to a "
-                        f"file, and fetch the file"
-                    )
-                chunks.append(chunk)
+            return read_output(self.files, path, ended=self._ended(), deadline=deadline)
         except FileNotFoundError as exc:
             raise self._output_lost(kind) from exc
-        return b"".join(chunks)
+
+    def _ended(self) -> str:
+        return f"{self.agent.endpoint}: {self._name} ended with the exit status {self.rc}"
 
     def _output_lost(self, *kinds: str) -> ProcessError:
         paths = " and ".join(self.spool_path(kind) for kind in kinds)
         return ProcessError(
-            f"{self.agent.endpoint}: {self._name} ended with the exit status {self.rc}, but its output is lost: the "
-            f"guest has no {paths}. Check whether the program, or something else in the guest, removes the files in "
-            f"{self._base}, and whether {self._base} is full"
+            f"{self._ended()}, but its output is lost: the guest has no {paths}. Check whether the program, or "
+            f"something else in the guest, removes the files in {self._base}, and whether {self._base} is full"
         )

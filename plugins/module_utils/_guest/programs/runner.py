@@ -14,22 +14,27 @@ import typing as t
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script, leftovers
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.completed_process import CompletedProcess
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import StdinRoute
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import CompletedProcess, GuestProcess
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.output import no_spool
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import GuestProcess
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.prompts import PromptHandler, answer_prompts
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.state_file import read_state
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression, guest_exec
-from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import SPOOL_STDIN, spool_paths
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES, create_stdin, spool_paths
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    LOST_ANSWER,
     AgentRefused,
     CannotUnpack,
     CommandUnavailable,
+    GuestFileError,
     InvalidRequest,
     OutcomeUnknown,
     ProcessError,
     ProcessTimedOut,
     QgaError,
+    Unreachable,
     excerpt,
 )
 
@@ -46,12 +51,15 @@ class ProgramRunner:
 
     :param agent: the guest's agent.
     :param files: the guest's files.
+    :param warn: takes what a user should know, although the program has run.
     """
 
-    def __init__(self, agent: Agent, files: Files) -> None:
+    def __init__(self, agent: Agent, files: Files, warn: t.Callable[[str], None] = lambda message: None) -> None:
         self._agent = agent
         self._files = files
-        self._prefix = f"netless-qga.{secrets.token_hex(16)}"
+        self._warn = warn
+        self._play = agent.owner_name or secrets.token_hex(6)
+        self._prefix = leftovers.new_prefix(self._play)
         self._runs = 0
         self._finished_spool: str | None = None
         self._spool_files: list[str] = []
@@ -91,13 +99,16 @@ class ProgramRunner:
         :raises ProcessTimedOut: the deadline passed, and the program was ended, or was not started at all.
         :raises WrongUser: the agent runs as another user. Nothing was run.
         :raises ProcessError: the guest's shell could not run the program, or the program wrote too much to read, or
-            its output was removed.
+            its output was removed, or its standard input was before it started.
         :raises OutcomeUnknown: the program was started, or may have been, and its result is lost.
+        :raises ProtocolViolation: the same, because something other than an answer came.
         :raises InvalidRequest: an argument contains a NUL, or bytes that are not UTF-8.
         """
         self._process, self._start_is_unconfirmed = None, False
         self._runs += 1
-        spool = f"{self._prefix}.{self._runs}"
+        if self._runs == 1:
+            leftovers.remove_at_end(self._agent, self._play)
+        spool = f"{self._prefix}.{self._runs}{'' if stdin else leftovers.ENDS_WITH_PLAY}"
         is_compressed = self._has_gzip and self._should_compress(stdin)
         sent = compression.compress(stdin) if is_compressed else stdin
         may_prompt = prompt_handler is not None
@@ -111,13 +122,13 @@ class ProgramRunner:
             user=user,
         )
         try:
-            script, route = self._make_script_for(sent, make_script)
+            script, route = self._make_script_for(sent, len(stdin), make_script)
         except ValueError as exc:
             raise InvalidRequest(f"{self._agent.endpoint}: an argument of {argv[0]!r}: {exc}") from exc
         self._spool_files += spool_paths(spool, has_stdin=route is not StdinRoute.PIPED, may_prompt=may_prompt)
         if route is StdinRoute.SPOOLED:
-            self._spool_stdin(argv[0], spool, sent, deadline)
-            sent = b""
+            base = self._spool_stdin(argv[0], spool, sent, deadline)
+            script, sent = make_script(stdin_route=route, stdin_base=base, stdin_size=len(sent)), b""
         self._process = process = self._start(argv[0], spool, script + sent, environment, deadline)
         try:
             if prompt_handler is not None:
@@ -133,21 +144,34 @@ class ProgramRunner:
         return completed
 
     def close(self) -> None:
-        """Remove the spools from the guest. If the agent is out of reach, they stay until the guest reboots."""
+        """Remove the spools from the guest. If that fails, they are removed when the play ends."""
         paths, self._spool_files, self._finished_spool = self._spool_files, [], None
         deadline = Deadline.after(_REMOVE_TIMEOUT)
-        with contextlib.suppress(QgaError):
-            for first in range(0, len(paths), _REMOVE_BATCH):
-                # Without a shell, which would take longer to start than rm takes to remove them.
-                arguments = ["-f", *paths[first : first + _REMOVE_BATCH]]
-                guest_exec.run_captured(self._agent, "rm", arguments, deadline=deadline)
+        # A guest that is out of reach is often about to reboot.
+        with contextlib.suppress(Unreachable):
+            try:
+                for first in range(0, len(paths), _REMOVE_BATCH):
+                    # Without a shell, which would take longer to start than rm takes to remove them.
+                    arguments = ["-f", *paths[first : first + _REMOVE_BATCH]]
+                    guest_exec.run_captured(self._agent, "rm", arguments, deadline=deadline)
+            except Unreachable:
+                raise
+            except QgaError as exc:
+                later = "They will be removed when the play ends" if self._agent.owner_name else "Remove them"
+                self._warn(f"The temporary files of a task are still in the guest, as {paths[0]}. {later}. {exc}")
 
-    def _make_script_for(self, sent: bytes, make_script: t.Callable[..., bytes]) -> tuple[bytes, StdinRoute]:
-        """Return the script, and the cheapest way to get standard input to it."""
+    def _make_script_for(
+        self, sent: bytes, stdin_size: int, make_script: t.Callable[..., bytes]
+    ) -> tuple[bytes, StdinRoute]:
+        """Return the script, and the cheapest way to get standard input to it.
+
+        :param sent: standard input as it is sent.
+        :param stdin_size: its size without compression, in bytes.
+        """
         script = make_script()
         if not sent or len(script) + len(sent) <= min(launch_script.PIPE_CAPACITY, self._agent.chunk):
             return script, StdinRoute.PIPED
-        script = make_script(stdin_route=StdinRoute.SAVED)
+        script = make_script(stdin_route=StdinRoute.SAVED, stdin_size=stdin_size)
         if len(script) + len(sent) <= self._agent.chunk:
             return script, StdinRoute.SAVED
         return make_script(stdin_route=StdinRoute.SPOOLED), StdinRoute.SPOOLED
@@ -159,14 +183,28 @@ class ProgramRunner:
         saving = compression.saving(stdin)
         return len(stdin) - saving <= self._agent.chunk or saving >= compression.MIN_SAVING
 
-    def _spool_stdin(self, name: str, spool: str, stdin: bytes, deadline: Deadline) -> None:
+    def _spool_stdin(self, name: str, spool: str, stdin: bytes, deadline: Deadline) -> str:
+        """Write standard input to the first directory that has room for it, and return the directory."""
+        bases = list(BASES)
         try:
-            ended = guest_exec.run_script(self._agent, SPOOL_STDIN, spool, deadline=deadline)
-            if ended.rc:
-                reason = excerpt(ended.stderr.decode("utf-8", errors="replace"))
-                raise ProcessError(f"{self._agent.endpoint}: the guest has no place for standard input: {reason}")
-            base = ended.stdout.decode("ascii", errors="replace").strip()
-            self._files.write_bytes(f"{base}/{spool}.in", stdin, deadline=deadline)
+            while True:
+                created = guest_exec.run_script(self._agent, create_stdin(bases), spool, deadline=deadline)
+                base = created.stdout.decode("ascii", errors="replace").strip()
+                if created.rc:
+                    reason = excerpt(created.stderr.decode("utf-8", errors="replace"))
+                    raise ProcessError(f"{self._agent.endpoint}: the guest has no place for standard input: {reason}")
+                if base not in bases:
+                    raise no_spool(f"{self._agent.endpoint}: {name} was not started")
+                try:
+                    self._files.write_bytes(f"{base}/{spool}.in", stdin, deadline=deadline)
+                except GuestFileError:
+                    # The directory may be full by now.
+                    bases = bases[bases.index(base) + 1 :]
+                    if not bases:
+                        raise
+                    guest_exec.run_captured(self._agent, "rm", ["-f", f"{base}/{spool}.in"], deadline=deadline)
+                else:
+                    return base
         except (OutcomeUnknown, ProcessTimedOut) as exc:
             if not deadline.passed:
                 raise
@@ -182,10 +220,13 @@ class ProgramRunner:
         environment: t.Mapping[str, str] | None,
         deadline: Deadline,
     ) -> GuestProcess:
+        if deadline.passed:
+            # The agent would start it, and the answer would count as lost.
+            raise ProcessTimedOut(f"{self._agent.endpoint}: {name} was not started, as its deadline had passed")
         polls = guest_exec.Polls()
         try:
             pid = self._start_shell(stdin, environment, deadline)
-        except OutcomeUnknown as lost:
+        except LOST_ANSWER as lost:
             # If the script was started, its state file has the process id.
             self._start_is_unconfirmed = True
             pid = self._find_started(spool, lost)
@@ -217,10 +258,10 @@ class ProgramRunner:
             self._has_setsid = False
             return self._start_shell(stdin, environment, deadline)
 
-    def _find_started(self, spool: str, lost: OutcomeUnknown) -> int:
+    def _find_started(self, spool: str, lost: QgaError) -> int:
         """Return the process id of a script whose start was not confirmed.
 
-        :raises OutcomeUnknown: the given error; there is no trace of the script, or no agent to look for it.
+        :raises QgaError: the given error; there is no trace of the script, or no agent to look for it.
         """
         deadline = Deadline.after(_APPEAR_TIMEOUT)
         polls = guest_exec.Polls()

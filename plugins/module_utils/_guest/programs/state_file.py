@@ -47,6 +47,8 @@ class StateFile:
         # Seconds after the start: when to look for the file again, and when to poll the agent again.
         self._open_after = 0.0
         self._poll_after = 0.0
+        #: Whether the agent no longer knows the program, so that only the file shows how it ends.
+        self.agent_forgot = False
 
     @property
     def has_exit_report(self) -> bool:
@@ -62,7 +64,7 @@ class StateFile:
         """
         elapsed = time.monotonic() - self._started
         first_look = max(self._open_after, _REPLIES_UNTIL_FILE * answered_in)
-        if self.has_exit_report or not answered_in or elapsed < first_look:
+        if self.has_exit_report or (not self.agent_forgot and (not answered_in or elapsed < first_look)):
             return True
         is_running = self._shows_running(deadline)
         if self._opened is None:

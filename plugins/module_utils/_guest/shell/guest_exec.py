@@ -134,15 +134,18 @@ def run_script(agent: Agent, script: str, *arguments: str, deadline: Deadline) -
     return run_captured(agent, SHELL, ["-c", script, "sh", *arguments], deadline=deadline)
 
 
-def run_captured(agent: Agent, path: str, arguments: t.Sequence[str], *, deadline: Deadline) -> ExecStatus:
+def run_captured(
+    agent: Agent, path: str, arguments: t.Sequence[str], *, deadline: Deadline, stdin: bytes = b""
+) -> ExecStatus:
     """Run a program whose output the agent captures, and wait for its end.
 
-    The program must print little and leave no process in the background.
+    The program must print little and leave no process in the background that has its output open.
 
+    :param stdin: its standard input, which it has to read to the end.
     :raises ProcessTimedOut: the program did not end before the deadline.
     """
     polls = Polls()
-    pid = start(agent, path, arguments, deadline=deadline)
+    pid = start(agent, path, arguments, stdin=stdin, deadline=deadline)
     while True:
         agent.pause(polls.next_wait(), deadline)
         # The last poll is sent at the deadline, and its reply arrives later.

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import pwd
 import random
 import shlex
@@ -20,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.termination import END_GROUP
 
 from ..spool import NAME, Spool
 
@@ -105,7 +107,7 @@ def test_separates_standard_output_and_error(spool: Spool) -> None:
 def test_spool_files_are_private(spool: Spool) -> None:
     spool.run(["sh", "-c", "echo out; echo err >&2"])
     modes = {path.name.rpartition(".")[2]: path.stat().st_mode & 0o777 for path in spool.base.iterdir()}
-    assert modes == {"state": 0o600, "out": 0o600, "err": 0o600}
+    assert modes == {"room": 0o600, "state": 0o600, "out": 0o600, "err": 0o600}
 
 
 SHOW = 'echo "$HOME"; echo "$PATH"; pwd; umask; echo "${OLDPWD-unset}"; ls /proc/self/fd | wc -l'
@@ -156,6 +158,11 @@ def test_reports_removed_output(spool: Spool, removed: list[str], flags: str) ->
     assert completed.stdout == f"{spool.base} 0 {flags}.\n".encode()
 
 
+def test_makes_no_files_when_they_were_removed(spool: Spool) -> None:
+    spool.launch(["sh", "-c", f"rm {spool.base}/{NAME}.*"])
+    assert not list(spool.base.iterdir())
+
+
 def test_empties_the_spool_of_an_earlier_run(spool: Spool) -> None:
     for kind in ("out", "err", "in"):
         (spool.base / f"before.{kind}").write_bytes(b"large")
@@ -196,7 +203,7 @@ def end_group(shell: list[str], program: str) -> int:
     with subprocess.Popen(["sh", "-c", script], start_new_session=True, stdout=subprocess.PIPE) as process:
         assert process.stdout
         process.stdout.readline()
-        command = [*shell, "-c", launch_script.END_GROUP, "sh", str(process.pid)]
+        command = [*shell, "-c", END_GROUP, "sh", str(process.pid)]
         with subprocess.Popen(command) as ending:
             # The process exists until its parent reaps it.
             status = process.wait(60)
@@ -218,3 +225,15 @@ def test_guest_log_shows_the_same_line_for_every_program() -> None:
     # The agent logs the arguments of every program that it starts.
     assert shlex.quote("secret") not in launch_script.LOADER
     assert b"secret" in launch_script.launch_script(NAME, ["secret"])
+
+
+def test_script_that_is_started_twice_runs_its_program_once(spool: Spool, tmp_path: pathlib.Path) -> None:
+    runs, other = tmp_path / "runs", tmp_path / "other"
+    other.mkdir()
+    script = spool.script(["sh", "-c", 'echo x >>"$1"', "sh", str(runs)])
+    script = script.replace(str(spool.base).encode(), f"{spool.base} {other}".encode(), 1)
+    for dummy in range(2):
+        subprocess.run(spool.command(), input=script, capture_output=True, timeout=60, check=True)
+    assert runs.read_text(encoding="ascii") == "x\n"
+    assert not list(other.iterdir())
+    assert spool.read("state").endswith(b"0 .\n")

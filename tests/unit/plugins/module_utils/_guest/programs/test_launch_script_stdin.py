@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import typing as t
 
@@ -16,33 +18,50 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import launch_script
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.launch_script import ExitReport, StdinRoute
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression
-from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES, SPOOL_STDIN
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import create_stdin
 
 from ..spool import NAME, Spool
 
 
 def test_reads_large_standard_input_from_the_spool(spool: Spool) -> None:
-    script = SPOOL_STDIN.replace(" ".join(BASES), str(spool.base))
+    script = create_stdin([str(spool.base)])
     created = subprocess.run([*spool.shell, "-c", script, "sh", NAME], capture_output=True, timeout=60, check=True)
     assert created.stdout.decode() == f"{spool.base}\n"
     path = spool.base / f"{NAME}.in"
     assert path.stat().st_mode & 0o777 == 0o600
     path.write_bytes(b"\0 large \xff")
-    assert spool.run(["cat"], stdin_route=StdinRoute.SPOOLED) == (0, b"\0 large \xff", b"")
-    # An existing file is not overwritten.
-    again = subprocess.run([*spool.shell, "-c", script, "sh", NAME], capture_output=True, timeout=60, check=False)
-    assert again.returncode != 0 and path.read_bytes()
+    options: dict[str, t.Any] = {"stdin_route": StdinRoute.SPOOLED, "stdin_base": str(spool.base), "stdin_size": 9}
+    assert spool.run(["cat"], **options) == (0, b"\0 large \xff", b"")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("left", [None, 0, 20])
+def test_runs_nothing_without_the_whole_standard_input(spool: Spool, left: int | None, compressed: bool) -> None:
+    sent = compression.compress(b"standard input" * 100)
+    if left is not None:
+        (spool.base / f"{NAME}.in").write_bytes(sent[:left])
+    completed = spool.launch(
+        ["touch", str(spool.base / "run")],
+        stdin_route=StdinRoute.SPOOLED,
+        stdin_base=str(spool.base),
+        stdin_size=len(sent),
+        stdin_compressed=compressed,
+    )
+    assert launch_script.reports_no_stdin(completed.stdout)
+    assert not (spool.base / "run").exists()
+    assert not launch_script.reports_no_stdin(b"no stdin")
 
 
 @pytest.mark.parametrize("route", StdinRoute)
 def test_unpacks_standard_input(spool: Spool, route: StdinRoute) -> None:
     stdin = b"\0 standard\n input \xff" * 10_000
     sent = compression.compress(stdin)
+    options: dict[str, t.Any] = {"stdin_compressed": True, "stdin_route": route, "stdin_base": str(spool.base)}
     if route is StdinRoute.SPOOLED:
         (spool.base / f"{NAME}.in").write_bytes(sent)
-        sent = b""
+        options["stdin_size"], sent = len(sent), b""
     argv = ["sh", "-c", "cat; exit 3"]
-    assert spool.run(argv, sent, stdin_compressed=True, stdin_route=route) == (3, stdin, b"")
+    assert spool.run(argv, sent, **options) == (3, stdin, b"")
     if route is not StdinRoute.SPOOLED:
         spool.clear()
         # The program need not read it.
@@ -76,7 +95,11 @@ def write_to_the_end(spool: Spool, stdin: bytes, argv: t.Sequence[str] = ("true"
         while unwritten:
             unwritten = unwritten[process.stdin.write(unwritten) :]
         process.stdin.close()
-        return process.wait(60)
+        status = process.wait(60)
+        # A script that was killed has left what feeds its program.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        return status
 
 
 LARGE = b"x" * (3 * launch_script.PIPE_CAPACITY)
@@ -131,7 +154,8 @@ def test_answers_come_before_standard_input(spool: Spool, route: StdinRoute, com
     if route is StdinRoute.SPOOLED:
         (spool.base / f"{NAME}.in").write_bytes(sent)
     argv = ["sh", "-c", 'read word; echo "<$word>"; cat']
-    script = spool.script(argv, may_prompt=True, stdin_route=route, stdin_compressed=compressed)
+    options: dict[str, t.Any] = {"may_prompt": True, "stdin_route": route, "stdin_compressed": compressed}
+    script = spool.script(argv, **options, stdin_base=str(spool.base), stdin_size=len(sent))
     with subprocess.Popen(spool.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin and process.stdout
         process.stdin.write(script + (b"" if route is StdinRoute.SPOOLED else sent))

@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import prompts as prompts_module
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import CompletedProcess
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.completed_process import CompletedProcess
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils.errors import ProcessError, ProcessTimedOut
 

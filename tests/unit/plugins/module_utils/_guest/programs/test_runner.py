@@ -19,9 +19,10 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs import process as process_module
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs import absence
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs import output as output_module
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import runner as runner_module
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import CompletedProcess
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.completed_process import CompletedProcess
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
@@ -188,7 +189,7 @@ def test_state_file_is_reopened_after_agent_lost_its_handles(runner: ProgramRunn
 def test_fails_when_the_agent_stays_away(
     runner: ProgramRunner, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
-    monkeypatch.setattr(process_module, "_AWAY_TIMEOUT", 0.5)
+    monkeypatch.setattr(absence, "_AWAY_TIMEOUT", 0.5)
     usual = guest.handlers["guest-exec-status"]
     guest.handlers["guest-exec-status"] = lambda arguments: NO_REPLY
     with pytest.raises(OutcomeUnknown, match="the answer to guest-exec-status is lost"):
@@ -203,6 +204,23 @@ def test_finds_a_program_whose_start_reply_was_lost(runner: ProgramRunner, guest
     assert result == CompletedProcess(5, b"out\n", b"")
     assert (tmp_path / "runs").read_text() == "run\n"
     assert len(guest.calls("guest-exec")) == 1
+
+
+@pytest.mark.parametrize("reply", [{}, {"pid": "1"}, []], ids=str)
+def test_finds_a_program_whose_start_reply_was_wrong(
+    runner: ProgramRunner, guest: LocalGuest, tmp_path: pathlib.Path, reply: t.Any
+) -> None:
+    usual = guest.handlers["guest-exec"]
+
+    def start(arguments: t.Any) -> t.Any:
+        guest.handlers["guest-exec"] = usual
+        usual(arguments)
+        return reply
+
+    guest.handlers["guest-exec"] = start
+    result = runner.run(shell(f"echo run >>{tmp_path}/runs; echo out; exit 5"), deadline=soon())
+    assert result == CompletedProcess(5, b"out\n", b"")
+    assert (tmp_path / "runs").read_text() == "run\n" and runner.may_have_run
 
 
 def test_lost_start_without_trace_has_unknown_outcome(
@@ -241,6 +259,90 @@ def test_forgotten_program_without_result_has_unknown_outcome(runner: ProgramRun
     guest.replace("guest-exec-status", restart)
     with pytest.raises(OutcomeUnknown, match=r"the agent has forgotten sleep, process [0-9]+, which left no result"):
         runner.run(["sleep", "300"], deadline=soon())
+
+
+def forget_when_written(guest: LocalGuest, path: pathlib.Path) -> None:
+    """Restart the agent once, as soon as a program has written a file."""
+    status = guest.handlers["guest-exec-status"]
+
+    def restart(usual: Usual, arguments: t.Any) -> t.Any:
+        if path.exists() and path.read_text():
+            guest.forget()
+            guest.handlers["guest-exec-status"] = status
+        return usual(arguments)
+
+    guest.replace("guest-exec-status", restart)
+
+
+def test_running_program_is_followed_after_a_restart_of_the_agent(
+    runner: ProgramRunner, guest: LocalGuest, tmp_path: pathlib.Path
+) -> None:
+    forget_when_written(guest, tmp_path / "started")
+    result = runner.run(shell(f"echo run >>{tmp_path}/started; sleep 2; echo out; exit 5"), deadline=soon())
+    assert result == CompletedProcess(5, b"out\n", b"")
+    assert (tmp_path / "started").read_text() == "run\n"
+    # No program is started to find out whether the process still exists, and the file of its command line is closed.
+    assert len(guest.calls("guest-exec")) == 1
+    looks = [call for call in guest.calls("guest-file-open") if call["path"].startswith("/proc/")]
+    assert 1 <= len(looks) <= 20
+
+
+def test_deadline_kills_a_program_that_the_agent_has_forgotten(
+    runner: ProgramRunner, guest: LocalGuest, tmp_path: pathlib.Path
+) -> None:
+    forget_when_written(guest, tmp_path / "pid")
+    with pytest.raises(ProcessTimedOut, match=r"sh was still running after .* and its process group .* was killed"):
+        runner.run(shell(f"echo $$ >{tmp_path}/pid; exec sleep 300"), deadline=Deadline.after(2))
+    assert ends(int((tmp_path / "pid").read_text()))
+
+
+def test_forgotten_program_that_is_killed_later_has_unknown_outcome(
+    runner: ProgramRunner, guest: LocalGuest, tmp_path: pathlib.Path
+) -> None:
+    forget_when_written(guest, tmp_path / "pid")
+    script = f"echo $$ >{tmp_path}/pid; sleep 1; kill -KILL 0"
+    with pytest.raises(OutcomeUnknown, match=r"the agent has forgotten sh, process [0-9]+, which left no result"):
+        runner.run(shell(script), deadline=soon())
+    assert runner.may_have_run
+
+
+def test_another_process_with_the_same_id_is_not_followed(
+    runner: ProgramRunner, guest: LocalGuest, tmp_path: pathlib.Path
+) -> None:
+    forget_when_written(guest, tmp_path / "started")
+
+    def open_another(usual: Usual, arguments: t.Any) -> t.Any:
+        if arguments["path"].startswith("/proc/"):
+            return usual({**arguments, "path": f"/proc/{os.getpid()}/cmdline"})
+        return usual(arguments)
+
+    guest.replace("guest-file-open", open_another)
+    with pytest.raises(OutcomeUnknown, match="which left no result"):
+        runner.run(shell(f"echo $PPID >{tmp_path}/started; exec sleep 300"), deadline=soon())
+    os.killpg(int((tmp_path / "started").read_text()), signal.SIGKILL)
+
+
+def test_program_is_followed_although_the_restarted_agent_loses_a_reply(
+    runner: ProgramRunner, guest: LocalGuest, tmp_path: pathlib.Path
+) -> None:
+    forget_when_written(guest, tmp_path / "started")
+    lost: list[str] = []
+
+    def lose_first(usual: Usual, arguments: t.Any) -> t.Any:
+        if arguments["path"].startswith("/proc/") and not lost:
+            lost.append(arguments["path"])
+            return NO_REPLY
+        return usual(arguments)
+
+    guest.replace("guest-file-open", lose_first)
+    assert runner.run(shell(f"echo run >>{tmp_path}/started; sleep 5; exit 5"), deadline=soon()).rc == 5
+    assert lost and (tmp_path / "started").read_text() == "run\n"
+
+
+def test_nothing_is_started_after_the_deadline(runner: ProgramRunner, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ProcessTimedOut, match="touch was not started, as its deadline had passed"):
+        runner.run(["touch", str(tmp_path / "started")], deadline=Deadline.after(0))
+    assert not runner.may_have_run and not (tmp_path / "started").exists()
 
 
 def test_deadline_kills_the_program_and_its_children(runner: ProgramRunner, tmp_path: pathlib.Path) -> None:
@@ -358,7 +460,7 @@ def test_lost_write_of_standard_input_has_unknown_outcome(runner: ProgramRunner,
 
 
 def test_works_without_gzip(runner: ProgramRunner, guest: LocalGuest, tmp_path: pathlib.Path) -> None:
-    for name in ("sh", "cat", "id", "rm", "setsid"):
+    for name in ("sh", "cat", "id", "rm", "setsid", "wc"):
         (tmp_path / name).symlink_to(t.cast(str, shutil.which(name)))
     guest.replace("guest-exec", lambda usual, arguments: usual({**arguments, "env": [f"PATH={tmp_path}"]}))
     stdin = b"0123456789" * 300
@@ -453,17 +555,43 @@ def test_output_removed_together_with_the_script_is_an_error(runner: ProgramRunn
 
 
 def test_output_in_memory_is_bounded(runner: ProgramRunner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_module, "_MAX_OUTPUT", 2 * CHUNK)
+    monkeypatch.setattr(output_module, "_MAX_OUTPUT", 2 * CHUNK)
     assert len(runner.run(shell(f"head -c {2 * CHUNK} /dev/zero"), deadline=soon()).stdout) == 2 * CHUNK
     with pytest.raises(ProcessError, match=r"ended with the exit status 3, .* more than Ansible reads into memory"):
         runner.run(shell(f"head -c {2 * CHUNK + 1} /dev/zero; exit 3"), deadline=soon())
     assert runner.may_have_run and runner.rc == 3
 
 
+def test_output_that_a_background_process_appends_is_left_out(runner: ProgramRunner, guest: LocalGuest) -> None:
+    script = f"(while :; do echo x; done) & head -c {10 * CHUNK} /dev/zero; echo $! >&2"
+    started = time.monotonic()
+    completed = runner.run(shell(script), deadline=Deadline.after(20))
+    os.kill(int(completed.stderr), signal.SIGKILL)
+    # It writes faster than the output is read, so that there would be no end.
+    assert completed.rc == 0 and time.monotonic() - started < 15
+
+
+def test_output_is_read_before_the_deadline(
+    runner: ProgramRunner, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trickle(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
+        reply = usual({**arguments, "count": 1})
+        return {**reply, "eof": False} if reply["count"] else reply
+
+    # Any device that has no end and no size, and an agent that returns it byte by byte.
+    monkeypatch.setattr(output_module, "_COLLECT_TIMEOUT", 0.5)
+    guest.replace("guest-file-read", trickle)
+    guest.replace("guest-file-seek", lambda usual, arguments: {"position": 0, "eof": False})
+    started = time.monotonic()
+    with pytest.raises(ProcessError, match="ended with the exit status 0, but its output could not be read in time"):
+        runner.run(shell("head -c 10000000 /dev/zero"), deadline=Deadline.after(1.5))
+    assert runner.rc == 0 and time.monotonic() - started < 10
+
+
 def test_finished_spools_are_emptied_and_removed_on_close(runner: ProgramRunner) -> None:
     for dummy in range(3):
         runner.run(["head", "-c", "1000", "/dev/zero"], deadline=soon())
-    sizes = sorted(path.stat().st_size for path in spools(runner) if path.suffix != ".state")
+    sizes = sorted(path.stat().st_size for path in spools(runner) if path.suffix in (".out", ".err"))
     assert sizes == [0, 0, 0, 0, 0, 1000]
     runner.close()
     assert not spools(runner)
@@ -471,10 +599,26 @@ def test_finished_spools_are_emptied_and_removed_on_close(runner: ProgramRunner)
     assert runner.run(["echo", "x"], deadline=soon()).stdout == b"x\n"
 
 
-def test_close_ignores_failing_removal(agent: Agent, files: Files, guest: LocalGuest) -> None:
-    runner = ProgramRunner(agent, files)
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        lambda guest: guest.disabled.add("guest-exec"),
+        lambda guest: guest.deliveries.append(lambda line: [b"x" + line]),
+        lambda guest: guest.replace("guest-exec", lambda usual, arguments: {"pid": "x"}),
+    ],
+    ids=["disabled", "garbled", "lie"],
+)
+def test_close_warns_of_files_that_stay(
+    agent: Agent, files: Files, guest: LocalGuest, breaks: t.Callable[[LocalGuest], object]
+) -> None:
+    warnings: list[str] = []
+    runner = ProgramRunner(agent, files, warnings.append)
     runner.run(["true"], deadline=soon())
-    guest.disabled.add("guest-exec")
+    breaks(guest)
     runner.close()
+    assert len(warnings) == 1 and "are still in the guest, as /dev/shm/netless-qga." in warnings[0]
+    runner.close()
+    assert len(warnings) == 1
     for path in spools(runner):
-        path.unlink()
+        # The guest may be removing them after all.
+        path.unlink(missing_ok=True)

@@ -10,10 +10,11 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool imp
 
 
 def test_spool_paths_cover_every_directory() -> None:
-    assert spool_paths("n", has_stdin=False, may_prompt=False)[:3] == [
+    assert spool_paths("n", has_stdin=False, may_prompt=False)[:4] == [
+        "/dev/shm/n.room",
         "/dev/shm/n.state",
         "/dev/shm/n.out",
         "/dev/shm/n.err",
     ]
     paths = spool_paths("n", has_stdin=True, may_prompt=True)
-    assert len(paths) == 6 * len(BASES) and {"/run/n.in", "/tmp/n.say", "/tmp/n.ask"} < set(paths)
+    assert len(paths) == 7 * len(BASES) and {"/run/n.in", "/tmp/n.say", "/tmp/n.ask"} < set(paths)
