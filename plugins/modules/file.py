@@ -69,6 +69,18 @@ options:
         An existing file keeps its mode, and the module warns you.
       - Cannot be combined with O(dest).
     type: raw
+  copy_timeout:
+    description:
+      - How many seconds the module may take to read and write the contents of the file. After that the task fails.
+      - O(timeout) limits each reply of the agent.
+    type: float
+    default: 3600
+  max_size:
+    description:
+      - The most bytes that the module copies to O(dest). If the guest's file is larger, the task fails.
+      - Without this option the module copies what the file has at that time, and does not start if O(dest) has no room
+        for it. Of a file that has no size, like a device or one in C(/proc), it copies at most 512 MiB.
+    type: int
 notes:
   - Exactly one of O(content), O(content_base64), O(src) and O(dest) is required.
   - The agent writes into the file in place. Until it has written everything, other programs in the guest see a part of
@@ -138,7 +150,7 @@ import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.content import Source
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.file_mode import parse_mode
-from ansible_collections.netless.qga.plugins.module_utils._guest.files.guest_file import GuestFile
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.guest_file import COPY_TIMEOUT, GuestFile
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 from ansible_collections.netless.qga.plugins.module_utils._task.option_values import decode_base64
@@ -147,9 +159,9 @@ from ansible_collections.netless.qga.plugins.module_utils._task.option_values im
 def run(task: Task) -> Result:
     """Write the guest's file, or copy it to a local one."""
     path, dest = task.params["path"], task.params["dest"]
-    guest_file = GuestFile(task.agent, task.target, path)
+    guest_file = GuestFile(task.agent, task.target, path, copy_timeout=task.params["copy_timeout"])
     if dest is not None:
-        change = guest_file.fetch(dest, check_mode=task.check_mode)
+        change = guest_file.fetch(dest, check_mode=task.check_mode, max_size=task.params["max_size"])
         return {"path": path, "dest": dest, **change.as_result(diff_mode=task.diff_mode)}
     source, mode = _source(task.params), parse_mode(task.params["mode"])
     change = guest_file.put(source, mode, check_mode=task.check_mode, warn=task.warnings.append)
@@ -173,6 +185,8 @@ OPERATION = Operation(
         "src": {"type": "path"},
         "dest": {"type": "path"},
         "mode": {"type": "raw"},
+        "copy_timeout": {"type": "float", "default": COPY_TIMEOUT},
+        "max_size": {"type": "int"},
     },
     {
         "mutually_exclusive": [("content", "content_base64", "src", "dest"), ("mode", "dest")],

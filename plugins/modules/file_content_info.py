@@ -38,6 +38,12 @@ options:
       - Set C(no_log) for the task if the contents are a secret.
     type: str
     required: true
+  copy_timeout:
+    description:
+      - How many seconds the module may take to read the contents of the file. After that the task fails.
+      - O(timeout) limits each reply of the agent.
+    type: float
+    default: 3600
 notes:
   - Only a program in the guest can check whether a file exists. Where the agent may run programs, RV(ignore:error) is
     V(file_not_found) for a missing file. Otherwise it is V(guest_file_error), as for a file that the agent cannot open.
@@ -95,7 +101,7 @@ content_base64:
   sample: /wA=
 """
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.files.guest_file import GuestFile
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.guest_file import COPY_TIMEOUT, GuestFile
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation, Result, Task
 
@@ -103,10 +109,18 @@ from ansible_collections.netless.qga.plugins.module_utils._task.operation import
 def run(task: Task) -> Result:
     """Read the file."""
     path = task.params["path"]
-    return {"path": path, **GuestFile(task.agent, task.target, path).read().as_result()}
+    guest_file = GuestFile(task.agent, task.target, path, copy_timeout=task.params["copy_timeout"])
+    return {"path": path, **guest_file.read().as_result()}
 
 
-OPERATION = Operation(run, {"path": {"type": "str", "required": True}}, limit_each_reply=True)
+OPERATION = Operation(
+    run,
+    {
+        "path": {"type": "str", "required": True},
+        "copy_timeout": {"type": "float", "default": COPY_TIMEOUT},
+    },
+    limit_each_reply=True,
+)
 
 
 def main() -> None:

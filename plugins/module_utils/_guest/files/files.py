@@ -10,18 +10,20 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._guest.files.open_file import OpenFile, open_file
+from ansible_collections.netless.qga.plugins.module_utils._guest.files.open_file import OpenFile, open_file, open_files
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.guest_exec import run_captured, run_script
-from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import FIND_BASE
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import find_base
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     CommandUnavailable,
     FilesystemsFrozen,
     GuestFileError,
+    GuestFileTooLarge,
     QgaError,
     excerpt,
 )
@@ -31,8 +33,11 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
 _CREATE_PRIVATE = 'umask 077;: >>"$1"'
 
 # Creates the file that takes the compressed contents first, and prints its directory. Nobody else can read it or guess
-# its name.
-_CREATE_COMPRESSED = f'{compression.CHECK_GZIP};{FIND_BASE};umask 077;: >>"$1"||exit;set -C;: >"$b/$2"&&echo "$b"'
+# its name. Without gzip, or without room for it, the contents are sent as they are.
+_CREATE_COMPRESSED = f"""\
+{compression.CHECK_GZIP};umask 077;: >>"$1"||exit
+{find_base('"$b/$2"')}
+echo "$b\""""
 
 # The first segment replaces the old contents. The compressed file is removed after the last segment.
 _UNPACK_FIRST = ': >"$2"||exit;'
@@ -52,6 +57,12 @@ _OCTAL = re.compile(rb"[0-7]{1,5}\n\Z")
 # For removing a file after another error, in seconds.
 _CLEANUP_TIMEOUT = 2.0
 
+Progress = t.Callable[[int], None]
+
+
+def no_progress(copied: int) -> None:
+    """Report no progress."""
+
 
 class Files:
     """The files of one guest.
@@ -64,52 +75,83 @@ class Files:
         #: The files that were opened for writing, whose contents may have changed.
         self.written: set[str] = set()
 
-    def put(self, local: str, remote: str, *, deadline: Deadline) -> None:
+    def put(self, local: str, remote: str, *, deadline: Deadline, progress: Progress = no_progress) -> None:
         """Copy a local file into the guest. A new file has mode 0600; an existing one keeps its mode.
 
+        :param progress: called with the number of bytes that are copied so far.
         :raises GuestFileError: the guest's file cannot be written.
         :raises OSError: the local file cannot be read.
         """
         with open(local, "rb") as source:
             segment = source.read(_SEGMENT)
             is_worthwhile = compression.saving(segment) >= compression.MIN_SAVING
-            if is_worthwhile and self._put_compressed(segment, source, remote, deadline):
+            if is_worthwhile and self._put_compressed(segment, source, remote, deadline, progress):
                 return
             source.seek(0)
             self.create_private(remote, deadline)
             self.written.add(remote)
-            self.write(remote, iter(lambda: source.read(self._agent.chunk), b""), deadline=deadline)
+            self.write(remote, self._chunks(source, progress), deadline=deadline)
 
-    def _put_compressed(self, segment: bytes, source: t.BinaryIO, remote: str, deadline: Deadline) -> bool:
+    def _chunks(self, source: t.BinaryIO, progress: Progress) -> t.Iterator[bytes]:
+        """Yield the contents of a local file. Each chunk is copied when the next one is asked for."""
+        while chunk := source.read(self._agent.chunk):
+            yield chunk
+            progress(source.tell())
+
+    def _put_compressed(
+        self, segment: bytes, source: t.BinaryIO, remote: str, deadline: Deadline, progress: Progress
+    ) -> bool:
         """Copy a file in compressed segments, so that neither side needs room for all of it.
 
         :param segment: the first segment, which was read already.
-        :returns: whether the file was copied; False if the guest has no gzip.
+        :returns: whether the file was copied; False if the guest has no gzip, or no room for compressed contents.
         """
         name = f"netless-qga.{secrets.token_hex(16)}"
         base = self._shell("write", _CREATE_COMPRESSED, remote, name, path=remote, deadline=deadline)
         base_directory = base.decode("ascii", errors="replace").strip()
-        if base_directory == compression.NO_GZIP:
+        if base_directory in ("", compression.NO_GZIP):
             return False
         self.written.add(remote)
         compressed, first = f"{base_directory}/{name}", _UNPACK_FIRST
         try:
             while segment:
-                self.write_bytes(compressed, compression.compress(segment), deadline=deadline)
+                try:
+                    self.write_bytes(compressed, compression.compress(segment), deadline=deadline)
+                except GuestFileError:
+                    if not first:
+                        raise
+                    self._remove(compressed)
+                    return False
+                copied = source.tell()
                 segment = source.read(_SEGMENT)
                 last = "" if segment else _UNPACK_LAST
                 self._shell("write", first + _UNPACK + last, compressed, remote, path=remote, deadline=deadline)
                 first = ""
+                progress(copied)
         except BaseException:
-            with contextlib.suppress(QgaError):
-                run_captured(self._agent, "rm", ["-f", compressed], deadline=Deadline.after(_CLEANUP_TIMEOUT))
+            self._remove(compressed)
             raise
         return True
 
-    def get(self, remote: str, local: str, *, deadline: Deadline) -> None:
+    def _remove(self, path: str) -> None:
+        with contextlib.suppress(QgaError):
+            run_captured(self._agent, "rm", ["-f", path], deadline=Deadline.after(_CLEANUP_TIMEOUT))
+
+    def get(
+        self,
+        remote: str,
+        local: str,
+        *,
+        deadline: Deadline,
+        max_size: int | None = None,
+        progress: Progress = no_progress,
+    ) -> None:
         """Copy a file out of the guest. The local file is created or replaced once all contents have arrived.
 
+        :param max_size: see :meth:`OpenFile.chunks`; by default as much as the local file system has room for.
+        :param progress: called with the number of bytes that are copied so far.
         :raises FileNotFoundError: there is no such file in the guest.
+        :raises GuestFileTooLarge: the guest's file has more than ``max_size`` bytes, or than there is room for.
         :raises GuestFileError: the guest's file cannot be read.
         :raises OSError: the local file cannot be written.
         """
@@ -117,18 +159,27 @@ class Files:
         partial = os.path.join(directory, f".{name[:64]}.{secrets.token_hex(8)}")
         try:
             with open(partial, "xb") as target:
-                for chunk in self.read(remote, deadline=deadline):
+                room = shutil.disk_usage(directory).free
+                for chunk in self.read(remote, deadline=deadline, max_size=min(room, max_size or room)):
                     target.write(chunk)
+                    progress(target.tell())
             os.replace(partial, local)
+        except GuestFileTooLarge as exc:
+            os.unlink(partial)
+            if exc.max_size == room:
+                raise GuestFileTooLarge(f"{exc}, since {directory} has no room for more", max_size=room) from exc
+            raise
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(partial)
             raise
 
-    def read(self, remote: str, *, deadline: Deadline) -> t.Iterator[bytes]:
+    def read(self, remote: str, *, deadline: Deadline, max_size: int | None = None) -> t.Iterator[bytes]:
         """Yield the contents of a file, one chunk at a time.
 
+        :param max_size: see :meth:`OpenFile.chunks`.
         :raises FileNotFoundError: there is no such file.
+        :raises GuestFileTooLarge: the file has more than ``max_size`` bytes, or does not end.
         :raises GuestFileError: the file cannot be read; or it is missing, and the agent may not check that.
         """
         try:
@@ -139,7 +190,7 @@ class Files:
                 raise FileNotFoundError(f"{self._agent.endpoint}: the guest has no file {remote}") from exc
             raise
         with opened:
-            yield from opened.chunks(deadline)
+            yield from opened.chunks(deadline, max_size)
 
     def exists(self, path: str, *, deadline: Deadline) -> bool | None:
         """Return whether there is a file, a directory or anything else of that name.
@@ -161,10 +212,12 @@ class Files:
         :param chunks: the new contents; no chunk is larger than :attr:`Agent.chunk`.
         :raises GuestFileError: the file cannot be written, or not completely.
         """
+        size = 0
         with self.open(remote, "w", deadline) as opened:
             for chunk in chunks:
                 opened.write(chunk, deadline)
-            opened.flush(deadline)
+                size += len(chunk)
+            opened.flush_all(size, deadline)
 
     def write_bytes(self, remote: str, content: bytes, *, deadline: Deadline) -> None:
         """Replace the contents of a file with bytes of any length, as :meth:`write` does."""
@@ -182,6 +235,14 @@ class Files:
         if mode == "w":
             self.written.add(remote)
         return opened
+
+    def open_all(self, files: t.Sequence[tuple[str, str]], deadline: Deadline) -> list[OpenFile]:
+        """Have the agent open several files that exist, without waiting for one before the next is asked for.
+
+        :param files: the path and the mode of each, as :meth:`open` takes them.
+        :raises GuestFileError: the agent cannot open one of them; it has none of them open.
+        """
+        return open_files(self._agent, files, deadline)
 
     def create_private(self, remote: str, deadline: Deadline) -> None:
         """Create a file with mode 0600. An existing file stays as it is.

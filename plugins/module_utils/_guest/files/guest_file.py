@@ -13,6 +13,7 @@ import tempfile
 import typing as t
 
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
+from ansible_collections.netless.qga.plugins.module_utils._agent.option_checks import check_positive
 from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.content import (
@@ -26,16 +27,17 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.files.file_chan
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.file_mode import AGENT_MODE, PRIVATE_MODE
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    LOST_ANSWER,
     GuestFileError,
+    GuestFileTooLarge,
     InvalidRequest,
-    OutcomeUnknown,
     QgaError,
     TaskFailed,
     error_name,
 )
 
-# For copying the contents of one file, in seconds.
-_COPY_TIMEOUT = 3600.0
+#: How long a task may take to read and write the contents of its file, unless the user set another time, in seconds.
+COPY_TIMEOUT = 3600.0
 
 # The largest contents that a result holds, in bytes.
 _MAX_IN_RESULT = 16 * 1024 * 1024
@@ -47,16 +49,19 @@ class GuestFile:
     :param agent: the guest's agent.
     :param target: the target of the agent, which has the time limits.
     :param path: the absolute path in the guest.
-    :raises InvalidRequest: the path is not absolute.
+    :param copy_timeout: seconds that all reading and writing of contents may take.
+    :raises InvalidRequest: the path is not absolute, or the timeout is not a positive number.
     """
 
-    def __init__(self, agent: Agent, target: Target, path: str) -> None:
+    def __init__(self, agent: Agent, target: Target, path: str, *, copy_timeout: float = COPY_TIMEOUT) -> None:
+        check_positive("copy_timeout", copy_timeout)
         if not path.startswith("/") or "\0" in path:
             raise InvalidRequest("path has to be an absolute path in the guest")
         self._agent = agent
         self._files = Files(agent)
         self._target = target
         self._path = path
+        self._copy_deadline = Deadline.after(copy_timeout)
         self._mode_has_changed = False
 
     def put(self, source: Source, mode: int | None, *, check_mode: bool, warn: t.Callable[[str], None]) -> FileChange:
@@ -118,28 +123,31 @@ class GuestFile:
             )
         return FileContent(b"".join(chunks), summary)
 
-    def fetch(self, dest: str, *, check_mode: bool) -> FileChange:
+    def fetch(self, dest: str, *, check_mode: bool, max_size: int | None = None) -> FileChange:
         """Copy the file to a local one, which is replaced once all contents have arrived, unless it has them already.
 
         :param dest: the local file.
         :param check_mode: whether to change nothing.
+        :param max_size: the most bytes that the guest's file may have.
         :returns: what changed, or would change, about the local file.
-        :raises InvalidRequest: the local file is a directory.
-        :raises TaskFailed: there is no such file in the guest.
+        :raises InvalidRequest: the local file is a directory, or ``max_size`` is not a positive number.
+        :raises TaskFailed: there is no such file in the guest, or it is too large.
         :raises GuestFileError: the guest's file cannot be read.
         :raises OSError: the local file cannot be written.
         """
+        if max_size is not None:
+            check_positive("max_size", max_size, "bytes")
         if os.path.isdir(dest):
             raise InvalidRequest(f"dest is a directory: {dest}. Add the name of the file")
         before = summarize(Source(path=dest).chunks()) if os.path.exists(dest) else None
         if check_mode:
-            return FileChange(dest, before, summarize(self._chunks()))
+            return FileChange(dest, before, summarize(self._chunks(max_size)))
         with tempfile.TemporaryDirectory(
             prefix=".netless-qga.", dir=os.path.dirname(os.path.abspath(dest))
         ) as directory:
             copy = os.path.join(directory, "copy")
-            with self._missing_file_fails_task():
-                self._files.get(self._path, copy, deadline=Deadline.after(_COPY_TIMEOUT))
+            with self._unsuitable_file_fails_task():
+                self._files.get(self._path, copy, deadline=self._copy_deadline, max_size=max_size)
             change = FileChange(dest, before, summarize(Source(path=copy).chunks()))
             if change.changed:
                 if before is not None:
@@ -147,28 +155,29 @@ class GuestFile:
                 os.replace(copy, dest)
         return change
 
-    def _chunks(self) -> t.Iterator[bytes]:
-        with self._missing_file_fails_task():
-            yield from self._files.read(self._path, deadline=Deadline.after(_COPY_TIMEOUT))
+    def _chunks(self, max_size: int | None = None) -> t.Iterator[bytes]:
+        with self._unsuitable_file_fails_task():
+            yield from self._files.read(self._path, deadline=self._copy_deadline, max_size=max_size)
 
     @contextlib.contextmanager
-    def _missing_file_fails_task(self) -> t.Iterator[None]:
+    def _unsuitable_file_fails_task(self) -> t.Iterator[None]:
         try:
             yield
         except FileNotFoundError as exc:
             raise TaskFailed(str(exc), error="file_not_found") from exc
+        except GuestFileTooLarge as exc:
+            raise TaskFailed(str(exc), error="too_large") from exc
 
     def _summarize(self, max_size: int) -> ContentSummary | None:
         """Summarize the contents that the file has now; None if there is no file, as far as the agent can find out."""
-        deadline = Deadline.after(_COPY_TIMEOUT)
         try:
-            opened = self._files.open(self._path, "r", deadline)
+            opened = self._files.open(self._path, "r", self._copy_deadline)
         except GuestFileError:
             if self._files.exists(self._path, deadline=self._target.overall_deadline()):
                 raise
             return None
         with opened:
-            return summarize(opened.chunks(deadline), max_size)
+            return summarize(opened.chunks(self._copy_deadline), max_size)
 
     def _apply(self, change: FileChange, source: Source, *, has_shell: bool) -> None:
         """Write the contents and set the mode.
@@ -182,7 +191,7 @@ class GuestFile:
             if has_shell and change.mode is not None and change.mode != mode:
                 self._files.set_mode(self._path, change.mode, self._target.overall_deadline())
         except QgaError as exc:
-            if self._mode_has_changed or self._path in self._files.written or isinstance(exc, OutcomeUnknown):
+            if self._mode_has_changed or self._path in self._files.written or isinstance(exc, LOST_ANSWER):
                 raise TaskFailed(str(exc), error=error_name(exc), changed=True) from exc
             raise
 
@@ -197,7 +206,7 @@ class GuestFile:
             else:
                 self._files.set_mode(self._path, mode, self._target.overall_deadline())
             self._mode_has_changed = True
-        deadline = Deadline.after(_COPY_TIMEOUT)
+        deadline = self._copy_deadline
         if has_shell and source.path:
             self._files.put(source.path, self._path, deadline=deadline)
         else:

@@ -355,3 +355,26 @@ def test_lost_reply_to_a_change_reports_a_change(run_module: RunModule, path: pa
     guest.replace("guest-exec", lose)
     result = run_module("file", guest, path=str(path), content="new", mode="0400")
     assert result["error"] == "outcome_unknown" and result["changed"] and path.read_text() == "old"
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_copy_is_bounded_by_size_and_time(
+    run_module: RunModule, guest: LocalGuest, path: pathlib.Path, tmp_path: pathlib.Path, check_mode: bool
+) -> None:
+    path.write_bytes(b"four")
+    options: dict[str, t.Any] = {"path": str(path), "dest": str(tmp_path / "dest"), "check_mode": check_mode}
+    result = run_module("file", guest, max_size=3, **options)
+    assert result["failed"] and result["error"] == "too_large" and "at most 3 are read" in result["msg"]
+    assert not (tmp_path / "dest").exists()
+    options["path"] = "/dev/zero"
+    result = run_module("file", guest, copy_timeout=0.5, **options)
+    assert result["failed"] and "could not be read in time" in result["msg"]
+    options["path"] = str(path)
+    assert run_module("file", guest, max_size=4, **options)["changed"]
+
+
+@pytest.mark.parametrize("option", ["max_size", "copy_timeout"])
+def test_bounds_have_to_be_positive(run_module: RunModule, tmp_path: pathlib.Path, option: str) -> None:
+    options: dict[str, t.Any] = {"path": "/x", "dest": str(tmp_path / "dest"), option: 0}
+    result = run_module("file", LocalGuest(), **options)
+    assert result["failed"] and result["error"] == "invalid_request" and option in result["msg"]

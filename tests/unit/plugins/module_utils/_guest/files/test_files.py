@@ -10,18 +10,21 @@ import base64
 import os
 import pathlib
 import re
+import time
 import typing as t
 
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files import files as files_module
+from ansible_collections.netless.qga.plugins.module_utils._guest.files import open_file as open_file_module
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import compression
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     CommandDisabled,
     GuestFileError,
+    GuestFileTooLarge,
     OutcomeUnknown,
     ProtocolViolation,
     QgaError,
@@ -72,6 +75,27 @@ def fixture_compress_small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compress small files too, in several segments."""
     monkeypatch.setattr(compression, "MIN_SAVING", 100)
     monkeypatch.setattr(files_module, "_SEGMENT", 5 * CHUNK)
+
+
+def test_progress_of_copies_is_reported(files: Files, local: pathlib.Path, remote: pathlib.Path) -> None:
+    (local / "source").write_bytes(os.urandom(2 * CHUNK + 1))
+    sent: list[int] = []
+    files.put(str(local / "source"), str(remote / "there"), deadline=soon(), progress=sent.append)
+    assert sent == [CHUNK, 2 * CHUNK, 2 * CHUNK + 1]
+    received: list[int] = []
+    files.get(str(remote / "there"), str(local / "back"), deadline=soon(), progress=received.append)
+    assert received == sorted(set(received))
+    assert received[-1] == 2 * CHUNK + 1
+
+
+@pytest.mark.usefixtures("compress_small_files")
+def test_progress_of_compressed_copies_counts_uncompressed_bytes(
+    files: Files, local: pathlib.Path, remote: pathlib.Path
+) -> None:
+    (local / "source").write_bytes(b"x" * (12 * CHUNK))
+    sent: list[int] = []
+    files.put(str(local / "source"), str(remote / "there"), deadline=soon(), progress=sent.append)
+    assert sent == [5 * CHUNK, 10 * CHUNK, 12 * CHUNK]
 
 
 @pytest.mark.usefixtures("compress_small_files")
@@ -226,9 +250,9 @@ def test_incomplete_file_is_not_kept(
 
 
 BROKEN_WRITES: dict[str, tuple[str, t.Callable[[Usual, t.Any], t.Any], type[Exception], str]] = {
-    "short": ("write", lambda usual, arguments: {"count": usual(arguments) and 1}, GuestFileError, "took 1 of 1000"),
-    "more than sent": ("write", lambda usual, arguments: {"count": 5000}, GuestFileError, "took 5000 of 1000"),
-    "negative": ("write", lambda usual, arguments: {"count": -1}, GuestFileError, "took -1 of 1000"),
+    "short": ("write", lambda usual, arguments: {"count": usual(arguments) and 1}, GuestFileError, "took 1 of 2000"),
+    "more than sent": ("write", lambda usual, arguments: {"count": 5000}, GuestFileError, "took 5000 of 2000"),
+    "negative": ("write", lambda usual, arguments: {"count": -1}, GuestFileError, "took -1 of 2000"),
     "no count": ("write", lambda usual, arguments: {}, ProtocolViolation, "count"),
     "refused": ("write", refuse_with("Bad file descriptor"), GuestFileError, "Bad file descriptor"),
     "refused at length": ("write", refuse_with("x" * 9000), GuestFileError, r"in the guest: x{200,300}\.\.\.$"),
@@ -313,3 +337,106 @@ def test_put_fails_without_a_shell(files: Files, guest: LocalGuest, local: pathl
     guest.replace("guest-exec", refuse_with("Failed to execute child process"))
     with pytest.raises(QgaError, match="Failed to execute child process"):
         files.put(str(local / "source"), "/tmp/x", deadline=soon())
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK])
+def test_growing_file_is_read_as_it_was(files: Files, guest: LocalGuest, remote: pathlib.Path, size: int) -> None:
+    grown = remote / "grown"
+    grown.write_bytes(b"a" * size)
+
+    def grow(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
+        reply = usual(arguments)
+        with grown.open("ab") as file:
+            file.write(b"b" * 2 * CHUNK)
+        return reply
+
+    guest.replace("guest-file-seek", grow)
+    content = b"".join(files.read(str(grown), deadline=soon()))
+    # The size was taken before the file grew for the first time.
+    assert content == b"a" * size
+
+
+@pytest.mark.parametrize("has_seek", [True, False])
+def test_device_without_end_is_too_large(
+    files: Files, guest: LocalGuest, local: pathlib.Path, monkeypatch: pytest.MonkeyPatch, has_seek: bool
+) -> None:
+    monkeypatch.setattr(open_file_module, "_MAX_UNSIZED", 10 * CHUNK)
+    if not has_seek:
+        guest.disabled.add("guest-file-seek")
+    with pytest.raises(GuestFileTooLarge, match=f"at most {10 * CHUNK} are read") as caught:
+        files.get("/dev/zero", str(local / "zero"), deadline=soon())
+    assert "no room" not in str(caught.value)
+    assert not list(local.iterdir())
+
+
+def test_file_is_read_whole_without_seek(files: Files, guest: LocalGuest, remote: pathlib.Path) -> None:
+    guest.disabled.add("guest-file-seek")
+    path = remote / "file"
+    path.write_bytes(bytes(range(256)) * 40)
+    assert b"".join(files.read(str(path), deadline=soon())) == path.read_bytes()
+
+
+def test_sized_file_is_refused_before_it_is_copied(
+    files: Files, guest: LocalGuest, local: pathlib.Path, remote: pathlib.Path
+) -> None:
+    size = 2**43
+    with (remote / "file").open("wb") as file:
+        file.truncate(size)
+    paths = str(remote / "file"), str(local / "file")
+    with pytest.raises(GuestFileTooLarge, match=rf"has {size} bytes or more, .* has no room for more"):
+        files.get(*paths, deadline=soon())
+    with pytest.raises(GuestFileTooLarge, match=rf"has {size} bytes or more, and at most {5 * CHUNK} are read$"):
+        files.get(*paths, deadline=soon(), max_size=5 * CHUNK)
+    assert len(guest.calls("guest-file-read")) == 2
+    assert not list(local.iterdir())
+
+
+@pytest.mark.parametrize("repeated", [2, 3])
+def test_part_that_the_agent_reads_twice_is_no_loss_without_an_error(
+    files: Files, guest: LocalGuest, remote: pathlib.Path, repeated: int
+) -> None:
+    def read_twice(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
+        reply = usual(arguments)
+        if len(guest.calls("guest-file-read")) == repeated:
+            usual(arguments)
+        return reply
+
+    (remote / "file").write_bytes(os.urandom(4 * CHUNK + 1))
+    guest.replace("guest-file-read", read_twice)
+    with pytest.raises(GuestFileError, match=rf"had {4 * CHUNK + 1} bytes, and ended after {3 * CHUNK + 1}\."):
+        list(files.read(str(remote / "file"), deadline=soon()))
+
+
+def test_part_that_the_agent_writes_twice_is_an_error(files: Files, guest: LocalGuest, remote: pathlib.Path) -> None:
+    def write_twice(usual: t.Callable[[t.Any], t.Any], arguments: t.Any) -> t.Any:
+        if len(guest.calls("guest-file-write")) == 2:
+            usual(arguments)
+        return usual(arguments)
+
+    guest.replace("guest-file-write", write_twice)
+    with pytest.raises(GuestFileError, match=rf"has {4 * CHUNK} bytes after {3 * CHUNK} were written"):
+        files.write_bytes(str(remote / "file"), bytes(3 * CHUNK), deadline=soon())
+
+
+def test_place_that_has_no_size_can_be_written(files: Files, guest: LocalGuest) -> None:
+    files.write_bytes("/dev/null", b"x", deadline=soon())
+    guest.disabled.add("guest-file-seek")
+    files.write_bytes("/dev/null", b"x", deadline=soon())
+
+
+def test_reading_ends_at_the_deadline(files: Files) -> None:
+    started = time.monotonic()
+    with pytest.raises(GuestFileError, match=r"/dev/zero in the guest could not be read in time, only [0-9]+ bytes"):
+        for dummy in files.read("/dev/zero", deadline=Deadline.after(0.5)):
+            pass
+    assert time.monotonic() - started < 20
+
+
+def test_reading_ends_at_a_deadline_that_passes_before_the_size_is_known(files: Files, guest: LocalGuest) -> None:
+    def answer_late(usual: t.Callable[..., t.Any], arguments: dict[str, t.Any]) -> t.Any:
+        time.sleep(0.6)
+        return usual(arguments)
+
+    guest.replace("guest-file-seek", answer_late)
+    with pytest.raises(GuestFileError, match=r"/dev/zero in the guest could not be read in time"):
+        b"".join(files.read("/dev/zero", deadline=Deadline.after(0.5)))
