@@ -52,7 +52,7 @@ options:
     elements: str
   max_frozen:
     description:
-      - Seconds after which a guard thaws the guest if nobody has done so.
+      - Seconds after which a guard thaws the guest if nobody has done so. It is at most a year.
       - The guard is a process on the host where the module runs; that is the controller if the task uses the guest's
         own connection. It goes on when the play has ended or was killed. It ends without a thaw if the guest was thawed
         or frozen again in the meantime. If the agent does not answer when the time is up, the guard tries again for an

@@ -105,7 +105,7 @@ thawed_by:
   sample: guard
 """
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.filesystems import Filesystems
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.filesystems import THAWED, Filesystems
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record import RecordFile
 from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.results import status_result
 from ansible_collections.netless.qga.plugins.module_utils._task.module import run_module
@@ -115,7 +115,8 @@ from ansible_collections.netless.qga.plugins.module_utils._task.operation import
 def run(task: Task) -> Result:
     """Ask the agent for the status, and look up the freeze on this host."""
     status = Filesystems(task.agent, task.target).status()
-    return status_result(status, RecordFile(task.agent.endpoint).read())
+    file = RecordFile(task.agent.endpoint)
+    return status_result(status, file.read_after_thaw() if status == THAWED else file.read())
 
 
 OPERATION = Operation(run)

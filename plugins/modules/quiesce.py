@@ -60,7 +60,7 @@ options:
   max_frozen:
     description:
       - Seconds that the command may take. After that, the module ends it with all processes that it has started, first
-        with SIGTERM and two seconds later with SIGKILL, and thaws the guest.
+        with SIGTERM and two seconds later with SIGKILL, and thaws the guest. It is at most a year.
     type: float
     default: 300
 seealso:

@@ -14,6 +14,7 @@ from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Ag
 from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    LOST_ANSWER,
     AgentRefused,
     CommandUnavailable,
     FilesystemsFrozen,
@@ -102,7 +103,7 @@ class Filesystems:
         command = "guest-fsfreeze-freeze-list" if mountpoints else "guest-fsfreeze-freeze"
         try:
             return self._agent.reader(command).typed(self._agent.call(command, arguments, deadline=deadline), int)
-        except (OutcomeUnknown, ProtocolViolation) as exc:
+        except LOST_ANSWER as exc:
             raise self._resolve(exc, deadline) from exc
         except AgentRefused as exc:
             if not _was_not_attempted(exc):

@@ -41,6 +41,9 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     TaskFailed,
 )
 
+# Seconds. A guard cannot wait for hundreds of years, and the time of its thaw is reported as a date.
+_MAX_FROZEN = 365 * 24 * 60 * 60
+
 
 @dataclass(frozen=True)
 class ThawResult:
@@ -103,6 +106,10 @@ class GuestFreeze:
     def record(self) -> FreezeRecord | None:
         """Return the record of the current or latest freeze, if there is one."""
         return self._file.read()
+
+    def record_after_thaw(self) -> FreezeRecord | None:
+        """Return the record of a guest that is thawed, see :meth:`RecordFile.read_after_thaw`."""
+        return self._file.read_after_thaw()
 
     def freeze(
         self, mountpoints: t.Sequence[str], *, max_frozen: float | None, is_attached: bool = False
@@ -269,8 +276,8 @@ def validate_options(mountpoints: t.Sequence[str] | None, max_frozen: float | No
     """
     if mountpoints is not None and not all(mountpoints or [""]):
         raise InvalidRequest("mountpoints is empty or has an empty item. To freeze all filesystems, leave it out")
-    if max_frozen is not None and not max_frozen > 0:
-        raise InvalidRequest("max_frozen has to be more than 0 seconds")
+    if max_frozen is not None and not 0 < max_frozen <= _MAX_FROZEN:
+        raise InvalidRequest(f"max_frozen has to be more than 0 seconds, and at most {_MAX_FROZEN}, which is a year")
 
 
 def thawed_before(record: FreezeRecord | None) -> str:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import selectors
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.guard_
     CANCELLED,
     DETACHED,
 )
+from ansible_collections.netless.qga.plugins.module_utils._local.import_root import import_root
 from ansible_collections.netless.qga.plugins.module_utils.errors import TaskFailed, excerpt
 
 # Importing libraries from a slow disk takes a while.
@@ -56,7 +56,7 @@ class GuardProcess:
         # The guard goes on when this process has ended, so nothing waits for it. It stays in the current directory,
         # because the endpoint may be a path relative to it.
         process = subprocess.Popen(  # pylint: disable=ansible-bad-function,consider-using-with
-            [sys.executable, "-c", _PROGRAM, _import_root()],
+            [sys.executable, "-c", _PROGRAM, import_root()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -141,11 +141,6 @@ def _read_all(pipe: t.IO[bytes], deadline: Deadline) -> str:
         f"was frozen",
         error="guard_not_started",
     )
-
-
-def _import_root() -> str:
-    """Return where this collection is imported from: a directory, or the archive that a module comes in."""
-    return str(next(path for path in pathlib.Path(__file__).parents if path.name == "ansible_collections").parent)
 
 
 def is_running(pid: int) -> bool:

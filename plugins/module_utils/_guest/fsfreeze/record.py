@@ -16,14 +16,21 @@ import os
 import typing as t
 from dataclasses import asdict, dataclass
 
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._local.fair_lock import FairLock
 from ansible_collections.netless.qga.plugins.module_utils._local.runtime_directory import runtime_path
-from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointUnavailable
+from ansible_collections.netless.qga.plugins.module_utils.errors import EndpointBusy, EndpointUnavailable
+
+# How long the guard may take to write that it has thawed, in seconds.
+_SETTLE_TIMEOUT = 5.0
 
 #: Who thawed: a module, the guard, or somebody outside this collection.
 MODULE, GUARD, OTHERS = "module", "guard", "others"
 
 _MAX_SIZE = 1 << 20
+
+# The last second of the year 9999. Python has no later dates.
+_MAX_TIME = 253402300799
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,24 @@ class RecordFile:
                 return _parse(json.loads(file.read(_MAX_SIZE)))
         except (OSError, ValueError, RecursionError, EndpointUnavailable):
             return None
+
+    def read_after_thaw(self) -> FreezeRecord | None:
+        """Return the record of a guest that has just reported that it is thawed.
+
+        The guard thaws before it writes that it did. So wait until no freeze or thaw is under way on this host.
+        """
+        record = self.read()
+        if record is None or record.thawed_by:
+            return record
+        fair_lock = freeze_lock(self._endpoint)
+        try:
+            fair_lock.acquire(Deadline.after(_SETTLE_TIMEOUT))
+        except (EndpointBusy, EndpointUnavailable):
+            return record
+        try:
+            return self.read()
+        finally:
+            fair_lock.release()
 
     def write(self, record: FreezeRecord) -> None:
         """Replace the record.
@@ -119,4 +144,9 @@ def _parse(members: t.Any) -> FreezeRecord | None:
         (record.count, (int, type(None))),
         (record.thawed_by, str),
     )
-    return record if all(isinstance(value, kind) for value, kind in kinds) else None
+    if not all(isinstance(value, kind) for value, kind in kinds):
+        return None
+    is_sound = all(isinstance(path, str) for path in record.mountpoints) and all(
+        0 <= seconds <= _MAX_TIME for seconds in (record.frozen_at, record.thaws_at)
+    )
+    return record if is_sound else None

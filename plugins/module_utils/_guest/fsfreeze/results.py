@@ -74,7 +74,7 @@ def predict_change(
         return status, {"status": state}
     if state == FROZEN:
         return status, _already_frozen(guest.record(), mountpoints, max_frozen, warn)
-    return status, status_result(status, guest.record())
+    return status, status_result(status, guest.record_after_thaw())
 
 
 def status_result(status: str, record: FreezeRecord | None) -> dict[str, t.Any]:

@@ -93,6 +93,8 @@ def test_thaws_if_agent_counts_nothing_but_reports_frozen(run_module: RunModule,
         {"state": "frozen", "mountpoints": []},
         {"state": "frozen", "mountpoints": ["/", ""]},
         {"state": "frozen", "max_frozen": 0},
+        {"state": "frozen", "max_frozen": "nan"},
+        {"state": "frozen", "max_frozen": 1e12},
     ],
 )
 def test_rejects_invalid_options(run_module: RunModule, guest: FreezableGuest, options: dict[str, t.Any]) -> None:

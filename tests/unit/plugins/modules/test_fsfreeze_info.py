@@ -7,10 +7,15 @@
 from __future__ import annotations
 
 import pathlib
+import threading
 import typing as t
+from dataclasses import replace
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.fsfreeze.record import GUARD, RecordFile, freeze_lock
 
 from .conftest import RunModule, operation_of, silence_of
 from .freezable_guest import FreezableGuest
@@ -55,6 +60,29 @@ def test_returns_that_another_tool_thawed(run_module: RunModule, guest: Freezabl
     run_module("fsfreeze", guest, state="frozen")
     guest.thaw()
     assert run_module("fsfreeze_info", guest) == {"changed": False, "status": "thawed", "thawed_by": "others"}
+
+
+def test_guard_that_is_about_to_write_that_it_thawed_is_waited_for(
+    run_module: RunModule, guest: FreezableGuest
+) -> None:
+    with guest.listening() as path:
+        endpoint = f"unix:{path}"
+        run_module("fsfreeze", endpoint, state="frozen")
+        lock, file = freeze_lock(endpoint), RecordFile(endpoint)
+        record = file.read()
+        assert record is not None
+        lock.acquire(Deadline.after(5))
+        guest.thaw()
+
+        def write() -> None:
+            file.write(replace(record, thawed_by=GUARD))
+            lock.release()
+
+        writing = threading.Timer(1.0, write)
+        writing.start()
+        result = run_module("fsfreeze_info", endpoint)
+        writing.join()
+    assert result["thawed_by"] == "guard"
 
 
 def test_broken_record_is_ignored(run_module: RunModule, guest: FreezableGuest, tmp_path: pathlib.Path) -> None:

@@ -304,7 +304,9 @@ def test_thaws_if_command_cannot_be_ended(
     assert result["status"] == "thawed" and not guest.frozen
 
 
-@pytest.mark.parametrize("options", [{"cmd": ""}, {"argv": []}, {"cmd": "x", "max_frozen": 0}])
+@pytest.mark.parametrize(
+    "options", [{"cmd": ""}, {"argv": []}, {"cmd": "x", "max_frozen": 0}, {"cmd": "x", "max_frozen": 1e12}]
+)
 def test_rejects_invalid_options(run_module: RunModule, guest: ScriptedAgent, options: dict[str, t.Any]) -> None:
     assert run_module("quiesce", guest, **options)["error"] == "invalid_request" and guest.requests == []
 
