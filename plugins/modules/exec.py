@@ -90,6 +90,7 @@ options:
   exec_timeout:
     description:
       - How many seconds the program may take. After that the module kills the program, and the task fails.
+      - If the program ends shortly before that, reading its output may take up to 30 seconds longer.
       - O(timeout) limits each reply of the agent, and not the program.
     type: float
     default: 3600

@@ -11,7 +11,7 @@ import typing as t
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import CompletedProcess
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.completed_process import CompletedProcess
 
 if t.TYPE_CHECKING:
     from ansible.plugins.become import BecomeBase
@@ -38,6 +38,11 @@ class Escalation:
     def asks(self) -> bool:
         """Whether the program may ask for a password, and there is one to send."""
         return self._become.expect_prompt()
+
+    def without_random_text(self, text: str) -> str:
+        """Return a text with the password in place of what the plugin makes up for each command."""
+        password = self._become.get_option("become_pass") or ""
+        return text.replace(self._become.success.rpartition("-")[2], f"\0{password}\0")
 
     def answer(self, stdout: bytes, stderr: bytes) -> bytes | None:
         """Return what to send to the program.

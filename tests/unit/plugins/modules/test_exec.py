@@ -16,7 +16,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs import process as process_module
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs import output as output_module
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs import runner as runner_module
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES
 from ansible_collections.netless.qga.tests.guests.scripted_agent import NO_REPLY, ScriptedAgent
@@ -37,7 +37,7 @@ def fixture_guest() -> t.Iterator[LocalGuest]:
     yield guest
     assert not guest.handles
     scripts = b"".join(base64.b64decode(call.get("input-data", "")) for call in guest.calls("guest-exec"))
-    names = {name.decode() for name in re.findall(rb"netless-qga\.[0-9a-f]{32}\.[0-9]+", scripts)}
+    names = {name.decode() for name in re.findall(rb"netless-qga\.[0-9a-f]{12}\.[0-9a-f]{32}\.[0-9]+t?", scripts)}
     assert not [path for base in BASES for name in names for path in pathlib.Path(base).glob(f"{name}.*")]
 
 
@@ -235,7 +235,7 @@ def test_lost_start_has_unknown_outcome(
 def test_too_much_output_fails_with_the_exit_status(
     run_module: RunModule, guest: LocalGuest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process_module, "_MAX_OUTPUT", 3)
+    monkeypatch.setattr(output_module, "_MAX_OUTPUT", 3)
     result = run_module("exec", guest, cmd="echo four; exit 7")
     assert result["failed"] and result["error"] == "process_error" and "more than 3 bytes" in result["msg"]
     assert result["changed"] and result["rc"] == 7 and result["cmd"] == "echo four; exit 7"

@@ -13,7 +13,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.become import BecomeBase
 from ansible.plugins.loader import become_loader, shell_loader
 
-from ansible_collections.netless.qga.plugins.module_utils._guest.programs.process import CompletedProcess
+from ansible_collections.netless.qga.plugins.module_utils._guest.programs.completed_process import CompletedProcess
 from ansible_collections.netless.qga.plugins.plugin_utils.become import Escalation
 
 PASSWORD = "pass wörd"

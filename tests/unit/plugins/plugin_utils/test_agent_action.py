@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from ansible.playbook.task import Task
 
-from ansible_collections.netless.qga.plugins.action.agent_module import ActionModule
+from ansible_collections.netless.qga.plugins.action.sync import ActionModule
 from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address
 from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation

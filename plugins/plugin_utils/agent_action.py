@@ -6,27 +6,29 @@
 
 The modules drive the agent itself, so the guest needs neither Python nor a shell. On any other connection the host is
 the one that has the hypervisor's sockets, and the module runs there.
+
+Ansible runs the action that has the name of the module. So each module has a file in ``action/``.
 """
 
 from __future__ import annotations
 
-import importlib
 import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation
-
 if t.TYPE_CHECKING:
-    from ansible_collections.netless.qga.plugins.connection.guest_agent import Connection
+    from ansible_collections.netless.qga.plugins.module_utils._agent.target import Target
+    from ansible_collections.netless.qga.plugins.module_utils._task.operation import Operation
 
 _CONNECTION = "netless.qga.guest_agent"
-_MODULES = "ansible_collections.netless.qga.plugins.modules"
 
 
-class ActionModule(ActionBase):
-    """The action of every module."""
+class AgentAction(ActionBase):
+    """The action of a module of this collection."""
+
+    operation: t.ClassVar[Operation]
+    """What the module does."""
 
     _supports_async = True
 
@@ -42,15 +44,9 @@ class ActionModule(ActionBase):
                 f"{self._task.action} runs on the controller for a host with the connection {_CONNECTION}, and cannot "
                 f"be asynchronous there: use its options for waiting, or run it on the hypervisor with delegate_to"
             )
-        operation = self._operation()
         # Error messages name the module, which the user knows, and not this plugin.
         self._load_name = self._task.action
+        operation = self.operation
         dummy, params = self.validate_argument_spec(operation.argument_spec, **operation.constraints)
-        connection = t.cast("Connection", self._connection)
-        return operation.carry_out(
-            params, connection.target, check_mode=self._task.check_mode, diff_mode=bool(self._task.diff)
-        )
-
-    def _operation(self) -> Operation:
-        name = self._task.action.rpartition(".")[2]
-        return t.cast(Operation, importlib.import_module(f"{_MODULES}.{name}").OPERATION)
+        target: Target = t.cast(t.Any, self._connection).target
+        return operation.carry_out(params, target, check_mode=self._task.check_mode, diff_mode=bool(self._task.diff))
