@@ -12,10 +12,10 @@ from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Ag
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.accounts.key_plan import KeyPlan
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
+    LOST_ANSWER,
     AgentRefused,
     CommandUnavailable,
     InvalidRequest,
-    OutcomeUnknown,
     ProtocolViolation,
     QgaError,
     TaskFailed,
@@ -92,7 +92,7 @@ class AuthorizedKeys:
         try:
             is_rewritten = self._carry_out(plan)
         except QgaError as exc:
-            if self._has_changed or isinstance(exc, OutcomeUnknown):
+            if self._has_changed or isinstance(exc, LOST_ANSWER):
                 raise TaskFailed(str(exc), error=error_name(exc), changed=True) from exc
             raise
         if not is_rewritten or plan.exclusive:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import time
 import typing as t
 
@@ -21,7 +22,7 @@ from ansible_collections.netless.qga.plugins.module_utils._guest.diagnosis.findi
     Finding,
 )
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell import guest_exec
-from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES, FIND_BASE
+from ansible_collections.netless.qga.plugins.module_utils._guest.shell.spool import BASES, MIN_ROOM, find_base
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     AgentRefused,
     CommandUnavailable,
@@ -36,7 +37,8 @@ _PLATFORM_PYTHON = "/usr/libexec/platform-python"
 _MIN_PYTHON = (3, 8)
 _MIN_PYTHON_OF_2_20 = (3, 9)
 
-# Changes nothing. Each line of its output is a word and a value.
+# It leaves nothing behind; $1 is the name of a file that it makes for a moment. Each line of its output is a word and a
+# value.
 _SCRIPT = f"""\
 export PATH="${{PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}}"
 exec 2>/dev/null
@@ -49,8 +51,10 @@ echo "enforce $e"
 echo "context $c"
 [ -w /etc/passwd ]&&echo "writes yes"
 fi
-{FIND_BASE}
-[ -d "$b" ]&&[ -w "$b" ]&&echo "spool $b"
+umask 077
+{find_base('"$b/$1"')}
+[ "$b" ]&&rm -f "$b/$1"&&echo "spool $b"
+for f in {" ".join(BASES)};do [ "$f" = "$b" ]&&break;[ -w "$f" ]&&echo "full $f";done
 for p in gzip setsid;do command -v $p >/dev/null&&echo "$p yes";done
 for p in {" ".join((*_PYTHONS, _PLATFORM_PYTHON))};do
 command -v $p >/dev/null||continue
@@ -88,6 +92,7 @@ _INSTALL_NEWER_PYTHON = (
     "Install a newer Python in the guest and set ansible_python_interpreter: ansible-core 2.19 needs 3.8 or newer in "
     "guests, later versions need 3.9 or newer. raw, script and the modules of netless.qga work without it"
 )
+_FREE_ROOM = "Remove what fills it, or give it more room; df -h in the guest shows how much it has"
 _ALLOW_MORE_TIME = (
     "Give tasks long timeouts, and find out what keeps the guest busy; an emulated processor is this slow"
 )
@@ -99,8 +104,9 @@ def environment(context: Context) -> t.Iterator[Finding]:
         return
     started = time.monotonic()
     timeout = _TIMEOUT_FACTOR * context.timeout
+    name = f"netless-qga.{secrets.token_hex(16)}"
     try:
-        ended = guest_exec.run_script(context.agent, _SCRIPT, deadline=Deadline.after(timeout))
+        ended = guest_exec.run_script(context.agent, _SCRIPT, name, deadline=Deadline.after(timeout))
     except CommandUnavailable:
         raise
     except AgentRefused as exc:
@@ -164,8 +170,16 @@ def _selinux(seen: t.Mapping[str, str]) -> Finding:
 
 def _spool(seen: t.Mapping[str, str]) -> Finding:
     if "spool" in seen:
-        return Finding("spool", OK, f"The output of programs is kept in {seen['spool']}")
+        message = f"The output of programs is kept in {seen['spool']}"
+        if "full" in seen:
+            return Finding("spool", WARNING, f"{message}, because {seen['full']} is full", _FREE_ROOM)
+        return Finding("spool", OK, message)
     directories = ", ".join(BASES)
+    if "full" in seen:
+        message = (
+            f"None of {directories} has {MIN_ROOM // 1024} KiB of room, and one has to keep the output of programs"
+        )
+        return Finding("spool", PROBLEM, message, _FREE_ROOM)
     message = f"The agent cannot write to any of {directories}, one of which has to keep the output of programs"
     return Finding("spool", PROBLEM, message, "Let the agent's user write to one of them, preferably to a tmpfs")
 

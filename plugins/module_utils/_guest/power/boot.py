@@ -62,7 +62,17 @@ def read_boot(agent: Agent, deadline: Deadline) -> Boot:
         boot_id = _read_boot_id(agent, deadline)
         if boot_id is not None:
             return Boot(boot_id=boot_id)
-    return Boot(ticks=_count_ticks(agent, deadline) if info.allows(_TICKS_COMMAND) else None)
+    return Boot(ticks=read_ticks(agent, deadline))
+
+
+def read_ticks(agent: Agent, deadline: Deadline) -> int | None:
+    """Return for how many clock ticks a processor has been up; None if the agent does not report it.
+
+    The guest logs no such query, while it logs each file that is opened.
+
+    :raises Unreachable: and the others as :meth:`Agent.call` does, except :class:`AgentRefused`.
+    """
+    return _count_ticks(agent, deadline) if agent.info(deadline).allows(_TICKS_COMMAND) else None
 
 
 def _read_boot_id(agent: Agent, deadline: Deadline) -> str | None:

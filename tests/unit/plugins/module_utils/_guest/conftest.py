@@ -26,7 +26,7 @@ from .local_guest import LocalGuest
 from .spool import SHELLS, Spool
 
 #: So small that tests need several chunks.
-CHUNK = 1000
+CHUNK = 2000
 
 
 def spools(runner: ProgramRunner) -> set[pathlib.Path]:

@@ -15,7 +15,12 @@ import typing as t
 from ansible_collections.netless.qga.plugins.module_utils._guest.shell.guest_exec import ExecStatus
 from ansible_collections.netless.qga.tests.guests.scripted_agent import Arguments, ErrorReply, ScriptedAgent
 
-_FLAGS = {"r": os.O_RDONLY, "w": os.O_WRONLY | os.O_CREAT | os.O_TRUNC}
+_FLAGS = {
+    "r": os.O_RDONLY,
+    "r+": os.O_RDWR,
+    "w": os.O_WRONLY | os.O_CREAT | os.O_TRUNC,
+    "a": os.O_WRONLY | os.O_CREAT | os.O_APPEND,
+}
 
 
 class LocalGuest(ScriptedAgent):
@@ -36,6 +41,7 @@ class LocalGuest(ScriptedAgent):
                 "guest-exec-status": self._status,
                 "guest-file-open": self._open,
                 "guest-file-read": self._read,
+                "guest-file-seek": self._seek,
                 "guest-file-write": lambda arguments: {"count": self._write(arguments), "eof": False},
                 "guest-file-flush": self._flush,
                 "guest-file-close": self._close,
@@ -107,6 +113,13 @@ class LocalGuest(ScriptedAgent):
         except OSError as exc:
             raise ErrorReply(f"failed to read file: {exc.strerror}") from exc
         return {"count": len(data), "buf-b64": base64.b64encode(data).decode(), "eof": len(data) < arguments["count"]}
+
+    def _seek(self, arguments: Arguments) -> t.Any:
+        try:
+            position = os.lseek(self._descriptor(arguments), arguments["offset"], arguments["whence"])
+        except OSError as exc:
+            raise ErrorReply(f"failed to seek file: {exc.strerror}") from exc
+        return {"position": position, "eof": False}
 
     def _write(self, arguments: Arguments) -> int:
         return os.write(self._descriptor(arguments), base64.b64decode(arguments["buf-b64"]))

@@ -68,9 +68,9 @@ def test_sha512_is_always_known() -> None:
     ],
 )
 def test_invalid_or_expensive_hash_is_not_computed(known: str) -> None:
-    started = time.monotonic()
+    started = time.thread_time()
     assert password_hash.is_hash_of(known, PASSWORD) is None
-    assert time.monotonic() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_missing_library_gives_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:

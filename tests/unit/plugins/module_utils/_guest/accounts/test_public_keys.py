@@ -70,9 +70,9 @@ def test_line_without_key(line: str) -> None:
     ids=["quotes", "escapes", "fields", "quoted"],
 )
 def test_hostile_lines_are_read_quickly(line: str) -> None:
-    started = time.monotonic()
+    started = time.thread_time()
     assert key_of(line) is None
-    assert time.monotonic() - started < 5
+    assert time.thread_time() - started < 5
 
 
 def test_key_lines_skip_comments_and_empty_lines() -> None:
