@@ -10,18 +10,9 @@ set -euxo pipefail
 inventory="$1" hosts="$2"
 shift 2
 
-version="$(python -c 'from ansible.release import __version__; print(__version__)')"
-cache="${XDG_CACHE_HOME:-${HOME}/.cache}/netless-qga/ansible-core"
-core="${cache}/ansible_core-${version}"
+core="$(python "$(dirname "$0")/core_source.py")"
 work="$(mktemp -d)"
 trap 'rm -rf "${work}"' EXIT
-
-if ! [ -d "${core}" ]; then
-    python -m pip download --quiet --no-deps --no-binary :all: --dest "${work}" "ansible-core==${version}"
-    tar --extract --gzip --directory "${work}" --file "${work}/ansible_core-${version}.tar.gz"
-    mkdir -p "${cache}"
-    mv "${work}/ansible_core-${version}" "${core}"
-fi
 
 cp -r "${core}/test/integration/targets/connection" "${work}/connection"
 cd "${work}/connection"

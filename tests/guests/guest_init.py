@@ -11,11 +11,13 @@ then ends every other process of the sandbox, and removes its mounts with the la
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from typing import TypedDict
@@ -137,6 +139,12 @@ def _name_host(root: pathlib.Path) -> None:
             (root / "etc" / name).write_text(text, encoding="utf-8")
 
 
+def _bring_loopback_up() -> None:
+    # SIOCSIFFLAGS with IFF_UP, see netdevice(7).
+    with socket.socket() as any_socket:
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 1))
+
+
 def _user_ids(root: pathlib.Path, user: str) -> tuple[int, int]:
     for line in (root / "etc/passwd").read_text(encoding="utf-8").splitlines():
         name, dummy, uid, gid = line.split(":")[:4]
@@ -186,6 +194,7 @@ def main(argument: str) -> None:
     """Build the root, move into it, and start an agent for each line of standard input."""
     config: SandboxConfig = json.loads(argument)
     root = build_root(config)
+    _bring_loopback_up()
     os.chroot(root)
     os.chdir("/")
     # The umask of services that systemd starts on Debian.

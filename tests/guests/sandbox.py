@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The real qemu-ga in a guest without a network that is no virtual machine: a sandbox of namespaces.
 
-The sandbox has its own mounts, processes and host name, and a network with only a loopback device, which is down. It
-runs a root tree (see :mod:`trees`; needs root) or the machine's own system, which ordinary users can run too. What it
-changes is kept in memory and lost with the sandbox. The agent refuses commands that would affect the machine, such as
-freezing and shutting down.
+The sandbox has its own mounts, processes and host name, and a network with only a loopback device. It runs a root tree
+(see :mod:`trees`; needs root) or the machine's own system, which ordinary users can run too. What it changes is kept in
+memory and lost with the sandbox. The agent refuses commands that would affect the machine, such as freezing and
+shutting down.
 
 As a program: ``sandbox.py start --state DIR`` starts one in the background and prints its endpoint, ``sandbox.py stop
 --state DIR`` ends it, and ``sandbox.py run --state DIR`` stays in the foreground.
@@ -102,9 +102,10 @@ class SandboxedAgent:
     ) -> None:
         self._end()
 
-    def start_agent(self) -> None:
+    def start_agent(self, *, is_shared: bool = False) -> None:
         """Start qemu-ga, at first and again after :meth:`kill_agent`, and wait until it answers.
 
+        :param is_shared: wait only until it listens, because another client may have taken the channel by then.
         :raises RuntimeError: it did not answer within 20 seconds.
         """
         if self._process is None or self._process.stdin is None:
@@ -115,7 +116,7 @@ class SandboxedAgent:
         deadline = time.monotonic() + _START_TIMEOUT
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                self.pid = _handshake(self.socket_path, deadline)
+                self.pid = _handshake(self.socket_path, deadline, ask=not is_shared)
             except OSError:
                 time.sleep(0.02)
             else:
@@ -172,27 +173,33 @@ class SandboxedAgent:
         shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def _handshake(path: str, deadline: float) -> int:
-    """Return the process id of the agent that answers on a socket.
+def _handshake(path: str, deadline: float, *, ask: bool) -> int:
+    """Return the process id of the agent that listens on a socket.
 
     :param deadline: the end of the wait, in seconds of the monotonic clock.
-    :raises OSError: no agent answers.
+    :param ask: whether the agent has to answer, too.
+    :raises OSError: no agent listens, or answers.
     """
-    number = secrets.randbits(62)
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(max(0.01, deadline - time.monotonic()))
         client.connect(path)
-        client.sendall(b"\xff" + json.dumps({"execute": "guest-sync-delimited", "arguments": {"id": number}}).encode())
-        received = b""
-        while not received.endswith(b'\xff{"return": %d}\n' % number):
-            chunk = client.recv(4096)
-            if not chunk:
-                raise ConnectionResetError(path)
-            received += chunk
+        if ask:
+            _synchronize(client)
         pid, dummy, dummy = struct.unpack(
             "3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         )
     return int(pid)
+
+
+def _synchronize(client: socket.socket) -> None:
+    number = secrets.randbits(62)
+    client.sendall(b"\xff" + json.dumps({"execute": "guest-sync-delimited", "arguments": {"id": number}}).encode())
+    received = b""
+    while not received.endswith(b'\xff{"return": %d}\n' % number):
+        chunk = client.recv(4096)
+        if not chunk:
+            raise ConnectionResetError("the agent closed the connection")
+        received += chunk
 
 
 def _end_by_exception(number: int, frame: object) -> NoReturn:

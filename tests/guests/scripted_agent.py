@@ -60,8 +60,9 @@ class ErrorReply(Exception):
         self.reply = {"error": {"class": kind, "desc": description}}
 
 
-# What a string may contain without an effect on where it ends.
+# What a string, and what a text between its strings, may contain without an effect on where it ends.
 _PLAIN = re.compile(rb'[^"\\\xfe\xff]+')
+_PLAIN_OUTSIDE = re.compile(rb'[^"{}\[\]\xfe\xff]+')
 
 
 class RequestParser:
@@ -69,6 +70,11 @@ class RequestParser:
 
     def __init__(self) -> None:
         self._reset()
+
+    @property
+    def is_between_texts(self) -> bool:
+        """Whether nothing of a text that has not ended is left."""
+        return not self._text
 
     def _reset(self) -> None:
         self._text = bytearray()
@@ -80,7 +86,9 @@ class RequestParser:
         position = 0
         while position < len(data):
             # Megabytes of base64 are one step, and not one for each character.
-            plain = _PLAIN.match(data, position) if self._in_string and not self._escaped else None
+            plain = None
+            if not self._escaped and self._text:
+                plain = (_PLAIN if self._in_string else _PLAIN_OUTSIDE).match(data, position)
             if plain:
                 self._text += plain[0]
                 position = plain.end()
@@ -114,6 +122,17 @@ class RequestParser:
             self._depth += 1
         elif value in b"}]":
             self._depth -= 1
+
+
+def send(connection: socket.socket, data: bytes, ended: threading.Event) -> None:
+    """Send all of the data, or as much as the client takes until the event is set.
+
+    :param connection: a connection with a timeout, which is how often to look at the event.
+    """
+    unsent = memoryview(data)
+    while unsent and not ended.is_set():
+        with contextlib.suppress(socket.timeout):
+            unsent = unsent[connection.send(unsent) :]
 
 
 class ScriptedAgent:
@@ -218,10 +237,7 @@ class ScriptedAgent:
             if isinstance(step, float):
                 self._ended.wait(step)
                 continue
-            unsent = memoryview(step)
-            while unsent and not self._ended.is_set():
-                with contextlib.suppress(socket.timeout):
-                    unsent = unsent[connection.send(unsent) :]
+            send(connection, step, self._ended)
         return True
 
     def _answer(self, text: bytes) -> Iterable[Step]:

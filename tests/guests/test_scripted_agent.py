@@ -25,8 +25,11 @@ SYNC = b'\xff{"execute": "guest-sync-delimited", "arguments": {"id": 7}}\n'
 SYNCED = STRAY_FF + b'\xff{"return": 7}\n'
 
 
-def ask(agent: ScriptedAgent, request: bytes, seconds: float = 0.1) -> bytes:
-    """Return everything that an agent sends after some bytes, within a number of seconds."""
+def ask(agent: ScriptedAgent, request: bytes, seconds: float = 2.0) -> bytes:
+    """Return everything that an agent sends after some bytes, until 0.2 seconds after the first of it.
+
+    :param seconds: how long to wait for the first byte.
+    """
     deadline = time.monotonic() + seconds
     received = b""
     with agent.connected() as client, contextlib.suppress(socket.timeout):
@@ -36,6 +39,8 @@ def ask(agent: ScriptedAgent, request: bytes, seconds: float = 0.1) -> bytes:
             chunk = client.recv(1 << 16)
             if not chunk:
                 break
+            if not received:
+                deadline = time.monotonic() + 0.2
             received += chunk
     return received
 

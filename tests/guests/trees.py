@@ -11,12 +11,15 @@ with the recipe.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import hashlib
 import os
 import pathlib
 import subprocess
 import sys
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 SUITES = ("bullseye", "bookworm", "trixie", "forky")
@@ -64,16 +67,37 @@ _MAX_BUILDERS = 2
 """How many trees are built at the same time: each keeps about one processor busy."""
 
 
+@contextlib.contextmanager
+def report_step(suite: str, step: str, usual: str) -> Iterator[None]:
+    """Print on standard error what begins, and afterwards how long it took.
+
+    :param suite: what it is done for.
+    :param step: what is done, as a sentence without a full stop.
+    :param usual: how long it usually takes.
+    """
+    print(f"{suite}: {step} (usually takes {usual})", file=sys.stderr, flush=True)
+    started = time.monotonic()
+    yield
+    print(f"{suite}: Done after {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+
+
 def cache_directory() -> pathlib.Path:
     """Return the directory for the trees, which may not exist yet."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return pathlib.Path(base, "netless-qga", "trees")
 
 
-def tree_path(suite: str) -> pathlib.Path:
-    """Return the path of the tree of ``suite``, which exists once :func:`build` has made it."""
-    recipe = hashlib.sha256("\0".join((suite, *_OPTIONS)).encode()).hexdigest()
+def tree_path(suite: str, packages: Sequence[str] = ()) -> pathlib.Path:
+    """Return the path of the tree of ``suite``, which exists once :func:`build` has made it.
+
+    :param packages: what the tree has in addition to the usual packages.
+    """
+    recipe = hashlib.sha256("\0".join((suite, *_options(packages))).encode()).hexdigest()
     return cache_directory() / f"{suite}-{recipe[:12]}"
+
+
+def _options(packages: Sequence[str]) -> tuple[str, ...]:
+    return (*_OPTIONS, f"--include={','.join(packages)}") if packages else _OPTIONS
 
 
 def debian_mirror() -> str | None:
@@ -91,15 +115,16 @@ def debian_mirror() -> str | None:
     return None
 
 
-def build(suite: str) -> pathlib.Path:
+def build(suite: str, packages: Sequence[str] = ()) -> pathlib.Path:
     """Build the tree of ``suite`` unless it exists, and return its path.
 
     Other processes may call this at the same time.
 
+    :param packages: what the tree has in addition to the usual packages.
     :raises PermissionError: the tree has to be built, which only root can.
     :raises RuntimeError: mmdebstrap failed; the message ends with its output.
     """
-    tree = tree_path(suite)
+    tree = tree_path(suite, packages)
     if tree.is_dir():
         return tree
     if os.geteuid() != 0:
@@ -108,11 +133,12 @@ def build(suite: str) -> pathlib.Path:
     with open(tree.with_name(tree.name + ".lock"), "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not tree.is_dir():
-            _build_locked(suite, tree, lock.fileno())
+            with report_step(suite, "Install Debian and the guest agent in a new root tree", "a minute"):
+                _build_locked(suite, packages, tree, lock.fileno())
     return tree
 
 
-def _build_locked(suite: str, tree: pathlib.Path, lock: int) -> None:
+def _build_locked(suite: str, packages: Sequence[str], tree: pathlib.Path, lock: int) -> None:
     partial = tree.with_name(tree.name + ".partial")
     _remove(partial)
     mirror = debian_mirror()
@@ -129,7 +155,7 @@ def _build_locked(suite: str, tree: pathlib.Path, lock: int) -> None:
         "--kill-child",
         "--mount-proc",
     ]
-    command = [*isolated, "mmdebstrap", *_OPTIONS, suite, str(partial), *([mirror] if mirror else [])]
+    command = [*isolated, "mmdebstrap", *_options(packages), suite, str(partial), *([mirror] if mirror else [])]
     result = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,

@@ -4,4 +4,4 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 set -euxo pipefail
-PYTHONPATH="${ANSIBLE_COLLECTIONS_PATH}" python -m pytest -v -p no:cacheprovider --rootdir . .
+PYTHONPATH="${ANSIBLE_COLLECTIONS_PATH}" python -m pytest -v --durations 20 -p no:cacheprovider --rootdir . .

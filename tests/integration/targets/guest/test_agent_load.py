@@ -76,7 +76,7 @@ def test_program_that_does_not_read_its_input(runner: ProgramRunner, argv: list[
         runner.run(argv, stdin=LARGE, deadline=Deadline.after(3 if may_prompt else 30), **options)
 
 
-@pytest.mark.parametrize("size", [60_000, 66_000, 3_000_000])
+@pytest.mark.parametrize("size", [58_000, 60_000, 62_000, 66_000, 3_000_000])
 def test_program_killed_at_its_deadline(runner: ProgramRunner, size: int) -> None:
     with pytest.raises(ProcessTimedOut, match="its process group"):
         runner.run(["sleep", "60"], stdin=os.urandom(size), deadline=Deadline.after(2))
@@ -91,8 +91,7 @@ def test_program_without_room_for_its_input(guest: SandboxedAgent, runner: Progr
     enter = ["nsenter", f"--target={guest.pid}", "--mount", f"--root=/proc/{guest.pid}/root"]
     subprocess.run([*enter, "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/dev/shm"], check=True)
     try:
-        with pytest.raises(ProcessError, match="No space left on device"):
-            runner.run(["cat"], stdin=LARGE, deadline=Deadline.after(30))
+        assert runner.run(["cat"], stdin=LARGE, deadline=Deadline.after(30)).stdout == LARGE
         runner.close()
     finally:
         subprocess.run([*enter, "umount", "/dev/shm"], check=True)

@@ -28,6 +28,7 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     EndpointBusy,
     EndpointUnavailable,
     OutcomeUnknown,
+    ProcessTimedOut,
 )
 from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
 
@@ -126,7 +127,8 @@ def test_agent_restarted_between_two_calls_is_reconnected(guest: SandboxedAgent,
     agent.close()
 
 
-def test_program_forgotten_by_the_agent_is_reported(guest: SandboxedAgent, deadline: Deadline) -> None:
+def restarting(guest: SandboxedAgent) -> t.Callable[[str], None]:
+    """Return a log that restarts the agent when it has reported three times that a program runs."""
     polled = 0
 
     def restart(line: str) -> None:
@@ -137,10 +139,43 @@ def test_program_forgotten_by_the_agent_is_reported(guest: SandboxedAgent, deadl
                 guest.kill_agent()
                 guest.start_agent()
 
-    agent = agent_of(guest, log=restart)
-    with pytest.raises(OutcomeUnknown, match="the agent has forgotten sleep"):
-        ProgramRunner(agent, Files(agent)).run(["sleep", "5"], deadline=deadline)
+    return restart
+
+
+@pytest.fixture
+def restarted(guest: SandboxedAgent) -> t.Iterator[ProgramRunner]:
+    """Provide a runner whose agent is restarted while the first program runs. The program goes on."""
+    agent = agent_of(guest, log=restarting(guest))
+    runner = ProgramRunner(agent, Files(agent))
+    yield runner
+    runner.close()
     agent.close()
+
+
+def test_program_outlives_the_agent(restarted: ProgramRunner, deadline: Deadline) -> None:
+    result = restarted.run(["/bin/sh", "-c", "echo out; sleep 5; echo err >&2; exit 5"], deadline=deadline)
+    assert (result.rc, result.stdout, result.stderr) == (5, b"out\n", b"err\n")
+
+
+def test_program_that_outlives_the_agent_ends_at_its_deadline(restarted: ProgramRunner, deadline: Deadline) -> None:
+    with pytest.raises(ProcessTimedOut, match=r"its process group [0-9]+ in the guest was killed"):
+        restarted.run(["sleep", "4712"], deadline=Deadline.after(5))
+    # The sandbox has no init that reaps ended processes.
+    left = restarted.run(["/bin/sh", "-c", "ps -e -o stat=,args= | grep '^[^Z].*[s]leep 4712'"], deadline=deadline)
+    assert (left.rc, left.stdout) == (1, b"")
+
+
+# Ends its process group as soon as process 1 is the parent of the launch script. The agent was that at first.
+_DIE_WITH_THE_AGENT = """\
+parent=0
+while [ "$parent" != 1 ]; do sleep 0.1; read -r x x x parent x </proc/$PPID/stat; done
+kill -KILL 0
+"""
+
+
+def test_program_that_dies_with_the_agent_is_reported(restarted: ProgramRunner, deadline: Deadline) -> None:
+    with pytest.raises(OutcomeUnknown, match="the agent has forgotten /bin/sh"):
+        restarted.run(["/bin/sh", "-c", _DIE_WITH_THE_AGENT], deadline=deadline)
 
 
 def test_socket_of_another_client_is_reported_as_busy(guest: SandboxedAgent) -> None:
@@ -174,3 +209,23 @@ def test_exec_endpoint_relays_programs(guest: SandboxedAgent, deadline: Deadline
     assert runner.run(["cat"], stdin=token, deadline=deadline).stdout == token
     runner.close()
     agent.close()
+
+
+def test_agent_escapes_what_is_not_ascii(
+    guest: SandboxedAgent, deadline: Deadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received: list[bytes] = []
+    receive = StreamSocket.receive
+
+    def keep(transport: StreamSocket, until: Deadline) -> bytes:
+        received.append(receive(transport, until))
+        return received[-1]
+
+    monkeypatch.setattr(StreamSocket, "receive", keep)
+    agent = agent_of(guest)
+    with pytest.raises(AgentRefused, match="/tmp/汉😀"):
+        agent.call("guest-file-open", {"path": "/tmp/汉😀"}, deadline=deadline)
+    agent.close()
+    assert rb"\u6C49\uD83D\uDE00".lower() in b"".join(received).lower()
+    # The only other byte is the sentinel of the sync.
+    assert b"".join(received).replace(b"\xff", b"").isascii()

@@ -11,11 +11,9 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import pwd
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -28,6 +26,8 @@ from ansible_collections.netless.qga.plugins.module_utils._channels.address impo
 from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
+from ansible_collections.netless.qga.plugins.module_utils._guest.forwards.destinations import Forward
+from ansible_collections.netless.qga.plugins.module_utils._guest.forwards.forwarder import Forwarder
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils.errors import (
     ChannelClosed,
@@ -35,7 +35,9 @@ from ansible_collections.netless.qga.plugins.module_utils.errors import (
     EndpointUnavailable,
     OutcomeUnknown,
 )
+from ansible_collections.netless.qga.tests.guests.http_destination import serving
 from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
+from ansible_collections.netless.qga.tests.guests.sshd import Sshd
 from ansible_collections.netless.qga.tests.guests.trees import build
 
 _START_TIMEOUT = 20.0
@@ -103,78 +105,23 @@ def serial(guest: SandboxedAgent, directory: pathlib.Path) -> t.Iterator[str]:
             os.close(held)
 
 
-class Login(t.NamedTuple):
-    """A login to the ssh server of a test."""
-
-    command: list[str]
-    server: subprocess.Popen[bytes]
-
-    def relay(self, *command: str) -> str:
-        """Return the endpoint of a program on the server's side."""
-        return f"exec:{shlex.join([*self.command, *command])}"
-
-
-@contextlib.contextmanager
-def privilege_separation_directory() -> t.Iterator[None]:
-    """Create the directory that sshd needs as root, unless the machine runs an sshd itself."""
-    path = pathlib.Path("/run/sshd")
-    created = not path.exists()
-    path.mkdir(mode=0o755, exist_ok=True)
-    try:
-        yield
-    finally:
-        if created:
-            path.rmdir()
-
-
 @pytest.fixture
-def ssh(directory: pathlib.Path) -> t.Iterator[Login]:
-    """Run an ssh server on the loopback, with keys and a configuration of its own, for this user only."""
-    for name in ("host_key", "key"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)], check=True)
-    (directory / "authorized_keys").write_bytes((directory / "key.pub").read_bytes())
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    config = directory / "sshd_config"
-    config.write_text(
-        f"""
-        ListenAddress 127.0.0.1:{port}
-        HostKey {directory}/host_key
-        AuthorizedKeysFile {directory}/authorized_keys
-        PidFile none
-        # The directory is below /tmp, where everybody may write.
-        StrictModes no
-        UsePAM no
-        AuthenticationMethods publickey
-        PermitRootLogin prohibit-password
-        """,
-        encoding="utf-8",
-    )
-    host_key = " ".join((directory / "host_key.pub").read_text(encoding="utf-8").split()[:2])
-    (directory / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n", encoding="utf-8")
-    options = {"UserKnownHostsFile": f"{directory}/known_hosts", "IdentitiesOnly": "yes", "BatchMode": "yes"}
-    login = ["ssh", "-F", "none", *(f"-o{name}={value}" for name, value in options.items())]
-    login += ["-p", str(port), "-l", pwd.getpwuid(os.geteuid()).pw_name, "-i", f"{directory}/key", "127.0.0.1"]
-    log = directory / "sshd.log"
+def sshd(directory: pathlib.Path) -> t.Iterator[Sshd]:
+    """Run an ssh server on the loopback."""
+    with Sshd(directory) as server:
+        yield server
 
-    def listens() -> bool:
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", port)) == 0
 
-    with (
-        privilege_separation_directory(),
-        running("/usr/sbin/sshd", "-D", "-e", "-f", str(config), log=log) as server,
-    ):
-        until(listens, log)
-        yield Login(login, server)
+def relay_by(sshd: Sshd, *command: str) -> str:
+    """Return the endpoint of a program on the server's side."""
+    return f"exec:{shlex.join([*sshd.login, *command])}"
 
 
 @pytest.fixture(params=["tcp", "serial", "ssh"])
 def endpoint(request: pytest.FixtureRequest, guest: SandboxedAgent) -> str:
     """Return each kind of endpoint."""
     if request.param == "ssh":
-        login: Login = request.getfixturevalue("ssh")
-        return login.relay("socat", "-", f"UNIX-CONNECT:{guest.socket_path}")
+        return relay_by(request.getfixturevalue("sshd"), "socat", "-", f"UNIX-CONNECT:{guest.socket_path}")
     return str(request.getfixturevalue(request.param))
 
 
@@ -201,6 +148,19 @@ def test_programs_and_files_at_every_endpoint(endpoint: str, deadline: Deadline,
             files.put(str(source), "/tmp/copy", deadline=deadline)
             files.get("/tmp/copy", str(target), deadline=deadline)
             assert target.read_bytes() == source.read_bytes()
+
+
+def test_forward_at_every_endpoint(
+    endpoint: str, deadline: Deadline, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    get = "import urllib.request as u;print(len(u.urlopen('http://127.0.0.1:3128/500000').read()))"
+    with agent_at(endpoint) as agent, serving() as port:
+        files = Files(agent)
+        forwarder = Forwarder(endpoint, agent, files, [Forward(3128, "127.0.0.1", port)])
+        with contextlib.closing(ProgramRunner(agent, files)) as runner, forwarder.running(deadline):
+            result = runner.run(["/usr/bin/python3", "-c", get], deadline=deadline)
+    assert result.stdout == b"500000\n", result.stderr
 
 
 def test_listening_agent_outlives_a_client_that_leaves_a_reply_unread(
@@ -247,20 +207,24 @@ def test_serial_line_that_another_program_has_locked(serial: str, deadline: Dead
         assert agent.call("guest-ping", deadline=deadline) == {}
 
 
-def test_ssh_login_that_is_refused(ssh: Login, directory: pathlib.Path, deadline: Deadline) -> None:
-    (directory / "authorized_keys").write_text("", encoding="utf-8")
-    with agent_at(ssh.relay("true")) as agent, pytest.raises(ChannelClosed, match=r"It reported: .*Permission denied"):
+def test_ssh_login_that_is_refused(sshd: Sshd, deadline: Deadline) -> None:
+    # The server permits what this file has.
+    sshd.key.with_suffix(".pub").write_text("", encoding="utf-8")
+    with (
+        agent_at(relay_by(sshd, "true")) as agent,
+        pytest.raises(ChannelClosed, match=r"It reported: .*Permission denied"),
+    ):
         agent.sync(deadline)
 
 
-def test_ssh_host_without_the_socket(ssh: Login, directory: pathlib.Path, deadline: Deadline) -> None:
-    relay = ssh.relay("socat", "-", f"UNIX-CONNECT:{directory}/missing")
+def test_ssh_host_without_the_socket(sshd: Sshd, directory: pathlib.Path, deadline: Deadline) -> None:
+    relay = relay_by(sshd, "socat", "-", f"UNIX-CONNECT:{directory}/missing")
     with agent_at(relay) as agent, pytest.raises(ChannelClosed, match=r"status 1\. It reported: .*No such file"):
         agent.sync(deadline)
 
 
-def test_ssh_login_that_ends_during_a_call(ssh: Login, guest: SandboxedAgent, deadline: Deadline) -> None:
-    logins = pathlib.Path(f"/proc/{ssh.server.pid}/task/{ssh.server.pid}/children")
+def test_ssh_login_that_ends_during_a_call(sshd: Sshd, guest: SandboxedAgent, deadline: Deadline) -> None:
+    logins = pathlib.Path(f"/proc/{sshd.pid}/task/{sshd.pid}/children")
 
     def end(line: str) -> None:
         if line.startswith("guest-file-open: "):
@@ -271,7 +235,7 @@ def test_ssh_login_that_ends_during_a_call(ssh: Login, guest: SandboxedAgent, de
                 time.sleep(0.02)
             os.kill(guest.pid, signal.SIGCONT)
 
-    relay = ssh.relay("socat", "-", f"UNIX-CONNECT:{guest.socket_path}")
+    relay = relay_by(sshd, "socat", "-", f"UNIX-CONNECT:{guest.socket_path}")
     with agent_at(relay, log=end) as agent:
         agent.sync(deadline)
         # A stopped agent does not answer before the login has ended.

@@ -14,9 +14,10 @@ import sys
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.plugins.module_utils._guest.files import open_file
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
-from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError
+from ansible_collections.netless.qga.plugins.module_utils.errors import GuestFileError, GuestFileTooLarge
 from ansible_collections.netless.qga.tests.guests.sandbox import SandboxedAgent
 
 NAMES = ["plain", "with space", "it's", 'say "x"', "汉语", "new\nline", "-leading-dash", "$HOME", "*"]
@@ -72,6 +73,33 @@ def test_unwritable_file_fails(files: Files, deadline: Deadline, tmp_path: pathl
         files.put(str(source), "/dev/full", deadline=deadline)
 
 
+def test_device_without_end_is_refused(
+    files: Files, deadline: Deadline, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_file, "_MAX_UNSIZED", 4 * 1024 * 1024)
+    with pytest.raises(GuestFileTooLarge, match=f"at most {4 * 1024 * 1024} are read"):
+        files.get("/dev/zero", str(tmp_path / "zero"), deadline=deadline)
+    assert not list(tmp_path.iterdir())
+
+
+def test_file_that_has_no_size_is_read_whole(
+    files: Files, runner: ProgramRunner, deadline: Deadline, tmp_path: pathlib.Path
+) -> None:
+    # Larger than a chunk, and of size 0.
+    files.get("/proc/kallsyms", str(tmp_path / "symbols"), deadline=deadline)
+    expected = runner.run(["sha256sum", "/proc/kallsyms"], deadline=deadline).stdout.split()[0].decode()
+    assert (tmp_path / "symbols").stat().st_size > 2 * 1024 * 1024
+    assert hashlib.sha256((tmp_path / "symbols").read_bytes()).hexdigest() == expected
+
+
+def test_sparse_file_is_refused_before_it_is_copied(
+    files: Files, runner: ProgramRunner, deadline: Deadline, tmp_path: pathlib.Path
+) -> None:
+    assert runner.run(["truncate", "-s", "50M", "/tmp/sparse"], deadline=deadline).rc == 0
+    with pytest.raises(GuestFileTooLarge, match="has 52428800 bytes or more, and at most 9000000 are read"):
+        files.get("/tmp/sparse", str(tmp_path / "sparse"), deadline=deadline, max_size=9_000_000)
+
+
 def open_files(pid: int) -> set[str]:
     """Return the paths that a process has open, without sockets and pipes."""
     links = set()
@@ -104,6 +132,7 @@ import resource, sys
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
 from ansible_collections.netless.qga.plugins.module_utils._channels.stream_channel import StreamChannel
+from ansible_collections.netless.qga.plugins.module_utils._guest.files import open_file
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import parse_connector
 

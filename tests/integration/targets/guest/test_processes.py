@@ -95,6 +95,14 @@ def test_given_environment_replaces_the_agents(runner: ProgramRunner) -> None:
     assert b"SECRET=x y'z\n" in stdout and b"HOME=/tmp\n" in stdout
 
 
+def test_program_stays_in_the_agents_control_group_without_systemd(
+    guest: SandboxedAgent, runner: ProgramRunner
+) -> None:
+    rc, stdout, stderr = shell(runner, "cat /proc/self/cgroup")
+    assert (rc, stderr) == (0, b"")
+    assert stdout == pathlib.Path(f"/proc/{guest.pid}/cgroup").read_bytes()
+
+
 def test_deadline_ends_the_process_group(runner: ProgramRunner) -> None:
     with pytest.raises(ProcessTimedOut, match=r"/bin/sh was still running after 1\.\d s, and its process group \d+"):
         shell(runner, "sleep 4711 & trap '' TERM; sleep 4711; sleep 4711", deadline=Deadline.after(1))
@@ -124,7 +132,7 @@ def test_nothing_is_left_in_the_guest(guest: SandboxedAgent, runner: ProgramRunn
     shell(runner, "echo out; echo err >&2")
     runner.run(["cat"], stdin=os.urandom(agent.chunk + 1), deadline=Deadline.after(60))
     left = set(spools.iterdir()) - before
-    assert {path.suffix for path in left} == {".state", ".out", ".err", ".in"}
+    assert {path.suffix for path in left} == {".room", ".state", ".out", ".err", ".in"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in left} == {0o600}
     runner.close()
     assert set(spools.iterdir()) == before
