@@ -4,6 +4,7 @@
 """Domains of the lab in libvirt.
 
 Their UUIDs are derived from the lab's directory, so that the lab never touches somebody else's domain of the same name.
+Their descriptions name the directory, so that a lab that was killed can be found.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from .virtual_machine import VirtualMachine
 
 _POLL_INTERVAL = 0.5
 _CHANNEL = "<channel type='unix'>{}<target type='virtio' name='{}'/></channel>"
+_DESCRIPTION = "netless.qga lab "
 _LOADVM = f"<qemu:commandline><qemu:arg value='-loadvm'/><qemu:arg value='{SNAPSHOT}'/></qemu:commandline>"
 
 
@@ -120,6 +122,24 @@ def define_empty(directory: pathlib.Path, name: str, *, channel: bool, started: 
         virsh("start", name)
 
 
+def free_name(name: str) -> None:
+    """Undefine a domain of this name that is off and belongs to a lab: that lab was killed.
+
+    :raises RuntimeError: the name belongs to a domain that runs, or to somebody else's.
+    """
+    if name not in virsh("list", "--all", "--name").split():
+        return
+    description = virsh("desc", name).strip()
+    if not description.startswith(_DESCRIPTION):
+        raise RuntimeError(f"libvirt has a domain {name} already, which no lab has defined")
+    if name in virsh("list", "--name").split():
+        state = description.removeprefix(_DESCRIPTION)
+        raise RuntimeError(
+            f"the lab in {state} uses the domain {name}; end it: python3 -m tests.lab down --state {state}"
+        )
+    virsh("undefine", name, "--managed-save", "--snapshots-metadata")
+
+
 def remove(directories: list[pathlib.Path]) -> None:
     """End and undefine the domains of these directories, as far as they exist.
 
@@ -159,6 +179,7 @@ def _xml(
     <domain type='{kind}' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
       <name>{escape(name)}</name>
       <uuid>{_identity(directory)}</uuid>
+      <description>{escape(_DESCRIPTION + str(directory.parent.resolve()))}</description>
       <memory unit='MiB'>{memory}</memory>
       <vcpu>2</vcpu>
       <os><type arch='x86_64' machine='q35'>hvm</type>{boot}</os>

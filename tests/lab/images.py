@@ -134,12 +134,15 @@ def _build_in(directory: pathlib.Path, suite: str, lock: int) -> None:
     mirror = trees.debian_mirror()
     # This is not part of the recipe, which has to be the same wherever these files are.
     copy = f"--customize-hook=cp --recursive --no-preserve=all '{_GUEST_FILES}/.' \"$1\""
-    _run("mmdebstrap", copy, *_OPTIONS, suite, str(root), *([mirror] if mirror else []), lock=lock)
+    with trees.report_step(suite, "Install Debian, a kernel and the guest agent for a disk", "two minutes"):
+        _run("mmdebstrap", copy, *_OPTIONS, suite, str(root), *([mirror] if mirror else []), lock=lock)
     (kernel,), (initrd,) = root.glob("boot/vmlinuz-*"), root.glob("boot/initrd.img-*")
     kernel.rename(image.kernel)
     initrd.rename(image.initrd)
-    _run("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(raw), _DISK_SIZE, lock=lock)
-    _run("qemu-img", "convert", "-O", "qcow2", str(raw), str(image.disk), lock=lock)
+    with trees.report_step(suite, "Write a filesystem", "ten seconds"):
+        _run("mke2fs", "-q", "-t", "ext4", "-d", str(root), str(raw), _DISK_SIZE, lock=lock)
+    with trees.report_step(suite, "Convert it to the disk of a virtual machine", "five seconds"):
+        _run("qemu-img", "convert", "-O", "qcow2", str(raw), str(image.disk), lock=lock)
     (directory / "version").write_text(image.version, encoding="ascii")
     raw.unlink()
     shutil.rmtree(root)

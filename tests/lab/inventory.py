@@ -48,9 +48,12 @@ class Inventory:
 
         endpoints = guest.endpoints()
         hosts[name] = variables("libvirt")
-        # These two lead to the same channel, whose agent serves one of them at a time.
-        self.other_endpoints[f"{name}-channel"] = variables(f"libvirt:{SECOND_CHANNEL}")
-        self.other_endpoints[f"{name}-unix"] = variables(endpoints["unix"])
+        # These two lead to the same channel, whose agent serves one of them at a time, so neither keeps it for long.
+        self.other_endpoints[f"{name}-channel"] = {
+            **variables(f"libvirt:{SECOND_CHANNEL}"),
+            "ansible_qga_persist": 1,
+        }
+        self.other_endpoints[f"{name}-unix"] = {**variables(endpoints["unix"]), "ansible_qga_persist": 0}
         self.other_endpoints[f"{name}-serial"] = variables(endpoints["serial"])
         self.restricted[f"{name}-restricted"] = variables(f"libvirt:{RESTRICTED_CHANNEL}")
 

@@ -72,6 +72,9 @@ class Lab:
         """
         kinds = self.prepare(names)
         with_domains = any(kind.runner is Domain for kind in kinds.values())
+        if with_domains:
+            for name in [*(name for name, kind in kinds.items() if kind.runner is Domain), *EMPTY_DOMAINS]:
+                domains.free_name(_full_name(name))
         guests = self._start_guests(kinds)
         inventory = Inventory()
         for name, guest in guests.items():
@@ -127,6 +130,8 @@ class Lab:
                     claims.enter_context(saved_states.claimed(kind.name))
                 if not state.exists():
                     booting[kind] = kind.runner(machine)
+                    if kind.runner is Domain:
+                        domains.free_name(machine.name)
                     _start(booting[kind])
             deadline = time.monotonic() + _BOOT_TIMEOUT
             for kind, guest in booting.items():
