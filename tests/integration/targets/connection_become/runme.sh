@@ -6,20 +6,12 @@
 # Privilege escalation where the agent runs as an ordinary user.
 set -euxo pipefail
 
-guests="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests"
-work="$(mktemp -d)"
-
-stop() {
-    for guest in alice bob; do
-        python "${guests}/sandbox.py" stop --state "${work}/${guest}"
-    done
-    rm -rf "${work}"
-}
-trap stop EXIT
+# shellcheck source=tests/guests/target.sh
+. "${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests/target.sh"
 
 # alice may use sudo without a password, bob with his.
-alice="$(python "${guests}/sandbox.py" start --state "${work}/alice" --suite bookworm --user alice)"
-bob="$(python "${guests}/sandbox.py" start --state "${work}/bob" --suite trixie --user bob)"
+alice="$(start_guest alice --suite bookworm --user alice)"
+bob="$(start_guest bob --suite trixie --user bob)"
 cat > "${work}/inventory" <<INVENTORY
 [guests]
 alice ansible_qga_endpoint=${alice}

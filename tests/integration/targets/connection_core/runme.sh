@@ -6,27 +6,25 @@
 # The tests of ansible-core for its own connection plugins, on each guest, and on one of them through a program.
 set -euxo pipefail
 
-guests="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests"
+# shellcheck source=tests/guests/target.sh
+. "${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests/target.sh"
 suites="bullseye bookworm trixie forky"
-work="$(mktemp -d)"
-
-stop() {
-    for suite in ${suites}; do
-        python "${guests}/sandbox.py" stop --state "${work}/${suite}"
-    done
-    rm -rf "${work}"
-}
-trap stop EXIT
 
 {
     echo "[qga]"
     for suite in ${suites}; do
-        endpoint="$(python "${guests}/sandbox.py" start --state "${work}/${suite}" --suite "${suite}")"
+        endpoint="$(start_guest "${suite}" --suite "${suite}")"
         echo "${suite}-pipelining ansible_pipelining=true ansible_qga_endpoint=${endpoint}"
         echo "${suite}-no-pipelining ansible_pipelining=false ansible_qga_endpoint=${endpoint}"
     done
-    # This tests another endpoint of the same agent, so any guest will do.
-    echo "${suite}-exec ansible_qga_endpoint='exec:socat - UNIX-CONNECT:${endpoint#unix:}'"
+    # This tests another endpoint of the same agent, so any guest will do. Their tasks alternate, and do not know of each
+    # other, so none keeps the channel.
+    echo "${suite}-exec ansible_qga_endpoint='exec:socat - UNIX-CONNECT:${endpoint#unix:}' ansible_qga_persist=0"
+    echo "[same_agent]"
+    echo "${suite}-pipelining"
+    echo "${suite}-no-pipelining"
+    echo "[same_agent:vars]"
+    echo "ansible_qga_persist=0"
     echo "[qga:vars]"
     echo "ansible_connection=netless.qga.guest_agent"
     echo "ansible_python_interpreter=/usr/bin/python3"

@@ -6,18 +6,8 @@
 # Hosts that cannot be reached and tasks that cannot be carried out: each error names its cause.
 set -euxo pipefail
 
-guests="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests"
-work="$(mktemp -d)"
-started=()
-
-stop() {
-    kill "${started[@]}"
-    for guest in whole blocked mortal held; do
-        python "${guests}/sandbox.py" stop --state "${work}/${guest}"
-    done
-    rm -rf "${work}"
-}
-trap stop EXIT
+# shellcheck source=tests/guests/target.sh
+. "${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests/target.sh"
 
 for profile in frozen frozen_newer_text silence cut; do
     python "${guests}/scripted_agent.py" "${work}/${profile}" --profile "${profile}" &
@@ -26,10 +16,10 @@ done
 # A client that takes the only place of a socket and keeps it.
 mkfifo "${work}/endless"
 exec 9<>"${work}/endless"
-whole="$(python "${guests}/sandbox.py" start --state "${work}/whole" --suite trixie)"
-blocked="$(python "${guests}/sandbox.py" start --state "${work}/blocked" --suite bookworm --block guest-exec)"
-mortal="$(python "${guests}/sandbox.py" start --state "${work}/mortal" --suite bookworm)"
-held="$(python "${guests}/sandbox.py" start --state "${work}/held" --suite bookworm)"
+whole="$(start_guest whole --suite trixie)"
+blocked="$(start_guest blocked --suite bookworm --block guest-exec)"
+mortal="$(start_guest mortal --suite bookworm)"
+held="$(start_guest held --suite bookworm)"
 socat - "UNIX-CONNECT:${held#unix:}" < "${work}/endless" &
 started+=("$!")
 python -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "${work}/nobody"

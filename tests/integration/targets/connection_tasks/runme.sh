@@ -6,18 +6,11 @@
 # Ordinary tasks on a guest, with and without pipelining.
 set -euxo pipefail
 
-guests="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests"
-work="$(mktemp -d)"
+# shellcheck source=tests/guests/target.sh
+. "${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests/target.sh"
 
-stop() {
-    python "${guests}/sandbox.py" stop --state "${work}/first"
-    python "${guests}/sandbox.py" stop --state "${work}/second"
-    rm -rf "${work}"
-}
-trap stop EXIT
-
-first="$(python "${guests}/sandbox.py" start --state "${work}/first" --suite bookworm)"
-second="$(python "${guests}/sandbox.py" start --state "${work}/second" --suite trixie)"
+first="$(start_guest first --suite bookworm)"
+second="$(start_guest second --suite trixie)"
 cat > "${work}/inventory" <<INVENTORY
 [guests]
 pipelining ansible_pipelining=true ansible_qga_endpoint=${first}

@@ -7,20 +7,12 @@
 # own connection, and on the host that has the socket.
 set -euxo pipefail
 
-guests="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests"
-work="$(mktemp -d)"
+# shellcheck source=tests/guests/target.sh
+. "${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga/tests/guests/target.sh"
 
-stop() {
-    for guest in bullseye forky without_exec; do
-        python "${guests}/sandbox.py" stop --state "${work}/${guest}"
-    done
-    rm -rf "${work}"
-}
-trap stop EXIT
-
-bullseye="$(python "${guests}/sandbox.py" start --state "${work}/bullseye" --suite bullseye)"
-forky="$(python "${guests}/sandbox.py" start --state "${work}/forky" --suite forky)"
-without_exec="$(python "${guests}/sandbox.py" start --state "${work}/without_exec" --suite bookworm \
+bullseye="$(start_guest bullseye --suite bullseye)"
+forky="$(start_guest forky --suite forky)"
+without_exec="$(start_guest without_exec --suite bookworm \
     --block guest-exec,guest-exec-status,guest-file-open,guest-file-read,guest-file-write,guest-file-close)"
 cat > "${work}/inventory" <<INVENTORY
 [agents]

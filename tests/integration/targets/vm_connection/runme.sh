@@ -3,8 +3,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Run ansible-core's tests for connection plugins on virtual machines, over each of their endpoints that is fast enough,
-# and simple tasks over the serial line. VM_GUESTS selects other guests.
+# Run ansible-core's tests for connection plugins on virtual machines, and simple tasks over the serial line. VM_GUESTS
+# selects other guests, and VM_ENDPOINTS='channel|unix|tcp' more of their endpoints.
 set -euxo pipefail
 
 collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"
@@ -17,7 +17,7 @@ lab up "${guests[@]}"
 # The tests go through the hosts one by one. So run them on all guests at once, each with one endpoint after the other.
 tests=()
 for guest in "${guests[@]}"; do
-    "${collection}/tests/guests/connection_tests.sh" "${inventory}" "~^${guest}(-(channel|unix|tcp))?$" "$@" \
+    "${collection}/tests/guests/connection_tests.sh" "${inventory}" "~^${guest}(-(${VM_ENDPOINTS:-channel}))?$" "$@" \
         > "${work}/${guest}.log" 2>&1 &
     tests+=($!)
 done

@@ -20,6 +20,7 @@ import pytest
 from ansible_collections.netless.qga.plugins.module_utils._agent.agent import Agent
 from ansible_collections.netless.qga.plugins.module_utils._channels.address import Address, make_channel
 from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadline
+from ansible_collections.netless.qga.tests.guests.sshd import Sshd
 from ansible_collections.netless.qga.tests.integration.targets.vm_libvirt.domains import (
     CHANNELS,
     GUEST,
@@ -27,7 +28,6 @@ from ansible_collections.netless.qga.tests.integration.targets.vm_libvirt.domain
     Dial,
     empty_domain,
 )
-from ansible_collections.netless.qga.tests.integration.targets.vm_libvirt.sshd import Sshd
 
 
 @pytest.fixture

@@ -11,5 +11,8 @@ collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"
 . "${collection}/tests/lab/target.sh"
 
 lab up bookworm
+# The names of domains are the same in every lab, so that only one can run.
+second="$( (cd "${collection}" && python -m tests.lab up bookworm --state "${work}/second" 2>&1) || true)"
+[[ "${second}" == *"tests.lab down --state ${work}/lab"* ]]
 NETLESS_LAB="${work}/lab" PYTHONPATH="${ANSIBLE_COLLECTIONS_PATH}" \
     python -m pytest -v -p no:cacheprovider --rootdir . .

@@ -19,8 +19,8 @@ from ansible_collections.netless.qga.plugins.module_utils._deadline import Deadl
 from ansible_collections.netless.qga.plugins.module_utils._guest.files.files import Files
 from ansible_collections.netless.qga.plugins.module_utils._guest.programs.runner import ProgramRunner
 from ansible_collections.netless.qga.plugins.module_utils.errors import AgentRefused, OutcomeUnknown
+from ansible_collections.netless.qga.tests.guests.sshd import Sshd
 from ansible_collections.netless.qga.tests.integration.targets.vm_libvirt.domains import ENDPOINTS, GUEST, STREAM, Dial
-from ansible_collections.netless.qga.tests.integration.targets.vm_libvirt.sshd import Sshd
 
 pytestmark = pytest.mark.parametrize("endpoint", ENDPOINTS)
 

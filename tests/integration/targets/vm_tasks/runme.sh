@@ -4,7 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Run ordinary tasks on virtual machines: those that work in every guest, those that need a whole system, and privilege
-# escalation. VM_GUESTS selects other guests than the default ones, and VM_HOSTS is a pattern for their endpoints.
+# escalation, and the playbook of the README. VM_GUESTS selects other guests than the default ones, and VM_HOSTS is a
+# pattern for their endpoints.
 set -euxo pipefail
 
 collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"
@@ -13,7 +14,7 @@ collection="${ANSIBLE_COLLECTIONS_PATH}/ansible_collections/netless/qga"
 targets="${collection}/tests/integration/targets"
 
 read -ra guests <<< "${VM_GUESTS:-bookworm qemu}"
-tested="${VM_HOSTS:-guests}"
+tested="${VM_HOSTS:-${guests[0]}}"
 lab up "${guests[@]}"
 
 ansible-playbook -i "${inventory}" "${targets}/connection_tasks/tasks.yml" -e work="${work}" -e tested="${tested}" \
@@ -31,6 +32,27 @@ CONTROL
 cp files/netless-test.service "${work}/package/usr/lib/systemd/system"
 dpkg-deb --root-owner-group --build "${work}/package" "${work}/netless-test.deb"
 ansible-playbook -i "${inventory}" system.yml -e work="${work}" -e tested="${tested}" "$@"
+
+exec {served}< <(exec python "${collection}/tests/guests/http_destination.py")
+server=$!
+trap 'kill "${server}" || true; remove_lab' EXIT
+read -ru "${served}" served_port
+ansible-playbook -i "${inventory}" forwards.yml -e served_port="${served_port}" -e tested="${tested}" "$@"
+
+# The playbook of the README, with a proxy that has a repository.
+mkdir "${work}/repository" "${work}/readme"
+exec {served}< <(exec python "${collection}/tests/guests/package_repository.py" "${work}/repository")
+repository=$!
+trap 'kill "${server}" "${repository}" || true; remove_lab' EXIT
+read -ru "${served}" url
+echo 'Welcome to {{ inventory_hostname }}' > "${work}/readme/motd.j2"
+sed -e '1,/^# site.yml/d' -e '/^\W*$/Q' "${collection}/README.md" > "${work}/readme/site.yml"
+printf '[vms]\n%s\n' "${guests[0]}" > "${work}/readme/hosts"
+readme=(ansible-playbook -i "${inventory}" -i "${work}/readme/hosts")
+"${readme[@]}" repository.yml -e work="${work}" "$@"
+forwards="{ansible_qga_remote_forwards: ['3128:127.0.0.1:${url##*:}']}"
+ANSIBLE_GATHERING=explicit "${readme[@]}" "${work}/readme/site.yml" -e "${forwards}" "$@"
+"${readme[@]}" site_was_played.yml "$@"
 
 ansible-playbook -i "${inventory}" ordinary_users.yml -e tested="${guests[0]}:qemu" "$@"
 endpoint() { ansible-inventory -i "${inventory}" --host "$1" | python -c "import json, sys; print(json.load(sys.stdin)['$2'])"; }
