@@ -127,8 +127,11 @@ class Goal:
 
 
 GOALS = (
-    *(Goal(name, "libvirt_qemu", 0.7) for name in ("ping, each of a loop", "command task", "task of a playbook")),
-    *(Goal(name, "ssh", 1.1) for name in ("ping, each of a loop", "command task", "task of a playbook")),
+    Goal("ping, each of a loop", "libvirt_qemu", 0.1),
+    Goal("ping, each of a loop", "ssh", 0.2),
+    Goal("task of a playbook", "libvirt_qemu", 0.25),
+    Goal("task of a playbook", "ssh", 0.5),
+    Goal("gathering of facts", "libvirt_qemu", 0.6),
     Goal("put, 4 MiB text", "libvirt_qemu", 3.0),
     Goal("put, 4 MiB random", "libvirt_qemu", 1.0),
     Goal("fetch, 4 MiB random", "libvirt_qemu", 1.2),
