@@ -28,8 +28,10 @@ from .plan import PARTS, Plan, Step, make_plan
 from .results import OUTPUT, ROOT, Count, without_preparations
 
 LOGS = OUTPUT / "logs"
-STEP_TIMEOUT = 10 * 60
+STEP_TIMEOUT = 25 * 60
 """Seconds; a step that takes longer hangs."""
+LOW_PRIORITY = "10"
+"""A niceness, as nice(1) takes it."""
 CLEANUP_TIMEOUT = 60
 """Seconds for a step that hangs to end what it started."""
 
@@ -48,15 +50,15 @@ class Runner:
         self.total = Count()
 
     def run_plan(self, plan: Plan) -> None:
-        """Run the stages of a plan one after the other, and the lanes of a stage in parallel."""
-        for stage in plan.stages:
-            with ThreadPoolExecutor() as lanes:
-                try:
-                    for lane in [lanes.submit(self.run, steps) for steps in stage]:
+        """Run the phases of a plan one after the other, and the lanes of each in parallel."""
+        with ThreadPoolExecutor() as pool:
+            try:
+                for lanes in plan.phases:
+                    for lane in [pool.submit(self.run, steps) for steps in lanes]:
                         lane.result()
-                except KeyboardInterrupt:
-                    self.stop()
-                    raise
+            except KeyboardInterrupt:
+                self.stop()
+                raise
 
     def run(self, steps: Sequence[Step]) -> None:
         """Run steps one after the other, and report each."""
@@ -65,16 +67,16 @@ class Runner:
                 return
             log = LOGS / f"{step.part}-{step.name}.log"
             started = time.monotonic()
-            problem = self._execute(step.command, log)
+            problem = self._execute(step, log)
             with self._reporting:
                 self._report(step, problem, log, time.monotonic() - started)
 
-    def _execute(self, command: Sequence[str], log: Path) -> str:
-        """Run a command and return what went wrong, or an empty text."""
+    def _execute(self, step: Step, log: Path) -> str:
+        """Run the command of a step and return what went wrong, or an empty text."""
         with (
             log.open("wb") as output,
             subprocess.Popen(
-                command,
+                step.command,
                 cwd=ROOT,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -84,6 +86,8 @@ class Runner:
             ) as process,
         ):
             self._running.add(process)
+            if step.is_patient:
+                _lower_priority(process.pid)
             try:
                 status = process.wait(timeout=STEP_TIMEOUT)
             except subprocess.TimeoutExpired:
@@ -120,6 +124,16 @@ class Runner:
             os.killpg(process.pid, signal.SIGTERM)
 
 
+def _lower_priority(session: int) -> None:
+    """Let all processes of a session leave the processors to others.
+
+    Linux divides the processors between sessions, and in each of them by the priorities of its processes, see
+    sched(7). Where it does not, nothing changes.
+    """
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{session}/autogroup").write_text(LOW_PRIORITY, encoding="ascii")
+
+
 def main() -> int:
     """Run the parts that the command line names, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -134,7 +148,8 @@ def main() -> int:
     plan = make_plan(parts, list(found))
 
     # With CI=true the formatters check without rewriting.
-    runner = Runner(dict(os.environ, CI="true", LC_ALL="C.UTF-8", PATH=pythons.path_for(found)))
+    # Most of what pip installs is never imported.
+    runner = Runner(dict(os.environ, CI="true", LC_ALL="C.UTF-8", PATH=pythons.path_for(found), PIP_NO_COMPILE="1"))
     try:
         runner.run_plan(plan)
     except KeyboardInterrupt:

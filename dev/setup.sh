@@ -25,7 +25,14 @@ missing_packages() {
         )
     fi
     if [ "$purpose" = test ]; then
-        package+=([dpkg-deb]=dpkg [git]=git [shellcheck]=shellcheck [socat]=socat [sshd]=openssh-server)
+        package+=(
+            [dpkg-deb]=dpkg [git]=git [gpg]=gnupg [java]=default-jre-headless [shellcheck]=shellcheck [socat]=socat
+            [sshd]=openssh-server
+        )
+        # Ubuntu has no package of it that apt can install whole.
+        if grep --quiet '^ID=debian$' /etc/os-release; then
+            package+=([chromium]=chromium)
+        fi
     fi
     local program
     for program in "${!package[@]}"; do
