@@ -21,17 +21,15 @@ pytestmark = pytest.mark.by_hand
 # What to do to the guest, and how to undo it.
 FILL = "head -c 100G /dev/zero >{0}/fill 2>&- || :"
 EMPTY = "rm -f {0}/fill"
-# Most of a disk is filled without writing it.
-FILL_DISK = (
-    "fallocate -l $(($(stat -f -c '%f * %S' /) - 1000000)) /fill; head -c 100M /dev/zero >/fill2 2>&- || :; sync"
-)
+# Most of a disk is filled without writing it. fallocate fails at the end, because its own records need room, too.
+FILL_DISK = "fallocate -l $(($(stat -f -c '%f * %S' /))) /fill 2>&- || :; head -c 100M /dev/zero >/fill2 2>&- || :; sync"
 EMPTY_DISK = "rm -f /fill /fill2"
 
 
 @contextlib.contextmanager
 def changed(guest: Guest, change: str, undo: str) -> t.Iterator[None]:
-    guest.shell(change)
     try:
+        guest.shell(change)
         yield
     finally:
         guest.shell(undo)
