@@ -59,8 +59,8 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.sync import Sy
 # During a sync only its reply matters, and that is short. The decoder drops longer lines.
 _MAX_SYNC_LINE = 4096
 
-# The sentinel and the LF of a line.
-_LINE_ENDS = 2
+# The LF of a line.
+_LINE_END = 1
 
 
 class Session:
@@ -252,7 +252,7 @@ class Session:
         else:
             number = next(iter(self._in_flight))
         # With several requests in flight the line was only bounded by the largest of their limits.
-        if line.size > (limit := self._in_flight[number].limits.line) + _LINE_ENDS:
+        if line.size > (limit := self._in_flight[number].limits.line) + _LINE_END:
             raise _overlong_error(limit)
         event = reply_event(number, reply)
         del self._in_flight[number]

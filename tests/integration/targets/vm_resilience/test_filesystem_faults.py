@@ -22,7 +22,9 @@ pytestmark = pytest.mark.by_hand
 FILL = "head -c 100G /dev/zero >{0}/fill 2>&- || :"
 EMPTY = "rm -f {0}/fill"
 # Most of a disk is filled without writing it. fallocate fails at the end, because its own records need room, too.
-FILL_DISK = "fallocate -l $(($(stat -f -c '%f * %S' /))) /fill 2>&- || :; head -c 100M /dev/zero >/fill2 2>&- || :; sync"
+FILL_DISK = (
+    "fallocate -l $(($(stat -f -c '%f * %S' /))) /fill 2>&- || :; head -c 100M /dev/zero >/fill2 2>&- || :; sync"
+)
 EMPTY_DISK = "rm -f /fill /fill2"
 
 

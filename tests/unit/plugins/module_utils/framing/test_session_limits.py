@@ -17,6 +17,7 @@ from ansible_collections.netless.qga.plugins.module_utils.framing.state import S
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.sessions import (
     MakeSession,
     Violation,
+    new_session,
     receive,
     receive_however_cut,
     send_request,
@@ -30,6 +31,7 @@ from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.ses
 LINE = b'{"return": "at least as long as the reply to a sync", "id": 1}'
 TOO_LONG = Violation(f"a reply of more than {len(LINE)} bytes")
 TOO_MUCH = Violation("more than 100 bytes that answer none of our requests")
+OUT_OF_SYNC = "no request was sent since the channel went out of sync"
 
 
 def test_line_as_long_as_the_limit_is_accepted() -> None:
@@ -50,15 +52,27 @@ def test_longer_line_is_refused_before_its_end(make: MakeSession, before: bytes,
 def test_long_line_after_abandon_is_discarded() -> None:
     # A late reply answers no request. Only the limit for discarded bytes applies to it.
     def make() -> Session:
-        session = syncing(Limits(line=80, discard=300))
+        session = syncing(Limits(line=80, discard=100))
         session.abandon()
         return session
 
-    reason = "no request was sent since the channel went out of sync"
-    assert receive_however_cut(make, b"x" * 299 + b"\n")[0] == [Discarded(reason, 300)]
-    assert receive_however_cut(make, b"x" * 301)[0] == [
-        Violation("more than 300 bytes that answer none of our requests")
+    assert receive_however_cut(make, b"x" * 99 + b"\n")[0] == [Discarded(OUT_OF_SYNC, 100)]
+    assert receive_however_cut(make, b"x" * 101)[0] == [TOO_MUCH]
+
+
+def test_line_before_the_first_sync_is_discarded() -> None:
+    make = functools.partial(new_session, Limits(discard=100))
+    assert receive_however_cut(make, b"x" * 99 + b"\n")[0] == [Discarded(OUT_OF_SYNC, 100)]
+    assert receive_however_cut(make, b"x" * 100 + b"\n")[0] == [TOO_MUCH]
+
+
+def test_line_without_a_request_is_not_long() -> None:
+    limits = Limits(line=200, text=100)
+    line = b'{"return": "%s", "id": 1}\n' % (b"x" * 100)
+    assert receive_however_cut(functools.partial(synced, limits), line)[0] == [
+        Violation("a reply of more than 100 bytes")
     ]
+    assert receive_however_cut(functools.partial(waiting(synced), limits), line)[0] == [Answer(1, "x" * 100)]
 
 
 def test_longer_line_during_a_sync_is_discarded() -> None:
@@ -68,13 +82,15 @@ def test_longer_line_during_a_sync_is_discarded() -> None:
     assert session.state is State.SYNCING
 
 
-def test_too_many_bytes_between_two_answers_are_refused() -> None:
-    stray = b'{"event": "X"}\n'
-    make = functools.partial(waiting(waiting(with_ids)), Limits(discard=100))
-    answer = b'{"return": 1, "id": 2}\n'
-    strays = [Discarded("an event, which no agent sends", len(stray))] * 6
-    assert receive_however_cut(make, stray * 6 + answer + stray * 6)[0] == [*strays, Answer(2, 1), *strays]
-    assert receive_however_cut(make, stray * 7)[0] == [*strays, TOO_MUCH]
+@pytest.mark.parametrize(("make", "number"), [(synced, 1), (with_ids, 2)])
+def test_too_many_bytes_between_two_answers_are_refused(make: MakeSession, number: int) -> None:
+    stray = b'{"event": "RESUME"}\n'
+    limited = functools.partial(waiting(waiting(make)), Limits(discard=5 * len(stray)))
+    answer = b'{"return": 1, "id": %d}\n' % number
+    strays = [Discarded("an event, which no agent sends", len(stray))] * 5
+    assert receive_however_cut(limited, stray * 5 + answer + stray * 5)[0] == [*strays, Answer(number, 1), *strays]
+    assert receive_however_cut(limited, stray * 5 + b"x")[0] == strays
+    assert receive_however_cut(limited, stray * 6)[0] == [*strays, TOO_MUCH]
 
 
 @pytest.mark.parametrize("make", [with_ids, waiting(with_ids)])
@@ -120,7 +136,25 @@ def test_each_reply_has_the_limit_of_its_request() -> None:
     longer = at_limit.replace(b"at least", b"at      least")
     events = receive_however_cut(waiting_for_two, longer.replace(b"2}", b"3}") + b"\n" + at_limit + b"\n")[0]
     assert [event.number for event in events if isinstance(event, Answer)] == [3, 2]
-    assert receive_however_cut(waiting_for_two, longer + b"\n")[0] == [TOO_LONG]
+    one_more = at_limit.replace(b"at least", b"at  least")
+    assert receive_however_cut(waiting_for_two, one_more + b"\n")[0] == [TOO_LONG]
+
+
+def test_replies_to_several_requests_have_the_loosest_of_their_limits() -> None:
+    def make() -> Session:
+        session = with_ids()
+        for limits in (Limits(line=50, values=20), Limits(line=100, values=10)):
+            session.send(session.prepare("guest-info", limits=limits))
+        return session
+
+    # The longer one is refused although it has not ended.
+    assert receive_however_cut(make, b"x" * 100)[0] == []
+    assert receive_however_cut(make, b"x" * 101)[0] == [Violation("a reply of more than 100 bytes")]
+    values = b'{"return": [%s0], "id": 2}\n'
+    assert receive_however_cut(make, values % (b"0," * 10))[0] == [Answer(2, [0] * 11)]
+    assert receive_however_cut(make, values % (b"0," * 20))[0] == [
+        Violation("a reply that is unacceptable: more than 20 values")
+    ]
 
 
 def test_requests_are_sent_up_to_the_limit() -> None:

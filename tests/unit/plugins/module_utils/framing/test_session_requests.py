@@ -117,6 +117,7 @@ STRAYS = [
     (with_ids, b'{"event": "RESUME"}\n', EVENT),
     (synced, b'{"event": "RESUME"}\n', EVENT),
     (without_ids, b'\xff{"return": 1}\n', OTHER_SYNC),
+    (without_ids, b'{"return": {}, "id": 1}\n', UNASKED),
 ]
 
 

@@ -12,6 +12,7 @@ import typing as t
 import pytest
 
 from ansible_collections.netless.qga.plugins.module_utils.errors import InvalidRequest, StateError
+from ansible_collections.netless.qga.plugins.module_utils.framing.session import Session
 from ansible_collections.netless.qga.plugins.module_utils.framing.state import State
 from ansible_collections.netless.qga.tests.unit.plugins.module_utils.framing.sessions import (
     MakeSession,
@@ -34,8 +35,9 @@ def test_one_request_at_a_time_without_ids() -> None:
         send_request(session)
         second = session.prepare("guest-ping")
         assert not session.has_room(second)
-        with pytest.raises(StateError, match="no room"):
+        with pytest.raises(StateError) as caught:
             session.send(second)
+        assert str(caught.value) == "no room for a request: others are unanswered, or received data is unread"
 
 
 def test_one_request_of_any_size_is_sent_alone() -> None:
@@ -64,14 +66,37 @@ def test_request_is_one_line_of_json() -> None:
     assert with_ids_refused().prepare("guest-ping", {}).data == b'{"execute":"guest-ping"}\n'
 
 
+def test_request_is_answered_by_default() -> None:
+    assert synced().prepare("guest-ping").success_response
+
+
+@pytest.mark.parametrize("drawn", [1, 2**52 - 1, 2**63 - 1])
+def test_numbers_of_requests_are_exact_as_doubles(drawn: int) -> None:
+    session = Session(random_id=lambda: drawn)
+    number = session.prepare("guest-ping").number
+    assert number == drawn % 2**52 + 1
+    assert int(float(number)) == number and number < 2**53
+
+
 @pytest.mark.parametrize(
-    "value",
-    ["a\0b", ["a", ["\0"]], {"env": ("A=\0",)}, "\ud800", {"x": ["\udcff"]}, float("nan"), float("inf"), b"", object()],
+    ("value", "reason"),
+    [
+        ("a\0b", "a NUL"),
+        (["a", ["\0"]], "a NUL"),
+        ({"env": ("A=\0",)}, "a NUL"),
+        ("\ud800", "text that is not UTF-8"),
+        ({"x": ["\udcff"]}, "text that is not UTF-8"),
+        (float("nan"), "something that JSON does not have"),
+        (float("inf"), "something that JSON does not have"),
+        (b"", "something that JSON does not have"),
+        (object(), "something that JSON does not have"),
+    ],
 )
-def test_arguments_that_an_agent_cannot_take_are_refused(value: t.Any) -> None:
+def test_arguments_that_an_agent_cannot_take_are_refused(value: t.Any, reason: str) -> None:
     session = synced()
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest) as caught:
         session.prepare("guest-exec", {"path": value})
+    assert str(caught.value) == f"guest-exec: its arguments cannot be sent: {reason}"
     assert session.state is State.IDLE
     assert receive(session, []) == []
 
@@ -92,8 +117,9 @@ def test_request_prepared_before_a_sync_is_refused_after_it(make: MakeSession) -
     early = session.prepare("guest-ping")
     sync_id = json.loads(session.sync()[1:])["id"]
     assert receive(session, [b'\xff{"return": %d, "id": %d}\n' % (sync_id, sync_id)])
-    with pytest.raises(StateError, match="prepared before the sync"):
+    with pytest.raises(StateError) as caught:
         session.send(early)
+    assert str(caught.value) == "the request was prepared before the sync, so it may lack an id"
     assert send_request(session).number == early.number + 1
 
 

@@ -47,6 +47,7 @@ NEXT_WITHOUT_ID = b'\xff{"return": %d}\n' % (SYNC_ID + 1)
 PLAIN = NEXT[1:]
 PLAIN_WITHOUT_ID = NEXT_WITHOUT_ID[1:]
 NOT_FOUND_WITH_ID = NOT_FOUND[:-2] + b', "id": %d}\n' % SYNC_ID
+REFUSED_WITH_ID = IDS_REFUSED[:-2] + b', "id": %d}\n' % SYNC_ID
 
 # Bytes before the reply. The session discards and counts all of them, and none of them ends the sync.
 DISCARDED = {
@@ -130,6 +131,20 @@ def test_long_replies_are_accepted_again_after_the_sync() -> None:
             IdsRefused(),
             State.SYNCING,
             id="ids are refused, in older words",
+        ),
+        pytest.param(
+            syncing,
+            NOT_FOUND_WITH_ID.replace(b"has not been found", b"has not been found (QMP)"),
+            DelimitedSyncMissing(),
+            State.SYNCING,
+            id="unknown, in other words",
+        ),
+        pytest.param(
+            syncing,
+            REFUSED_WITH_ID + RIGHT,
+            Synced(SYNC_ID, len(REFUSED_WITH_ID), True, True),
+            State.IDLE,
+            id="a refusal that repeats the id",
         ),
         pytest.param(syncing_plainly, IDS_REFUSED, IdsRefused(), State.SYNCING, id="plain, ids are refused"),
         pytest.param(

@@ -128,6 +128,7 @@ def test_any_tokens_are_parsed_or_refused(text: str) -> None:
         (b"[" + b"1," * 1000 + b"1]", "more than 1000 values"),
         (b"[" * 1001, "more than 1000 values"),
         (b'"' * 4001, "more than 1000 values"),
+        (b'["\\ud800"]', "a lone surrogate"),
     ],
 )
 def test_unacceptable_text_is_refused(text: bytes, reason: str) -> None:
@@ -154,6 +155,30 @@ def test_unacceptable_text_is_refused(text: bytes, reason: str) -> None:
 def test_text_within_the_bounds_is_parsed(text: bytes, value: t.Any) -> None:
     parsed = parse(text)
     assert parsed == (json.loads(text) if value is None else value)
+
+
+@pytest.mark.parametrize(
+    ("text", "depth"),
+    [
+        (b"[[1],[1]]", 2),
+        (b"[[],[[]]]", 3),
+        (b"[[[1],[[2]]]]", 4),
+        (b'["[",[[1]]]', 3),
+        (b'["\\"[[",1]', 1),
+        (b'["\\\\",[1]]', 2),
+        (b'{"a":[{}],"b":[[{}]]}', 4),
+    ],
+)
+def test_depth_is_that_of_the_deepest_value(text: bytes, depth: int) -> None:
+    assert parse(text, depth=depth) == json.loads(text)
+    with pytest.raises(UnacceptableJson, match=f"nested more than {depth - 1} deep"):
+        parse(text, depth=depth - 1)
+
+
+def test_strings_are_counted_as_values() -> None:
+    assert parse(b'{"a":"b"}', values=1) == {"a": "b"}
+    with pytest.raises(UnacceptableJson, match="more than 1 values"):
+        parse(b'{"a":"b","c":"d"}', values=1)
 
 
 def test_long_numbers_are_refused_at_any_limit() -> None:
