@@ -64,7 +64,12 @@ def test_run_is_full(guest: Guest, task: ObservedTask) -> None:
 
 def test_root_is_read_only(guest: Guest, task: ObservedTask) -> None:
     # The kernel also does this while files are open for writing, as after an error of the disk.
-    with changed(guest, "echo u >/proc/sysrq-trigger; sleep 1", "mount -o remount,rw /"):
+    guest.shell("echo u >/proc/sysrq-trigger; sleep 1")
+    try:
         assert_refused(task.transfer(), "Read-only")
         result = task.run_program()
+    finally:
+        # The kernel may refuse to make it writable again: files that are deleted and still open are in the way.
+        guest.virsh("destroy")
+        guest.resume_saved_state()
     assert isinstance(result, CompletedProcess) and result.rc == 7 and result.stdout == task.right_result.stdout
