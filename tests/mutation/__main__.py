@@ -36,7 +36,7 @@ source_paths={_FRAMING}
 also_copy=ansible_collections
 track_dependencies=false
 use_git_change_detection=false
-timeout_multiplier=10
+timeout_multiplier=5
 pytest_add_cli_args=
     -p
     no:cacheprovider
