@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -18,6 +19,9 @@ from ansible_collections.netless.qga.plugins.module_utils._channels import addre
 from ansible_collections.netless.qga.tests.guests.connection_processes import pids, wait_until
 
 _ROOT = pathlib.Path(address.__file__).parents[6]
+
+# Of a play, also on an emulated machine that is busy.
+_TIMEOUT = 600
 
 Task = t.Mapping[str, t.Any]
 
@@ -54,8 +58,9 @@ class Controller:
             "ansible_qga_endpoint": endpoint,
         }
 
-    def start(self, *tasks: Task, verbosity: int = 0, **variables: t.Any) -> subprocess.Popen[str]:
-        """Start a play.
+    @contextlib.contextmanager
+    def start(self, *tasks: Task, verbosity: int = 0, **variables: t.Any) -> t.Iterator[subprocess.Popen[str]]:
+        """Start a play, wait for its end when the block ends, and kill it if the block raises an error.
 
         :param verbosity: of Ansible, which also keeps a log and a cache of facts in the directory.
         """
@@ -71,7 +76,7 @@ class Controller:
             # Other tests look at what is in the same guest.
             ANSIBLE_QGA_WARM="false",
         )
-        return subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-m", "ansible", "playbook", "-i", "guest,", str(playbook)],
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -79,12 +84,17 @@ class Controller:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-        )
+        ) as play:
+            try:
+                yield play
+            except BaseException:
+                play.kill()
+                raise
 
     def run(self, *tasks: Task, verbosity: int = 0, **variables: t.Any) -> str:
         """Run a play to its end, which has to be a good one, and return its output."""
         with self.start(*tasks, verbosity=verbosity, **variables) as play:
-            output = play.communicate(timeout=180)[0]
+            output = play.communicate(timeout=_TIMEOUT)[0]
         assert play.returncode == 0, output
         return output
 

@@ -27,6 +27,17 @@ PHASES: dict[str, str] = {
 """What Ansible logs in each phase."""
 
 
+def kill_all_of(play: int) -> None:
+    """Kill a play and its workers, each of which has a session of its own.
+
+    :param play: the process ID of the play.
+    """
+    os.kill(play, signal.SIGSTOP)
+    workers = pathlib.Path(f"/proc/{play}/task/{play}/children").read_text(encoding="ascii").split()
+    for pid in (play, *map(int, workers)):
+        os.kill(pid, signal.SIGKILL)
+
+
 @pytest.mark.by_hand
 @pytest.mark.parametrize("logged", PHASES.values(), ids=PHASES)
 def test_killed(guest: Guest, task: ObservedTask, tmp_path: pathlib.Path, logged: str) -> None:
@@ -40,7 +51,7 @@ def test_killed(guest: Guest, task: ObservedTask, tmp_path: pathlib.Path, logged
     variables = {"ansible_host": NAME, "ansible_libvirt_uri": URI}
     with controller.start(*tasks, verbosity=5, ansible_qga_persist=2, **variables) as play:
         wait_until(lambda: log.exists() and logged in log.read_text(encoding="utf-8"), 120)
-        os.killpg(play.pid, signal.SIGKILL)
+        kill_all_of(play.pid)
         play.communicate(timeout=60)
     assert play.returncode == -signal.SIGKILL
     wait_until(lambda: not controller.processes(), 60)
