@@ -22,6 +22,9 @@ _FIND = "line_decoder.py: LineDecoder._find: if self._next.get(byte, -1) < self.
 EXPLAINED: dict[str, str] = {
     f"{_FIND}if self._next.get(byte, -2) < self._position: (1)": "Both are before each position.",
     f"{_FIND}if self._next.get(byte, -1) <= self._position: (1)": _SEARCHED_AGAIN,
+    "line_decoder.py: LineDecoder._collect: elif stop > self._position: -> elif stop >= self._position: (1)": (
+        "A part that is empty adds nothing to a line."
+    ),
     (
         "session.py: Session.__init__: self._last_number_before_sync = self._last_number -> "
         "self._last_number_before_sync = None (1)"
