@@ -84,11 +84,11 @@ class Controller:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-        ) as play:
+        ) as process:
             try:
-                yield play
+                yield process
             except BaseException:
-                play.kill()
+                process.kill()
                 raise
 
     def run(self, *tasks: Task, verbosity: int = 0, **variables: t.Any) -> str:
