@@ -109,11 +109,10 @@ class Address:
         """Whether libvirtd itself talks to the agent (virDomainQemuAgentCommand), and not this process."""
         return self.endpoint == "libvirt"
 
-    @property
-    def description(self) -> str:
-        """The :attr:`Channel.endpoint` of the channel to the address.
+    def split(self) -> tuple[str, str]:
+        """Return the kind of the endpoint, and what follows its colon.
 
-        :raises InvalidRequest: the address is not valid.
+        :raises InvalidRequest: the endpoint needs a domain, and none is given.
         """
         kind, rest = self.endpoint.partition(":")[::2]
         if kind == "libvirt" and not self.domain:
@@ -121,6 +120,15 @@ class Address:
                 f"the endpoint {self.endpoint} belongs to a libvirt domain, and no domain is given: set the option "
                 f"domain, or use another endpoint"
             )
+        return kind, rest
+
+    @property
+    def description(self) -> str:
+        """The :attr:`Channel.endpoint` of the channel to the address.
+
+        :raises InvalidRequest: the address is not valid.
+        """
+        kind, rest = self.split()
         if self.uses_libvirt_rpc:
             return f"libvirt domain {self.domain} on {self.uri}"
         if kind == "libvirt" and rest:
@@ -153,12 +161,7 @@ def make_channel(
     :param pool: has the connections to the hypervisor of an address in libvirt, for calls to many domains.
     :raises InvalidRequest: the address is not valid.
     """
-    kind, name = address.endpoint.partition(":")[::2]
-    if kind == "libvirt" and not address.domain:
-        raise InvalidRequest(
-            f"the endpoint {address.endpoint} belongs to a libvirt domain, and no domain is given: set the option "
-            f"domain, or use another endpoint"
-        )
+    kind, name = address.split()
     if address.uses_libvirt_rpc:
         from ansible_collections.netless.qga.plugins.module_utils._channels.libvirt_channel import LibvirtChannel
 
