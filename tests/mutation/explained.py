@@ -8,7 +8,6 @@ from __future__ import annotations
 
 _AS_FALSE = "Only its truth matters, and None is as false."
 _CODEC = "Python ignores the case of a codec's name."
-_SEARCHED_AGAIN = "The piece is searched again from the same position, and the result is the same."
 _SET_BY_SYNC = "A sync sets it, and nothing that depends on it is done before the first one."
 _NO_QUOTES = "What stands for an escape only has to be without quotes and brackets."
 
@@ -21,7 +20,9 @@ _FIND = "line_decoder.py: LineDecoder._find: if self._next.get(byte, -1) < self.
 
 EXPLAINED: dict[str, str] = {
     f"{_FIND}if self._next.get(byte, -2) < self._position: (1)": "Both are before each position.",
-    f"{_FIND}if self._next.get(byte, -1) <= self._position: (1)": _SEARCHED_AGAIN,
+    f"{_FIND}if self._next.get(byte, -1) <= self._position: (1)": (
+        "The piece is searched again from the same position, and the result is the same."
+    ),
     "line_decoder.py: LineDecoder._collect: elif stop > self._position: -> elif stop >= self._position: (1)": (
         "A part that is empty adds nothing to a line."
     ),

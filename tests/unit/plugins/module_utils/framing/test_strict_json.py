@@ -175,10 +175,11 @@ def test_depth_is_that_of_the_deepest_value(text: bytes, depth: int) -> None:
         parse(text, depth=depth - 1)
 
 
-def test_strings_are_counted_as_values() -> None:
+def test_quotes_are_bounded_like_values() -> None:
+    # A value has at most four: its own, and those of its name.
     assert parse(b'{"a":"b"}', values=1) == {"a": "b"}
     with pytest.raises(UnacceptableJson, match="more than 1 values"):
-        parse(b'{"a":"b","c":"d"}', values=1)
+        parse(b'"\\"\\"\\""', values=1)
 
 
 def test_long_numbers_are_refused_at_any_limit() -> None:
